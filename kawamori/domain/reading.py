@@ -1,0 +1,60 @@
+"""A reading: one value of one sensor at one time, and how far it is to be trusted."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum, IntFlag
+from typing import NewType
+
+SensorId = NewType("SensorId", int)
+StationId = NewType("StationId", str)
+DeviceId = NewType("DeviceId", str)
+RiverId = NewType("RiverId", str)
+
+#: Readings are stored to the micro-unit; sums of them are exact integers in any order.
+MICRO = 1_000_000
+#: Larger magnitudes than this are no measurement of anything on a river, and would overflow the sums.
+LARGEST_VALUE = 1e9
+
+
+class Flag(IntEnum):
+    """QARTOD primary flag (IOOS manual for water level, 2021); the number is what is stored."""
+
+    GOOD = 1
+    NOT_EVALUATED = 2
+    SUSPECT = 3
+    FAIL = 4
+    MISSING = 9
+
+
+class Reason(IntFlag):
+    """Why a reading carries its flag; several may hold at once. The sum is what is stored."""
+
+    LATE = 1
+    RANGE = 2
+    RATE = 4
+    FLAT = 8
+    SPIKE = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One value of one sensor, in the sensor's stored unit, above its own zero."""
+
+    sensor: SensorId
+    #: When the sensor measured it, not when we heard of it. Always UTC-aware.
+    observed_at: datetime
+    value: float
+    #: When the gateway heard of it. Always UTC-aware.
+    received_at: datetime
+    flag: Flag = Flag.NOT_EVALUATED
+    reasons: Reason = Reason(0)
+
+    @property
+    def key(self) -> tuple[SensorId, datetime]:
+        """What makes two deliveries the same reading (MQTT redelivers)."""
+        return (self.sensor, self.observed_at)
+
+
+def micro(value: float) -> int:
+    """The value in millionths of its unit, as an exact integer that sums the same in any order."""
+    return round(value * MICRO)

@@ -1,0 +1,32 @@
+"""What can go wrong, as few types; callers branch on facts (`retryable`), never on messages."""
+
+
+class KawamoriError(Exception):
+    """Any error of ours."""
+
+    #: Whether the same call may succeed later with nothing changed by us.
+    retryable = False
+
+
+class ConfigurationError(KawamoriError):
+    """A setting, a file or a server is not what it must be; a person has to change it."""
+
+
+class UndecodableMessage(KawamoriError):
+    """A message breaks the contract of its topic. The text never contains the payload."""
+
+
+class StorageUnavailable(KawamoriError):
+    """The database could not take the work right now."""
+
+    retryable = True
+
+
+class StorageRefused(KawamoriError):
+    """The database refused this very work, and would again: some row in it is poison."""
+
+
+class BrokerUnavailable(KawamoriError):
+    """The broker could not be reached, or took too long."""
+
+    retryable = True

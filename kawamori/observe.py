@@ -1,0 +1,98 @@
+"""Logs, metrics and health: what a service says of itself."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import structlog
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+log = structlog.get_logger
+
+
+def configure_logs(service: str, level: str = "info") -> None:
+    """One JSON object a line on standard error, with the service's name."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+
+
+class Health:
+    """Whether a service does its work now: each part says what is wrong with it, or nothing."""
+
+    def __init__(self) -> None:
+        self._checks: dict[str, Callable[[], str | None]] = {}
+
+    def check(self, part: str, what_is_wrong: Callable[[], str | None]) -> None:
+        """Register a part; the function answers None while all is well."""
+        self._checks[part] = what_is_wrong
+
+    def troubles(self) -> dict[str, str]:
+        """What is wrong now, by part."""
+        return {part: why for part, check in self._checks.items() if (why := check()) is not None}
+
+
+async def _send(send: Callable[[dict[str, Any]], Any], status: int, body: bytes, kind: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind)]})
+    await send({"type": "http.response.body", "body": body})
+
+
+def health_app(health: Health) -> Callable[..., Any]:
+    """A small ASGI application: /healthz (alive), /readyz (able to work), /metrics (Prometheus)."""
+
+    async def app(scope: dict[str, Any], _receive: object, send: Callable[[dict[str, Any]], Any]) -> None:
+        if scope["type"] != "http":
+            return
+        match scope["path"]:
+            case "/healthz":
+                await _send(send, 200, b"alive\n", b"text/plain")
+            case "/readyz":
+                troubles = health.troubles()
+                text = "\n".join(f"{part}: {why}" for part, why in troubles.items()) or "ready"
+                await _send(send, 503 if troubles else 200, f"{text}\n".encode(), b"text/plain; charset=utf-8")
+            case "/metrics":
+                await _send(send, 200, generate_latest(), CONTENT_TYPE_LATEST.encode())
+            case _:
+                await _send(send, 404, b"not here\n", b"text/plain")
+
+    return app
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its own signal handling: the service's stop event ends it."""
+
+    @asynccontextmanager
+    async def capture_signals(self) -> Any:  # type: ignore[override]
+        """Leave the signals to the runtime."""
+        yield
+
+
+async def serve(app: Callable[..., Any], host: str, port: int, stop: asyncio.Event) -> None:
+    """Serve an ASGI application until `stop` is set."""
+    config = uvicorn.Config(
+        cast("Any", app), host=host, port=port, log_level="warning", access_log=False, lifespan="off",
+        timeout_graceful_shutdown=1,
+    )
+    server = Server(config)
+    task = asyncio.create_task(server.serve(), name="http")
+    waiter = asyncio.create_task(stop.wait(), name="http-stop")
+    await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
+    waiter.cancel()
+    server.should_exit = True
+    await task
+    if not stop.is_set():
+        raise RuntimeError(f"the HTTP server on {host}:{port} ended by itself")

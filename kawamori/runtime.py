@@ -1,0 +1,81 @@
+"""How a service lives: one event loop, one task group, ended by a signal or by any task that dies."""
+
+import asyncio
+import random
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from kawamori.observe import log
+
+Clock = Callable[[], datetime]
+
+
+def now() -> datetime:
+    """The wall clock, UTC-aware; logic takes it as an argument."""
+    return datetime.now(UTC)
+
+
+def backoff(attempt: int, *, cap: timedelta = timedelta(seconds=15)) -> float:
+    """Seconds to wait before the next attempt: full jitter, doubling to a cap."""
+    return random.uniform(0.05, min(cap.total_seconds(), 0.2 * 2 ** min(attempt, 16)))  # noqa: S311 - jitter
+
+
+async def sleep_or_stop(seconds: float, stop: asyncio.Event) -> bool:
+    """Wait that long; True at once when the service is to stop."""
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+@asynccontextmanager
+async def stopping(stop: asyncio.Event) -> AsyncIterator[asyncio.TaskGroup]:
+    """A task group whose tasks are cancelled when `stop` is set; a task that dies ends the whole group."""
+
+    class _Stopped(Exception):
+        pass
+
+    async def watch() -> None:
+        await stop.wait()
+        raise _Stopped
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(watch(), name="stop")
+            yield group
+    except* _Stopped:
+        pass
+
+
+def run(service: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+    """Run a service until SIGTERM or SIGINT; an error inside it is raised, so the process ends non-zero."""
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await service(stop)
+
+    asyncio.run(main())
+
+
+async def forever(
+    work: Callable[[], Awaitable[None]], stop: asyncio.Event, retryable: type[Exception], what: str
+) -> None:
+    """Do `work` again and again; after a retryable error wait, longer each time. Other errors end the service."""
+    attempt = 0
+    while not stop.is_set():
+        try:
+            await work()
+            attempt = 0
+        except retryable as error:
+            attempt += 1
+            if attempt in (1, 10) or attempt % 100 == 0:
+                log().warning(f"{what}: trying again", error=str(error), attempt=attempt)
+            await sleep_or_stop(backoff(attempt), stop)

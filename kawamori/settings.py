@@ -1,0 +1,118 @@
+"""Settings: `KAWAMORI_…` in the environment, parts nested by `__`; one object, given to each service."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from kawamori.errors import ConfigurationError
+
+Positive = Annotated[timedelta, AfterValidator(lambda d: d if d > timedelta(0) else _refuse("must be positive"))]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+def _refuse(why: str) -> timedelta:
+    raise ValueError(why)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GatewaySettings(_Part):
+    """The gateway: who it is and where it keeps what nobody has acknowledged yet."""
+
+    id: str = Field("gateway-1", pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    journal: Path = Path("kawamori-journal.db")
+    #: How long to gather messages before one journal commit; what it costs in latency it saves in fsyncs.
+    linger: timedelta = timedelta(milliseconds=10)
+    #: Batches on the way to ingest at once.
+    window: int = Field(16, ge=1, le=1000)
+    resend_after: Positive = timedelta(seconds=3)
+    health_port: Port = 0
+
+
+class IngestSettings(_Part):
+    """What ingest takes as possible; outside these times a reading goes to quarantine."""
+
+    oldest: Positive = timedelta(days=3653)
+    ahead: Positive = timedelta(minutes=5)
+    #: A reading that arrives later than this after its measurement is stored with the reason `late`.
+    late_after: Positive = timedelta(minutes=30)
+    health_port: Port = 0
+
+
+class AlertSettings(_Part):
+    """How people are told."""
+
+    #: Evidence older than this makes a crossing retroactive: recorded, never paged.
+    page_within: Positive = timedelta(minutes=30)
+    #: One line of JSON a notification; standard output when unset.
+    log: Path | None = None
+    smtp_host: str | None = None
+    smtp_port: Port = 25
+    smtp_user: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_starttls: bool = False
+    mail_from: str = "kawamori@localhost"
+    mail_to: list[str] = []
+    health_port: Port = 0
+
+
+class ApiSettings(_Part):
+    """The web page and the HTTP API."""
+
+    host: str = "127.0.0.1"
+    #: The next free port is taken when this one is not free.
+    port: Port = 8000
+
+
+class SiteSettings(_Part):
+    """Whose rivers these are, and whether tonight is real."""
+
+    name_ja: str = "川守"
+    name_en: str = "Kawamori"
+    #: actual, exercise or test (CAP status): everything on screen and in messages carries it.
+    status: str = Field("actual", pattern="^(actual|exercise|test)$")
+    notice_ja: str | None = None
+    notice_en: str | None = None
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(env_prefix="KAWAMORI_", env_nested_delimiter="__", extra="ignore", frozen=True)
+
+    database_url: SecretStr | None = None
+    mqtt_url: SecretStr | None = None
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+    gateway: GatewaySettings = GatewaySettings()
+    ingest: IngestSettings = IngestSettings()
+    alerts: AlertSettings = AlertSettings()
+    api: ApiSettings = ApiSettings()
+    site: SiteSettings = SiteSettings()
+
+    def database(self) -> str:
+        """The database's URL; raises ConfigurationError when it is not set."""
+        if self.database_url is None:
+            raise ConfigurationError("KAWAMORI_DATABASE_URL is not set: where is TimescaleDB? (postgresql://…)")
+        return self.database_url.get_secret_value()
+
+    def mqtt(self) -> str:
+        """The broker's URL; raises ConfigurationError when it is not set."""
+        if self.mqtt_url is None:
+            raise ConfigurationError("KAWAMORI_MQTT_URL is not set: where is the broker? (mqtt://host:port)")
+        return self.mqtt_url.get_secret_value()
+
+
+def load() -> Settings:
+    """Read the environment; raises ConfigurationError with one line a wrong field, never its value."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [
+            f"KAWAMORI_{'__'.join(str(part) for part in e['loc']).upper()}: {e['msg']}" for e in error.errors()
+        ]
+        raise ConfigurationError("\n".join(lines)) from None
