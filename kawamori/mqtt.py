@@ -52,7 +52,9 @@ class Link:
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
-            raise ConfigurationError("KAWAMORI_MQTT_URL: must look like mqtt://host:port or mqtts://host:port")
+            raise ConfigurationError(
+                "KAWAMORI_MQTT_URL: must look like mqtt://host:port or mqtts://host:port"
+            )
         self._host, self._port = parts.hostname, parts.port or (8883 if parts.scheme == "mqtts" else 1883)
         self._subscriptions = subscriptions
         self._manual_ack = manual_ack
@@ -65,7 +67,10 @@ class Link:
         self._signalled = False
         self._connection = 0
         client = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id, protocol=paho.MQTTv5, manual_ack=manual_ack,
+            CallbackAPIVersion.VERSION2,
+            client_id,
+            protocol=paho.MQTTv5,
+            manual_ack=manual_ack,
         )
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -122,7 +127,9 @@ class Link:
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         arrived = datetime.fromtimestamp(time.time(), UTC)
         self._inbox.append(
-            Message(message.topic, bytes(message.payload), arrived, message.mid, message.qos, self._connection)
+            Message(
+                message.topic, bytes(message.payload), arrived, message.mid, message.qos, self._connection
+            )
         )
         if not self._signalled:
             self._signalled = True

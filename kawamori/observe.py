@@ -63,7 +63,9 @@ def health_app(health: Health) -> Callable[..., Any]:
             case "/readyz":
                 troubles = health.troubles()
                 text = "\n".join(f"{part}: {why}" for part, why in troubles.items()) or "ready"
-                await _send(send, 503 if troubles else 200, f"{text}\n".encode(), b"text/plain; charset=utf-8")
+                await _send(
+                    send, 503 if troubles else 200, f"{text}\n".encode(), b"text/plain; charset=utf-8"
+                )
             case "/metrics":
                 await _send(send, 200, generate_latest(), CONTENT_TYPE_LATEST.encode())
             case _:
@@ -84,7 +86,12 @@ class Server(uvicorn.Server):
 async def serve(app: Callable[..., Any], host: str, port: int, stop: asyncio.Event) -> None:
     """Serve an ASGI application until `stop` is set."""
     config = uvicorn.Config(
-        cast("Any", app), host=host, port=port, log_level="warning", access_log=False, lifespan="off",
+        cast("Any", app),
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
         timeout_graceful_shutdown=1,
     )
     server = Server(config)

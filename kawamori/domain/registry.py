@@ -1,0 +1,99 @@
+"""The registry: what is where, since when, and how a device's number becomes a sensor's reading."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from kawamori.domain.flood import Threshold
+from kawamori.domain.quantity import Unit
+from kawamori.domain.reading import DeviceId, RiverId, SensorId, StationId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What quality control holds against a sensor's values; None switches a check off. Stored units."""
+
+    range_min: float | None = None
+    range_max: float | None = None
+    #: A step between neighbours larger than this and faster than `max_rate_h` an hour is suspect.
+    max_step: float | None = None
+    max_rate_h: float | None = None
+    #: A few samples that leave the settled value by more than this, and come back, are no water.
+    spike: float | None = None
+    #: A value that has not changed for so long while above `flat_above` is suspect.
+    flat_after: timedelta | None = None
+    flat_above: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sensor:
+    """One quantity at a station: the series."""
+
+    id: SensorId
+    station: StationId
+    quantity: str
+    unit: Unit
+    time_zone: str
+    report_every: timedelta
+    report_every_low: timedelta | None = None
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """A device measuring for a sensor between two dates: stored value = value x scale + shift."""
+
+    device: DeviceId
+    #: What the device reports; `distance` may serve a `water_level` sensor.
+    quantity: str
+    #: The unit `scale` and `shift` work in.
+    unit: Unit
+    sensor: Sensor
+    valid_from: datetime
+    valid_to: datetime | None = None
+    scale: float = 1.0
+    shift: float = 0.0
+
+    def in_force(self, at: datetime) -> bool:
+        """Whether the device stood there at that time."""
+        return self.valid_from <= at and (self.valid_to is None or at < self.valid_to)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Station:
+    """A place on a river."""
+
+    id: StationId
+    name_ja: str
+    name_en: str
+    river: RiverId
+    river_name_ja: str
+    river_name_en: str
+    lon: float | None = None
+    lat: float | None = None
+    km: float | None = None
+    time_zone: str = "Asia/Tokyo"
+    gauge_zero_tp_m: float | None = None
+    #: The lower of the two levee crests, above gauge zero.
+    crest_m: float | None = None
+    design_high_water_m: float | None = None
+    observation_start_m: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registry:
+    """Everything registered, as of one version."""
+
+    version: int
+    units: Mapping[str, Unit] = field(default_factory=dict)
+    quantities: Mapping[str, Unit] = field(default_factory=dict)
+    stations: Mapping[StationId, Station] = field(default_factory=dict)
+    sensors: Mapping[SensorId, Sensor] = field(default_factory=dict)
+    devices: frozenset[DeviceId] = frozenset()
+    #: By device and the quantity it reports, oldest first.
+    deployments: Mapping[tuple[str, str], tuple[Deployment, ...]] = field(default_factory=dict)
+    thresholds: Mapping[StationId, tuple[Threshold, ...]] = field(default_factory=dict)
+
+    def thresholds_at(self, station: StationId, at: datetime) -> tuple[Threshold, ...]:
+        """A station's thresholds in force at that time, lowest level first."""
+        return tuple(t for t in self.thresholds.get(station, ()) if t.in_force(at))

@@ -1,0 +1,125 @@
+"""The way to TimescaleDB: a pool, named queries from .sql files, and errors translated once."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from importlib.resources import files
+from typing import Any, LiteralString, cast
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from kawamori.errors import StorageRefused, StorageUnavailable
+
+Connection = psycopg.AsyncConnection[TupleRow]
+
+_NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+
+#: SQLSTATE classes and codes after which the same work may succeed: connection, resources, operator
+#: intervention, system error, serialization failure, deadlock, lock timeout.
+_RETRYABLE = ("08", "53", "57", "58", "40001", "40P01", "55P03")
+
+
+@cache
+def queries() -> dict[str, LiteralString]:
+    """Every named query, from kawamori/storage/queries/*.sql."""
+    found: dict[str, LiteralString] = {}
+    for file in sorted(files("kawamori.storage").joinpath("queries").iterdir(), key=lambda f: f.name):
+        parts = _NAME.split(file.read_text("utf-8"))
+        for name, text in zip(parts[1::2], parts[2::2], strict=True):
+            if name in found:
+                raise ValueError(f"two queries are named {name}")
+            found[name] = cast("LiteralString", text.strip())
+    return found
+
+
+def query(name: str) -> LiteralString:
+    """The text of a named query."""
+    return queries()[name]
+
+
+def translate(error: psycopg.Error) -> StorageUnavailable | StorageRefused:
+    """Our word for a database error: unavailable (try again) or refused (the work itself is bad)."""
+    text = str(error).strip().split("\n", 1)[0]
+    if error.sqlstate is None or error.sqlstate.startswith(_RETRYABLE):
+        return StorageUnavailable(text)
+    return StorageRefused(text)
+
+
+@asynccontextmanager
+async def translated() -> AsyncIterator[None]:
+    """Turn the library's errors into ours, keeping the cause."""
+    try:
+        yield
+    except (PoolTimeout, OSError) as error:
+        raise StorageUnavailable(str(error)) from error
+    except psycopg.Error as error:
+        raise translate(error) from error
+
+
+class Database:
+    """A small pool of connections; opens even while the database is away."""
+
+    def __init__(self, url: str, name: str, size: int = 4) -> None:
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            url,
+            min_size=1,
+            max_size=size,
+            open=False,
+            timeout=5,
+            reconnect_timeout=1e9,
+            max_idle=600,
+            check=AsyncConnectionPool.check_connection,
+            kwargs={
+                "application_name": f"kawamori-{name}",
+                "connect_timeout": 5,
+                "keepalives_idle": 10,
+                "options": "-c timezone=UTC -c idle_in_transaction_session_timeout=60s -c statement_timeout=60s",
+            },
+        )
+        self.url = url
+
+    async def __aenter__(self) -> "Database":
+        await self._pool.open(wait=False)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._pool.close(timeout=2)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A connection inside a transaction: commits at the end, rolls back on any error."""
+        async with translated(), self._pool.connection() as connection:
+            yield connection
+
+    async def fetch(self, name: str, parameters: dict[str, Any] | None = None) -> list[TupleRow]:
+        """All rows of a named query, in a transaction of its own."""
+        async with self.transaction() as connection:
+            cursor = await connection.execute(query(name), parameters or {}, binary=True)
+            return await cursor.fetchall()
+
+    async def ping(self) -> None:
+        """Raise StorageUnavailable when the database does not answer."""
+        async with self.transaction() as connection:
+            await connection.execute("SELECT 1")
+
+    async def notifications(self, *channels: str) -> AsyncIterator[str]:
+        """Yield a channel's name at each NOTIFY, and "" at least every 5 s; raises StorageUnavailable."""
+        async with (
+            translated(),
+            await psycopg.AsyncConnection.connect(
+                self.url, autocommit=True, connect_timeout=5, application_name="kawamori-listen"
+            ) as connection,
+        ):
+            for channel in channels:
+                await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+            yield ""
+            while True:
+                async for notice in connection.notifies(timeout=5, stop_after=1):
+                    yield notice.channel
+                yield ""
+                await asyncio.sleep(0)

@@ -1,0 +1,92 @@
+-- name: registry_version
+SELECT version FROM registry_version
+
+-- name: all_units
+SELECT symbol, dimension, scale, shift FROM unit
+
+-- name: all_quantities
+SELECT quantity, unit FROM quantity
+
+-- name: all_stations
+-- With the datum and marks in force now.
+SELECT s.station_id, s.name_ja, s.name_en, s.river_id, r.name_ja, r.name_en, s.lon, s.lat, s.km, s.time_zone,
+    (SELECT gauge_zero_tp_m FROM datum d WHERE d.station_id = s.station_id AND valid_from <= now()
+     ORDER BY valid_from DESC LIMIT 1),
+    least(m.crest_left, m.crest_right), m.design_high_water, m.observation_start
+FROM station s JOIN river r USING (river_id)
+LEFT JOIN LATERAL (
+    SELECT max(value_m) FILTER (WHERE kind = 'crest_left') AS crest_left,
+           max(value_m) FILTER (WHERE kind = 'crest_right') AS crest_right,
+           max(value_m) FILTER (WHERE kind = 'design_high_water') AS design_high_water,
+           max(value_m) FILTER (WHERE kind = 'observation_start') AS observation_start
+    FROM (SELECT DISTINCT ON (kind) kind, value_m FROM mark
+          WHERE mark.station_id = s.station_id AND valid_from <= now() ORDER BY kind, valid_from DESC) newest
+) m ON true
+ORDER BY s.river_id, s.km DESC NULLS LAST, s.station_id
+
+-- name: all_sensors
+SELECT s.sensor_id, s.station_id, s.quantity, s.report_every, s.report_every_low,
+    coalesce(s.range_min, q.range_min), coalesce(s.range_max, q.range_max), coalesce(s.max_step, q.max_step),
+    coalesce(s.max_rate_h, q.max_rate_h), coalesce(s.spike, q.spike), coalesce(s.flat_after, q.flat_after), s.flat_above
+FROM sensor s JOIN quantity q USING (quantity) ORDER BY s.sensor_id
+
+-- name: all_devices
+SELECT device_id FROM device
+
+-- name: all_deployments
+SELECT device_id, quantity, sensor_id, valid_from, valid_to, scale, shift
+FROM deployment ORDER BY device_id, quantity, valid_from
+
+-- name: all_thresholds
+SELECT station_id, level, value_m, hysteresis_m, hold, valid_from, valid_to
+FROM threshold ORDER BY station_id, level, valid_from
+
+-- name: all_rivers
+SELECT river_id, name_ja, name_en, course FROM river ORDER BY river_id
+
+-- name: all_flood_levels
+-- The names and colours in force now.
+SELECT DISTINCT ON (level) level, name_ja, name_en, colour, text_colour
+FROM flood_level WHERE valid_from <= now() ORDER BY level, valid_from DESC
+
+-- name: put_river
+INSERT INTO river (river_id, name_ja, name_en, course) VALUES (%(river_id)s, %(ja)s, %(en)s, %(course)s)
+ON CONFLICT (river_id) DO UPDATE SET name_ja = excluded.name_ja, name_en = excluded.name_en,
+    course = coalesce(excluded.course, river.course)
+
+-- name: put_station
+INSERT INTO station (station_id, name_ja, name_en, river_id, lon, lat, km, time_zone)
+VALUES (%(station_id)s, %(ja)s, %(en)s, %(river_id)s, %(lon)s, %(lat)s, %(km)s, %(time_zone)s)
+ON CONFLICT (station_id) DO UPDATE SET name_ja = excluded.name_ja, name_en = excluded.name_en,
+    river_id = excluded.river_id, lon = excluded.lon, lat = excluded.lat, km = excluded.km, time_zone = excluded.time_zone
+
+-- name: put_datum
+INSERT INTO datum (station_id, valid_from, gauge_zero_tp_m) VALUES (%(station_id)s, %(valid_from)s, %(value)s)
+ON CONFLICT (station_id, valid_from) DO UPDATE SET gauge_zero_tp_m = excluded.gauge_zero_tp_m
+
+-- name: put_mark
+INSERT INTO mark (station_id, kind, valid_from, value_m) VALUES (%(station_id)s, %(kind)s, %(valid_from)s, %(value)s)
+ON CONFLICT (station_id, kind, valid_from) DO UPDATE SET value_m = excluded.value_m
+
+-- name: put_threshold
+INSERT INTO threshold (station_id, level, valid_from, value_m, hysteresis_m, hold)
+VALUES (%(station_id)s, %(level)s, %(valid_from)s, %(value)s, %(hysteresis)s, %(hold)s)
+ON CONFLICT (station_id, level, valid_from) DO UPDATE SET value_m = excluded.value_m,
+    hysteresis_m = excluded.hysteresis_m, hold = excluded.hold
+
+-- name: put_sensor
+INSERT INTO sensor (station_id, quantity, report_every, range_min, range_max, max_step, max_rate_h, spike, flat_after, flat_above)
+VALUES (%(station_id)s, %(quantity)s, %(report_every)s, %(range_min)s, %(range_max)s, %(max_step)s, %(max_rate_h)s, %(spike)s, %(flat_after)s, %(flat_above)s)
+ON CONFLICT (station_id, quantity) DO UPDATE SET report_every = excluded.report_every, range_min = excluded.range_min,
+    range_max = excluded.range_max, max_step = excluded.max_step, max_rate_h = excluded.max_rate_h,
+    spike = excluded.spike, flat_after = excluded.flat_after, flat_above = excluded.flat_above
+RETURNING sensor_id
+
+-- name: put_device
+INSERT INTO device (device_id) VALUES (%(device_id)s) ON CONFLICT DO NOTHING
+
+-- name: put_deployment
+INSERT INTO deployment (device_id, quantity, sensor_id, valid_from, scale, shift)
+VALUES (%(device_id)s, %(quantity)s, %(sensor_id)s, %(valid_from)s, %(scale)s, %(shift)s)
+ON CONFLICT (device_id, quantity, valid_from) DO UPDATE SET sensor_id = excluded.sensor_id, scale = excluded.scale,
+    shift = excluded.shift
