@@ -52,9 +52,7 @@ class Link:
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
-            raise ConfigurationError(
-                "KAWAMORI_MQTT_URL: must look like mqtt://host:port or mqtts://host:port"
-            )
+            raise ConfigurationError("KAWAMORI_MQTT_URL: must look like mqtt://host:port or mqtts://host:port")
         self._host, self._port = parts.hostname, parts.port or (8883 if parts.scheme == "mqtts" else 1883)
         self._subscriptions = subscriptions
         self._manual_ack = manual_ack
@@ -86,7 +84,7 @@ class Link:
 
     async def __aenter__(self) -> Self:
         """Start connecting in the background; the broker need not be there yet."""
-        properties = Properties(PacketTypes.CONNECT)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.ReceiveMaximum = self._receive_maximum
         properties.SessionExpiryInterval = 7 * 86400 if self._keep_session else 0
         self._client.connect_async(
@@ -104,9 +102,7 @@ class Link:
 
     # The next three run in paho's network thread.
 
-    def _on_connect(
-        self, client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any
-    ) -> None:
+    def _on_connect(self, client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
             log().warning("the broker refused the connection", reason=str(reason))
             return
@@ -117,9 +113,7 @@ class Link:
         log().info("connected to the broker", host=self._host, port=self._port)
         self._loop.call_soon_threadsafe(self._up.set)
 
-    def _on_disconnect(
-        self, _client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any
-    ) -> None:
+    def _on_disconnect(self, _client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if not self._loop.is_closed():
             log().info("disconnected from the broker", reason=str(reason))
             self._loop.call_soon_threadsafe(self._up.clear)
@@ -127,9 +121,7 @@ class Link:
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         arrived = datetime.fromtimestamp(time.time(), UTC)
         self._inbox.append(
-            Message(
-                message.topic, bytes(message.payload), arrived, message.mid, message.qos, self._connection
-            )
+            Message(message.topic, bytes(message.payload), arrived, message.mid, message.qos, self._connection)
         )
         if not self._signalled:
             self._signalled = True

@@ -63,9 +63,7 @@ def health_app(health: Health) -> Callable[..., Any]:
             case "/readyz":
                 troubles = health.troubles()
                 text = "\n".join(f"{part}: {why}" for part, why in troubles.items()) or "ready"
-                await _send(
-                    send, 503 if troubles else 200, f"{text}\n".encode(), b"text/plain; charset=utf-8"
-                )
+                await _send(send, 503 if troubles else 200, f"{text}\n".encode(), b"text/plain; charset=utf-8")
             case "/metrics":
                 await _send(send, 200, generate_latest(), CONTENT_TYPE_LATEST.encode())
             case _:

@@ -9,9 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from kawamori.errors import ConfigurationError
 
-Positive = Annotated[
-    timedelta, AfterValidator(lambda d: d if d > timedelta(0) else _refuse("must be positive"))
-]
+Positive = Annotated[timedelta, AfterValidator(lambda d: d if d > timedelta(0) else _refuse("must be positive"))]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -85,9 +83,7 @@ class SiteSettings(_Part):
 class Settings(BaseSettings):
     """Everything that can be set."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="KAWAMORI_", env_nested_delimiter="__", extra="ignore", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix="KAWAMORI_", env_nested_delimiter="__", extra="ignore", frozen=True)
 
     database_url: SecretStr | None = None
     mqtt_url: SecretStr | None = None
@@ -101,9 +97,7 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The database's URL; raises ConfigurationError when it is not set."""
         if self.database_url is None:
-            raise ConfigurationError(
-                "KAWAMORI_DATABASE_URL is not set: where is TimescaleDB? (postgresql://…)"
-            )
+            raise ConfigurationError("KAWAMORI_DATABASE_URL is not set: where is TimescaleDB? (postgresql://…)")
         return self.database_url.get_secret_value()
 
     def mqtt(self) -> str:
@@ -118,8 +112,5 @@ def load() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        lines = [
-            f"KAWAMORI_{'__'.join(str(part) for part in e['loc']).upper()}: {e['msg']}"
-            for e in error.errors()
-        ]
+        lines = [f"KAWAMORI_{'__'.join(str(part) for part in e['loc']).upper()}: {e['msg']}" for e in error.errors()]
         raise ConfigurationError("\n".join(lines)) from None

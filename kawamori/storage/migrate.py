@@ -74,9 +74,7 @@ def status(url: str) -> list[tuple[str, bool]]:
         with psycopg.connect(url, connect_timeout=10, application_name="kawamori-migrate") as connection:
             _require_timescaledb(connection)
             (table,) = connection.execute("SELECT to_regclass('schema_migration')").fetchone() or (None,)
-            applied = (
-                {n for (n,) in connection.execute("SELECT number FROM schema_migration")} if table else set()
-            )
+            applied = {n for (n,) in connection.execute("SELECT number FROM schema_migration")} if table else set()
     except psycopg.Error as error:
         raise translate(error) from error
     return [(f"{step.number:04}_{step.name}", step.number in applied) for step in migrations()]
@@ -84,9 +82,7 @@ def status(url: str) -> list[tuple[str, bool]]:
 
 def _require_timescaledb(connection: psycopg.Connection) -> None:
     """Refuse a plain PostgreSQL, saying what to do."""
-    available = connection.execute(
-        "SELECT 1 FROM pg_available_extensions WHERE name = 'timescaledb'"
-    ).fetchone()
+    available = connection.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'timescaledb'").fetchone()
     if available is None:
         raise ConfigurationError(
             "this is a plain PostgreSQL: TimescaleDB is not installed on it. Install the package"

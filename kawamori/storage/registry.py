@@ -28,9 +28,7 @@ async def load_registry(database: Database) -> Registry:
             return await (await connection.execute(query(name))).fetchall()
 
         version = await registry_version(connection)
-        units = {
-            r[0]: Unit(symbol=r[0], dimension=r[1], scale=r[2], shift=r[3]) for r in await rows("all_units")
-        }
+        units = {r[0]: Unit(symbol=r[0], dimension=r[1], scale=r[2], shift=r[3]) for r in await rows("all_units")}
         quantities = {r[0]: units[r[1]] for r in await rows("all_quantities")}
         stations = {
             StationId(r[0]): Station(

@@ -1,0 +1,1 @@
+"""Receives what devices send, journals it on disk, forwards it until ingest says that it is stored."""

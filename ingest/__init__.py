@@ -1,0 +1,1 @@
+"""Validates, quality-controls and stores readings; acknowledges to the gateway only after the commit."""

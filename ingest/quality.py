@@ -1,0 +1,107 @@
+"""Quality control: flags, never drops. Pure functions of one sensor's readings in order of measurement.
+
+A value is never called wrong for rising fast: real floods rise 5 m/h. What leaves a settled level abruptly and
+comes back within four samples is no water; everything else is at most suspect, and a suspect reading still alarms.
+The order and the meaning of the flags follow QARTOD (IOOS, Manual for Real-Time Quality Control of Water Level
+Data, 2021); the constants were measured on recorded rivers (docs/decisions/0005-quality-flags.md).
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from kawamori.domain.reading import Flag, Reason
+from kawamori.domain.registry import Limits
+
+#: A spike comes back to within this of where it left, in stored units (m). Quiet-time noise is 1 to 4 mm.
+BACK_WITHIN = 0.06
+#: … within so many samples and so long.
+SPIKE_SAMPLES = 4
+SPIKE_LASTS = timedelta(hours=3)
+#: A gap longer than this ends a run of unchanged values.
+RUN_GAP = timedelta(days=1)
+#: A reading's flag depends on at most so many neighbours before it, and on SPIKE_SAMPLES + 1 after it.
+REACH_BACK = 16
+REACH_ON = SPIKE_SAMPLES + 1
+
+
+def flag_of(reasons: Reason) -> Flag:
+    """The QARTOD flag that the reasons add up to; lateness alone does not make a value doubtful."""
+    if reasons & (Reason.RANGE | Reason.SPIKE):
+        return Flag.FAIL
+    return Flag.SUSPECT if reasons & (Reason.RATE | Reason.FLAT) else Flag.GOOD
+
+
+def out_of_range(value: float, limits: Limits) -> bool:
+    """Whether the sensor cannot measure such a value at all."""
+    return (limits.range_min is not None and value < limits.range_min) or (
+        limits.range_max is not None and value > limits.range_max
+    )
+
+
+def assess(times: Sequence[datetime], values: Sequence[float], limits: Limits) -> list[Reason]:
+    """RATE and SPIKE of in-range readings, oldest first. The ends see fewer neighbours than they may need."""
+    reasons = [Reason(0)] * len(values)
+    if limits.spike is not None:
+        for start in range(1, len(values) - 2):
+            _mark_spike(times, values, limits, start, reasons)
+    if limits.max_step is not None and limits.max_rate_h is not None:
+        previous = None
+        for i, value in enumerate(values):
+            if reasons[i] & Reason.SPIKE:
+                continue
+            if previous is not None:
+                step = abs(value - values[previous])
+                if step > limits.max_step:
+                    hours = (times[i] - times[previous]).total_seconds() / 3600
+                    if step > limits.max_rate_h * hours:
+                        reasons[i] |= Reason.RATE
+            previous = i
+    return reasons
+
+
+def _mark_spike(
+    times: Sequence[datetime], values: Sequence[float], limits: Limits, base: int, reasons: list[Reason]
+) -> None:
+    """Mark the samples after `base`, if they leave its settled level together and come back to it.
+
+    A drop (out of the water) counts from `limits.spike`; a rise only from `limits.max_step`, a jump that no river
+    makes, because taking a short true rise for a fault hides it.
+    """
+    level = values[base]
+    if abs(level - values[base - 1]) > BACK_WITHIN or times[base] - times[base - 1] > SPIKE_LASTS:
+        return
+    assert limits.spike is not None
+    down = values[base + 1] < level
+    least = limits.spike if down else max(limits.spike, limits.max_step or 0.0)
+    for i in range(base + 1, min(base + REACH_ON + 1, len(values))):
+        if times[i] - times[base] > SPIKE_LASTS:
+            return
+        away = level - values[i] if down else values[i] - level
+        if away > least:
+            continue
+        if abs(away) <= BACK_WITHIN:
+            for spike in range(base + 1, i):
+                reasons[spike] |= Reason.SPIKE
+        return
+
+
+def runs(times: Sequence[datetime], values: Sequence[float], first_since: datetime | None = None) -> list[datetime]:
+    """Since when each reading's value has not changed; `first_since` is known for the first reading."""
+    since: list[datetime] = []
+    for i, (at, value) in enumerate(zip(times, values, strict=True)):
+        if i == 0:
+            since.append(first_since or at)
+        else:
+            same = value == values[i - 1] and at - times[i - 1] <= RUN_GAP
+            since.append(since[-1] if same else at)
+    return since
+
+
+def is_flat(at: datetime, value: float, since: datetime, limits: Limits) -> bool:
+    """Whether a sensor looks stuck: unchanged for long while the water stands high. At low flow that is normal."""
+    return (
+        limits.flat_after is not None
+        and limits.flat_above is not None
+        and value >= limits.flat_above
+        and at - since >= limits.flat_after
+    )

@@ -1,0 +1,191 @@
+"""Put new readings into a sensor's series, whatever their order, and say what changes. Pure.
+
+Any order, lateness or repetition of the same readings ends in the same rows: flags are functions of the
+neighbours in order of measurement, and of two values for one moment the higher stands.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from ingest.quality import REACH_BACK, REACH_ON, assess, flag_of, is_flat, out_of_range, runs
+from kawamori.domain.flood import trend_per_hour
+from kawamori.domain.reading import Flag, Reading, Reason
+from kawamori.domain.registry import Limits
+
+_NOTHING = Reason(0)
+#: What neighbours decide; the other reasons belong to the reading alone.
+_NEIGHBOURLY = Reason.RATE | Reason.SPIKE
+#: Readings behind the trend arrow.
+_TREND_OVER = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """A sensor's recent past: the newest reading, and the last in-range ones for quality control."""
+
+    latest: Reading | None = None
+    #: In-range readings, oldest first, at most REACH_BACK.
+    recent: tuple[Reading, ...] = ()
+    flat_since: datetime | None = None
+
+    def trend_h(self) -> float | None:
+        """How fast the level moves, in units an hour, over the last good readings."""
+        good = [r for r in self.recent if r.flag != Flag.FAIL][-_TREND_OVER:]
+        return trend_per_hour([r.observed_at for r in good], [r.value for r in good])
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a sensor's new readings come to."""
+
+    tail: Tail
+    #: Not stored before.
+    added: tuple[Reading, ...] = ()
+    #: Stored before, now with another flag, value or time of arrival: (before, after).
+    changed: tuple[tuple[Reading, Reading], ...] = ()
+    #: Values that gave way to a higher one of the same moment.
+    outvoted: tuple[Reading, ...] = ()
+
+
+def follows(tail: Tail, incoming: Iterable[Reading]) -> bool:
+    """Whether all of these are newer than everything stored: then the tail is all that quality control needs."""
+    return tail.latest is None or all(r.observed_at > tail.latest.observed_at for r in incoming)
+
+
+def append(tail: Tail, incoming: list[Reading], limits: Limits, late_after: timedelta) -> Outcome:
+    """Add readings newer than all stored ones."""
+    added, outvoted = _settle(incoming)
+    fresh = [_alone(r, limits, late_after) for r in added]
+    past = list(tail.recent)
+    inside = [r for r in fresh if not r.reasons & Reason.RANGE]
+    line = past + inside
+    times, values = [r.observed_at for r in line], [r.value for r in line]
+    found = assess(times, values, limits)
+    since = runs(times[-len(inside) - 1 :], values[-len(inside) - 1 :], tail.flat_since if past else None)
+    offset = len(line) - len(since)
+    judged: dict[datetime, Reading] = {}
+    changed = []
+    for i in range(max(0, len(past) - REACH_ON), len(line)):
+        before = line[i]
+        reasons = (before.reasons & ~_NEIGHBOURLY) | found[i]
+        if i >= len(past) and is_flat(before.observed_at, before.value, since[i - offset], limits):
+            reasons |= Reason.FLAT
+        after = _with(before, reasons)
+        line[i] = after
+        if i >= len(past):
+            judged[after.observed_at] = after
+        elif after is not before:
+            changed.append((before, after))
+    rows = tuple(judged.get(r.observed_at, r) for r in fresh)
+    newest = Tail(rows[-1], tuple(line[-REACH_BACK:]), since[-1] if since else tail.flat_since)
+    return Outcome(newest, rows, tuple(changed), tuple(outvoted))
+
+
+def insert(
+    tail: Tail, context: list[Reading], incoming: list[Reading], limits: Limits, late_after: timedelta
+) -> Outcome:
+    """Add readings among stored ones. `context` holds those around them, oldest first: at least REACH_BACK + 8
+    before the first, and after the last, and all within `limits.flat_after` of them.
+    """
+    arrived, outvoted = _settle(incoming)
+    stored = {r.observed_at: r for r in context}
+    before = dict(stored)
+    added: set[datetime] = set()
+    touched: list[datetime] = []
+    for reading in arrived:
+        at = reading.observed_at
+        known = stored.get(at)
+        if known is None:
+            added.add(at)
+            stored[at] = _alone(reading, limits, late_after)
+            touched.append(at)
+            continue
+        winner = known
+        if reading.value > known.value:
+            outvoted.append(known)
+            winner = replace(known, value=reading.value)
+            touched.append(at)
+        elif reading.value < known.value:
+            outvoted.append(reading)
+        if reading.received_at < known.received_at:
+            winner = replace(winner, received_at=reading.received_at)
+        if winner is not known:
+            stored[at] = _alone(winner, limits, late_after, keep=_NEIGHBOURLY | Reason.FLAT)
+    series = sorted(stored.values(), key=lambda r: r.observed_at)
+    if touched:
+        series = _reassess(series, touched[0], touched[-1], limits)
+    return _compare(tail, series, before, added, outvoted)
+
+
+def _reassess(series: list[Reading], first: datetime, last: datetime, limits: Limits) -> list[Reading]:
+    """Judge again what a change between `first` and `last` can reach."""
+    inside = [r for r in series if not r.reasons & Reason.RANGE]
+    times, values = [r.observed_at for r in inside], [r.value for r in inside]
+    found, since = assess(times, values, limits), runs(times, values)
+    low = bisect_left(times, first) - REACH_ON
+    high = bisect_left(times, last) + REACH_ON + 1
+    judged: dict[datetime, Reading] = {}
+    for i, reading in enumerate(inside):
+        reasons = reading.reasons
+        if low <= i <= high:
+            reasons = (reasons & ~_NEIGHBOURLY) | found[i]
+        if times[i] >= first:
+            flat = is_flat(times[i], values[i], since[i], limits)
+            reasons = (reasons | Reason.FLAT) if flat else (reasons & ~Reason.FLAT)
+        judged[times[i]] = _with(reading, reasons)
+    return [judged.get(r.observed_at, r) for r in series]
+
+
+def _compare(
+    tail: Tail, series: list[Reading], before: dict[datetime, Reading], added: set[datetime], outvoted: list[Reading]
+) -> Outcome:
+    """What differs from what was stored, and the tail as it is now."""
+    changed = tuple((old, r) for r in series if (old := before.get(r.observed_at)) is not None and old != r)
+    latest = series[-1] if tail.latest is None or series[-1].observed_at >= tail.latest.observed_at else tail.latest
+    recent = {r.observed_at: r for r in tail.recent}
+    recent.update((r.observed_at, r) for r in series if not r.reasons & Reason.RANGE)
+    kept = sorted(recent.values(), key=lambda r: r.observed_at)[-REACH_BACK:]
+    flat_since = tail.flat_since
+    if latest is series[-1]:
+        inside = [r for r in series if not r.reasons & Reason.RANGE]
+        since = runs([r.observed_at for r in inside], [r.value for r in inside])
+        flat_since = since[-1] if since else None
+        if flat_since and tail.flat_since and flat_since == inside[0].observed_at:
+            flat_since = min(flat_since, tail.flat_since)
+    rows = tuple(r for r in series if r.observed_at in added)
+    return Outcome(Tail(latest, tuple(kept), flat_since), rows, changed, tuple(outvoted))
+
+
+def _settle(incoming: list[Reading]) -> tuple[list[Reading], list[Reading]]:
+    """One reading a moment, oldest first: the higher value and the earlier arrival; and those that gave way."""
+    best: dict[datetime, Reading] = {}
+    outvoted = []
+    for reading in incoming:
+        other = best.get(reading.observed_at)
+        if other is None:
+            best[reading.observed_at] = reading
+            continue
+        high, low = (reading, other) if reading.value > other.value else (other, reading)
+        if low.value < high.value:
+            outvoted.append(low)
+        best[reading.observed_at] = replace(high, received_at=min(high.received_at, low.received_at))
+    return sorted(best.values(), key=lambda r: r.observed_at), outvoted
+
+
+def _alone(reading: Reading, limits: Limits, late_after: timedelta, keep: Reason = _NOTHING) -> Reading:
+    """The reading with what can be said of it without its neighbours."""
+    reasons = reading.reasons & keep
+    if reading.received_at - reading.observed_at > late_after:
+        reasons |= Reason.LATE
+    if out_of_range(reading.value, limits):
+        reasons = (reasons & Reason.LATE) | Reason.RANGE
+    return _with(reading, reasons)
+
+
+def _with(reading: Reading, reasons: Reason) -> Reading:
+    flag = flag_of(reasons)
+    if reasons == reading.reasons and flag == reading.flag:
+        return reading
+    return replace(reading, reasons=reasons, flag=flag)

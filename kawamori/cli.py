@@ -1,0 +1,296 @@
+"""`kawamori …`: one command a service, and the ones that people type."""
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kawamori.errors import ConfigurationError, KawamoriError
+from kawamori.observe import configure_logs
+from kawamori.settings import Settings, load
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Kawamori (川守), the river keeper: water levels from the sensor to the person who must decide.",
+)
+db = typer.Typer(no_args_is_help=True, help="The database's schema.")
+station = typer.Typer(no_args_is_help=True, help="Stations and what is on them.")
+app.add_typer(db, name="db")
+app.add_typer(station, name="station")
+
+#: What `kawamori up` keeps running, in this order; none needs another to be there first.
+SERVICES = ("gateway", "ingest", "alerts", "api")
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script to read.")]
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """Turn our errors into one line each and a status: 2 for what a person must set right, 1 for the rest."""
+    try:
+        yield
+    except ConfigurationError as error:
+        typer.echo(f"kawamori: {error}", err=True)
+        raise typer.Exit(2) from None
+    except KawamoriError as error:
+        typer.echo(f"kawamori: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _require_own_packages() -> None:
+    """Refuse to start when a package of another project (PyPI has an `alerts`) stands in for one of ours."""
+    home = Path(__file__).parent.parent
+    for name in (*SERVICES, "simulators"):
+        spec = find_spec(name)
+        if spec is None or spec.origin is None or Path(spec.origin).parent.parent != home:
+            raise ConfigurationError(f"the package `{name}` is not the one beside {home}: use the project's own .venv")
+
+
+def _serve(name: str, run: Callable[[Settings, asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+    from kawamori import runtime
+
+    with _clear_errors():
+        _require_own_packages()
+        settings = load()
+        configure_logs(name, settings.log_level)
+        runtime.run(lambda stop: run(settings, stop))
+
+
+@app.command()
+def gateway() -> None:
+    """Receive devices' messages, journal them, forward them until they are stored."""
+    from gateway.service import run
+
+    _serve("gateway", run)
+
+
+@app.command()
+def ingest() -> None:
+    """Validate and store what gateways forward. Several may run at once."""
+    from ingest.service import run
+
+    _serve("ingest", run)
+
+
+@app.command()
+def alerts() -> None:
+    """Watch the thresholds and tell people."""
+    from alerts.service import run
+
+    _serve("alerts", run)
+
+
+@app.command()
+def api() -> None:
+    """Serve the HTTP API and the page."""
+    from api.service import run
+
+    def ready(url: str) -> None:
+        typer.echo(f"kawamori api: {url}")
+
+    _serve("api", lambda settings, stop: run(settings, stop, ready))
+
+
+@app.command()
+def up() -> None:
+    """Run all services on this machine, and start again whichever dies."""
+    from kawamori import runtime
+    from kawamori.supervise import supervise
+
+    with _clear_errors():
+        _require_own_packages()
+        settings = load()
+        configure_logs("up", settings.log_level)
+        _migrate(settings.database())
+        runtime.run(lambda stop: supervise({name: (name,) for name in SERVICES}, dict(os.environ), stop))
+
+
+@app.command()
+def check() -> None:
+    """Say whether the settings, the database and the broker are as they must be."""
+    with _clear_errors():
+        settings = load()
+        from kawamori.mqtt import Link
+        from kawamori.storage.migrate import status
+
+        missing = [name for name, applied in status(settings.database()) if not applied]
+        typer.echo(f"database: TimescaleDB, {'schema up to date' if not missing else 'run `kawamori db migrate`'}")
+
+        async def broker() -> None:
+            async with asyncio.timeout(5), Link(settings.mqtt(), f"kawamori-check-{os.getpid()}", []) as link:
+                await link.wait_connected()
+
+        try:
+            asyncio.run(broker())
+        except TimeoutError:
+            raise KawamoriError("broker: no answer within 5 s at KAWAMORI_MQTT_URL") from None
+        typer.echo("broker: answers")
+        if missing:
+            raise typer.Exit(1)
+
+
+def _migrate(url: str) -> list[str]:
+    from kawamori.storage.migrate import migrate
+
+    return migrate(url)
+
+
+@db.command("migrate")
+def db_migrate() -> None:
+    """Bring the database to the newest schema."""
+    with _clear_errors():
+        done = _migrate(load().database())
+        typer.echo("\n".join(f"applied {name}" for name in done) or "nothing to do")
+
+
+@db.command("status")
+def db_status(as_json: Json = False) -> None:
+    """List the schema's steps."""
+    from kawamori.storage.migrate import status
+
+    with _clear_errors():
+        steps = status(load().database())
+        if as_json:
+            typer.echo(json.dumps([{"step": name, "applied": applied} for name, applied in steps]))
+        else:
+            typer.echo("\n".join(f"{'applied' if applied else 'missing'}  {name}" for name, applied in steps))
+
+
+@station.command("import")
+def station_import(
+    file: Annotated[Path, typer.Argument(help="JSON: a list of stations, see docs/operations.md.", exists=True)],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check the file.")] = False,
+) -> None:
+    """Register stations with their sensors, devices and thresholds; those already there are updated."""
+    from kawamori.sheet import read_sheet
+    from kawamori.storage.database import Database
+    from kawamori.storage.registry import register
+
+    with _clear_errors():
+        plans = read_sheet(file)
+        typer.echo(f"{len(plans)} stations, {sum(len(p.sensors) for p in plans)} sensors")
+        if dry_run:
+            return
+
+        async def write() -> None:
+            async with Database(load().database(), "import", size=1) as database:
+                await register(database, plans)
+
+        asyncio.run(write())
+        typer.echo("registered")
+
+
+@app.command()
+def demo(
+    duration: Annotated[float | None, typer.Option(help="End after so many seconds.")] = None,
+    scenario: Annotated[str, typer.Option(help="typhoon or calm.")] = "typhoon",
+) -> None:
+    """Watch a typhoon flood rise through a small city's rivers: everything, on this machine, nothing left behind."""
+    from kawamori import runtime
+    from kawamori.supervise import supervise
+
+    with _clear_errors(), ExitStack() as stack:
+        _require_own_packages()
+        settings = load()
+        folder = Path(tempfile.mkdtemp(prefix="kawamori-demo-"))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        environment = {**os.environ, **_servers(settings, stack)}
+        environment.setdefault("KAWAMORI_GATEWAY__JOURNAL", str(folder / "journal.db"))
+        environment.setdefault("KAWAMORI_ALERTS__LOG", str(Path("kawamori-demo-notifications.log").absolute()))
+        environment.setdefault("KAWAMORI_LOG_LEVEL", "warning")
+        environment.setdefault("KAWAMORI_SITE__NAME_JA", "川守デモ市")
+        environment.setdefault("KAWAMORI_SITE__NAME_EN", "Kawamori demo city")
+        environment.setdefault(
+            "KAWAMORI_SITE__NOTICE_JA", "デモ：模擬の河川です。台風は60倍の速さで進みます（1秒＝1分）。"
+        )
+        environment.setdefault(
+            "KAWAMORI_SITE__NOTICE_EN", "Demo: simulated rivers. The typhoon runs 60 times faster (1 s = 1 min)."
+        )
+        notifications = Path(environment["KAWAMORI_ALERTS__LOG"])
+        notifications.write_text("")
+        _migrate(environment["KAWAMORI_DATABASE_URL"])
+        url_file = folder / "api-url"
+        environment["KAWAMORI_DEMO_URL_FILE"] = str(url_file)
+        commands = {name: (name,) for name in SERVICES} | {"simulate": ("simulate", "--scenario", scenario)}
+
+        async def service(stop: asyncio.Event) -> None:
+            async def announce() -> None:
+                url = await _first_level(url_file)
+                typer.echo(f"\nkawamori is ready: {url}\n")
+                typer.echo(f"notifications: {notifications}   (Ctrl-C ends everything)")
+                sys.stdout.flush()
+                if duration is not None:
+                    await asyncio.sleep(duration)
+                    stop.set()
+
+            announcing = asyncio.create_task(announce(), name="announce")
+            try:
+                await supervise(commands, environment, stop)
+            finally:
+                announcing.cancel()
+
+        runtime.run(service)
+
+
+def _servers(settings: Settings, stack: ExitStack) -> dict[str, str]:
+    """The URLs of the site's own servers where they are set, else of private ones that end with the stack."""
+    from kawamori.servers import private_broker, private_database
+
+    urls = {}
+    if settings.database_url is None:
+        typer.echo("starting a private TimescaleDB …")
+        urls["KAWAMORI_DATABASE_URL"] = stack.enter_context(private_database()).url
+    else:
+        urls["KAWAMORI_DATABASE_URL"] = settings.database()
+    if settings.mqtt_url is None:
+        typer.echo("starting a private Mosquitto …")
+        urls["KAWAMORI_MQTT_URL"] = stack.enter_context(private_broker()).url
+    else:
+        urls["KAWAMORI_MQTT_URL"] = settings.mqtt()
+    return urls
+
+
+async def _first_level(url_file: Path) -> str:
+    """Wait until the API shows a level; returns its address."""
+    begun = time.monotonic()
+    while True:
+        if url_file.exists() and (url := url_file.read_text().strip()):
+            try:
+                with await asyncio.to_thread(
+                    urllib.request.urlopen, f"{url}/api/v1/levels/latest", timeout=2
+                ) as answer:
+                    stations = json.load(answer)["stations"]
+                if any(s["level_m"] is not None for s in stations):
+                    return url
+            except (urllib.error.URLError, TimeoutError, ConnectionError):
+                pass
+        if time.monotonic() - begun > 60:
+            typer.echo("still waiting for a first level after 60 s: see the messages above", err=True)
+            begun = time.monotonic()
+        await asyncio.sleep(0.1)
+
+
+def _add_simulators() -> None:
+    from simulators.commands import replay, simulate
+
+    app.command()(simulate)
+    app.command()(replay)
+
+
+_add_simulators()
+
+if __name__ == "__main__":
+    app()
