@@ -8,6 +8,7 @@ Data, 2021); the constants were measured on recorded rivers (docs/decisions/0005
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from kawamori.domain.reading import Flag, Reason
 from kawamori.domain.registry import Limits
@@ -17,10 +18,13 @@ BACK_WITHIN = 0.06
 #: … within so many samples and so long.
 SPIKE_SAMPLES = 4
 SPIKE_LASTS = timedelta(hours=3)
+#: A drop must stand out this many times from the steps just before it: a flood in spate is rough water.
+STANDS_OUT = 4.0
+STEPS_BEFORE = 4
 #: A gap longer than this ends a run of unchanged values.
 RUN_GAP = timedelta(days=1)
 #: A reading's flag depends on at most so many neighbours before it, and on SPIKE_SAMPLES + 1 after it.
-REACH_BACK = 16
+REACH_BACK = 20
 REACH_ON = SPIKE_SAMPLES + 1
 
 
@@ -72,7 +76,9 @@ def _mark_spike(
         return
     assert limits.spike is not None
     down = values[base + 1] < level
-    least = limits.spike if down else max(limits.spike, limits.max_step or 0.0)
+    before = values[max(0, base - STEPS_BEFORE) : base + 1]
+    rough = max(abs(b - a) for a, b in pairwise(before))
+    least = max(limits.spike, STANDS_OUT * rough, 0.0 if down else (limits.max_step or 0.0))
     for i in range(base + 1, min(base + REACH_ON + 1, len(values))):
         if times[i] - times[base] > SPIKE_LASTS:
             return

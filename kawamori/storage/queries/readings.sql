@@ -9,12 +9,12 @@ SELECT w.sensor_id, r.observed_at, r.value, r.flag, r.reasons, r.received_at
 FROM unnest(%(sensors)s::integer[], %(starts)s::timestamptz[], %(ends)s::timestamptz[]) AS w(sensor_id, start, stop)
 CROSS JOIN LATERAL (
     (SELECT * FROM reading WHERE sensor_id = w.sensor_id
-        AND observed_at < w.start AND observed_at >= w.start - interval '30 days' ORDER BY observed_at DESC LIMIT 24)
+        AND observed_at < w.start AND observed_at >= w.start - interval '30 days' ORDER BY observed_at DESC LIMIT 32)
     UNION ALL
     (SELECT * FROM reading WHERE sensor_id = w.sensor_id AND observed_at >= w.start AND observed_at <= w.stop)
     UNION ALL
     (SELECT * FROM reading WHERE sensor_id = w.sensor_id
-        AND observed_at > w.stop AND observed_at <= w.stop + interval '30 days' ORDER BY observed_at LIMIT 24)
+        AND observed_at > w.stop AND observed_at <= w.stop + interval '30 days' ORDER BY observed_at LIMIT 32)
 ) r
 ORDER BY w.sensor_id, r.observed_at
 
