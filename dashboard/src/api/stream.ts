@@ -1,0 +1,97 @@
+/**
+ * The live stream, kept open. The browser's EventSource resumes by itself after a dropped connection, but
+ * gives up for good on an HTTP error and never notices a silent one: both are handled here.
+ */
+
+import type { Alert, StreamReading } from "./types";
+
+export type StreamMessage =
+  | { readonly kind: "open" }
+  | { readonly kind: "error" }
+  | { readonly kind: "heartbeat"; readonly asOf: string | null }
+  | { readonly kind: "readings"; readonly readings: readonly StreamReading[] }
+  | { readonly kind: "alert"; readonly alert: Alert }
+  | { readonly kind: "station" };
+
+const FIRST_WAIT_MS = 1_000;
+const LONGEST_WAIT_MS = 15_000;
+
+/** Decodes one event; null for what this page does not understand (newer servers may say more). */
+export function decode(event: string, data: string): StreamMessage | null {
+  let body: unknown;
+  try {
+    body = data === "" ? {} : JSON.parse(data);
+  } catch {
+    return null;
+  }
+  if (typeof body !== "object" || body === null) return null;
+  const fields = body as Record<string, unknown>;
+  switch (event) {
+    case "reading": {
+      if (Array.isArray(body)) return { kind: "readings", readings: body as StreamReading[] };
+      const many = fields["readings"];
+      const readings = Array.isArray(many) ? (many as StreamReading[]) : [body as StreamReading];
+      return { kind: "readings", readings: readings.filter((r) => typeof r?.station_id === "string") };
+    }
+    case "alert":
+      return "id" in fields ? { kind: "alert", alert: body as Alert } : null;
+    case "station":
+      return { kind: "station" };
+    case "heartbeat":
+      return { kind: "heartbeat", asOf: typeof fields["as_of"] === "string" ? fields["as_of"] : null };
+    default:
+      return null;
+  }
+}
+
+export class Stream {
+  #source: EventSource | null = null;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #wait = FIRST_WAIT_MS;
+
+  constructor(
+    readonly url: string,
+    readonly heard: (message: StreamMessage) => void,
+  ) {}
+
+  open(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#source?.close();
+    const source = new EventSource(this.url);
+    this.#source = source;
+    source.onopen = () => {
+      this.#wait = FIRST_WAIT_MS;
+      this.heard({ kind: "open" });
+    };
+    source.onerror = () => {
+      this.heard({ kind: "error" });
+      if (source.readyState === EventSource.CLOSED) this.#reopenLater();
+    };
+    for (const name of ["reading", "alert", "station", "heartbeat"]) {
+      source.addEventListener(name, (event) => {
+        const message = decode(name, (event as MessageEvent<string>).data);
+        if (message) this.heard(message);
+      });
+    }
+  }
+
+  /** Replaces a connection that has gone silent. Does nothing while a new one is already planned. */
+  replace(): void {
+    if (this.#timer !== undefined) return;
+    this.#source?.close();
+    this.#reopenLater();
+  }
+
+  #reopenLater(): void {
+    const jitter = 0.75 + Math.random() / 2;
+    this.#timer = setTimeout(() => this.open(), this.#wait * jitter);
+    this.#wait = Math.min(this.#wait * 2, LONGEST_WAIT_MS);
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+    this.#source?.close();
+    this.#source = null;
+  }
+}

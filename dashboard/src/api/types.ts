@@ -1,0 +1,141 @@
+/** What the public HTTP API answers (docs: /api/docs). Fields may be added there; none is renamed. */
+
+export interface Bilingual {
+  readonly ja: string;
+  readonly en: string;
+}
+
+export type Freshness = "fresh" | "late" | "dead";
+/** QARTOD: 1 good, 2 not evaluated, 3 suspect, 4 fail, 9 missing. */
+export type Flag = 1 | 2 | 3 | 4 | 9;
+/** CAP status: 通常 / 訓練 / 試験. */
+export type Status = "actual" | "exercise" | "test";
+
+export interface NextThreshold {
+  readonly level: number;
+  readonly value_m: number;
+  readonly metres_to_go: number;
+}
+
+/** One station's line in `levels/latest`. */
+export interface StationLevel {
+  readonly station_id: string;
+  readonly name: Bilingual;
+  readonly river: string;
+  readonly river_name?: Bilingual;
+  readonly level_m: number | null;
+  readonly observed_at: string | null;
+  readonly age_s: number | null;
+  readonly flag: Flag | null;
+  readonly flood_level: number;
+  readonly flood_level_name: Bilingual;
+  readonly next_threshold: NextThreshold | null;
+  readonly freeboard_m: number | null;
+  readonly trend_m_per_h: number | null;
+  readonly freshness: Freshness;
+  /** Interval at which this station is expected to report now. */
+  readonly report_every_s?: number;
+  readonly lon?: number | null;
+  readonly lat?: number | null;
+}
+
+export interface LevelsLatest {
+  readonly as_of: string;
+  readonly stations: readonly StationLevel[];
+}
+
+export interface Threshold {
+  readonly level: number;
+  readonly value_m: number;
+  readonly name: Bilingual;
+}
+
+export interface Sensor {
+  readonly sensor_id: string | number;
+  readonly quantity: string;
+  readonly unit: string;
+  readonly report_every_s: number | null;
+}
+
+export interface Station {
+  readonly station_id: string;
+  readonly name: Bilingual;
+  readonly river: { readonly river_id: string; readonly name: Bilingual };
+  readonly lon: number | null;
+  readonly lat: number | null;
+  readonly thresholds: readonly Threshold[];
+  readonly crest_m: number | null;
+  readonly sensors: readonly Sensor[];
+}
+
+export type Resolution = "raw" | "10min" | "hour" | "day";
+
+export interface RawPoint {
+  readonly time: string;
+  readonly value: number | null;
+  readonly flag: Flag | null;
+}
+
+export interface SummaryPoint {
+  readonly time: string;
+  readonly min: number | null;
+  readonly mean: number | null;
+  readonly max: number | null;
+  readonly n: number;
+}
+
+export type Point = RawPoint | SummaryPoint;
+
+export interface Readings {
+  readonly station_id: string;
+  readonly quantity: string;
+  readonly unit: string;
+  readonly resolution: Resolution;
+  readonly points: readonly Point[];
+  readonly next: string | null;
+}
+
+export interface Alert {
+  readonly id: string | number;
+  readonly station_id: string;
+  readonly kind: string;
+  readonly flood_level: number | null;
+  readonly state: string;
+  readonly started_at: string;
+  readonly ended_at: string | null;
+  readonly retroactive: boolean;
+  readonly verified: boolean;
+  readonly status: Status;
+  readonly value_m?: number | null;
+  readonly threshold_m?: number | null;
+}
+
+export interface Site {
+  readonly name: Bilingual;
+  readonly status: Status;
+  readonly notice: Bilingual | null;
+  readonly time_zone: string;
+}
+
+export interface StreamReading {
+  readonly station_id: string;
+  readonly sensor_id?: string | number;
+  readonly quantity: string;
+  readonly time: string;
+  readonly value: number | null;
+  readonly flag: Flag | null;
+}
+
+/** GeoJSON as `stations.geojson` sends it; only what the map draws. */
+export interface GeoFeature {
+  readonly type: "Feature";
+  readonly geometry: {
+    readonly type: string;
+    readonly coordinates: unknown;
+  } | null;
+  readonly properties: Readonly<Record<string, unknown>> | null;
+}
+
+export interface GeoCollection {
+  readonly features: readonly GeoFeature[];
+}

@@ -1,0 +1,196 @@
+/** What the plot's own lines cannot say: thresholds, doubtful points, rain, now. Canvas pixels throughout. */
+import type uPlot from "uplot";
+import { type Mark, rainOf } from "./series";
+
+export interface Line {
+  readonly value: number;
+  readonly label: string;
+  readonly colour: string;
+  /** Fill up to the next line; empty for a line without a band. */
+  readonly band: string;
+}
+
+export interface Ink {
+  readonly text: string;
+  readonly faint: string;
+  readonly paper: string;
+  readonly water: string;
+  readonly rain: string;
+  readonly alarm: string;
+  readonly font: string;
+}
+
+type Box = { left: number; top: number; right: number; bottom: number };
+
+function box(u: uPlot): Box {
+  const { left, top, width, height } = u.bbox;
+  return { left, top, right: left + width, bottom: top + height };
+}
+
+function inside(u: uPlot, paint: (ctx: CanvasRenderingContext2D, b: Box) => void): void {
+  const b = box(u);
+  u.ctx.save();
+  u.ctx.beginPath();
+  u.ctx.rect(b.left, b.top, b.right - b.left, b.bottom - b.top);
+  u.ctx.clip();
+  paint(u.ctx, b);
+  u.ctx.restore();
+}
+
+/** Bands under everything: the colour of the level the water would stand at. */
+export function drawBands(u: uPlot, lines: readonly Line[]): void {
+  inside(u, (ctx, b) => {
+    const sorted = lines.filter((l) => l.band !== "").sort((a, z) => a.value - z.value);
+    for (const [i, line] of sorted.entries()) {
+      const above = sorted[i + 1];
+      const y = u.valToPos(line.value, "m", true);
+      const top = above ? u.valToPos(above.value, "m", true) : b.top;
+      ctx.fillStyle = line.band;
+      ctx.fillRect(
+        b.left,
+        Math.max(b.top, top),
+        b.right - b.left,
+        Math.min(y, b.bottom) - Math.max(b.top, top),
+      );
+    }
+  });
+}
+
+export function drawLines(u: uPlot, lines: readonly Line[], ink: Ink, px: number): void {
+  inside(u, (ctx, b) => {
+    ctx.font = `${12 * px}px ${ink.font}`;
+    ctx.textBaseline = "bottom";
+    ctx.lineJoin = "round";
+    let taken = Number.POSITIVE_INFINITY;
+    for (const line of [...lines].sort((a, z) => a.value - z.value)) {
+      const y = Math.round(u.valToPos(line.value, "m", true));
+      if (y < b.top || y > b.bottom) continue;
+      ctx.setLineDash([6 * px, 4 * px]);
+      ctx.lineWidth = 3.5 * px;
+      ctx.strokeStyle = ink.paper;
+      horizontal(ctx, b, y);
+      ctx.lineWidth = 1.75 * px;
+      ctx.strokeStyle = line.colour;
+      horizontal(ctx, b, y);
+      ctx.setLineDash([]);
+      // Labels of lines that lie close together are stacked upwards rather than printed over each other.
+      const base = Math.min(y - 2 * px, taken - 14 * px);
+      if (base - 12 * px < b.top) continue;
+      taken = base;
+      halo(ctx, line.label, b.left + 8 * px, base, ink, px);
+    }
+  });
+}
+
+function horizontal(ctx: CanvasRenderingContext2D, b: Box, y: number): void {
+  ctx.beginPath();
+  ctx.moveTo(b.left, y);
+  ctx.lineTo(b.right, y);
+  ctx.stroke();
+}
+
+function halo(ctx: CanvasRenderingContext2D, text: string, x: number, y: number, ink: Ink, px: number): void {
+  ctx.lineWidth = 4 * px;
+  ctx.strokeStyle = ink.paper;
+  ctx.strokeText(text, x, y);
+  ctx.fillStyle = ink.text;
+  ctx.fillText(text, x, y);
+}
+
+/** Suspect: hollow circles on the line. Failed: crosses off it. Lonely good points: dots. */
+export function drawMarks(
+  u: uPlot,
+  marks: readonly Mark[],
+  alone: readonly { at: number; value: number }[],
+  ink: Ink,
+  px: number,
+): void {
+  inside(u, (ctx, b) => {
+    ctx.fillStyle = ink.water;
+    for (const point of alone) {
+      ctx.beginPath();
+      ctx.arc(u.valToPos(point.at, "x", true), u.valToPos(point.value, "m", true), 2.5 * px, 0, 7);
+      ctx.fill();
+    }
+    ctx.lineWidth = 2 * px;
+    for (const mark of marks) {
+      if (mark.value === null || (mark.flag !== 3 && mark.flag !== 4)) continue;
+      const x = u.valToPos(mark.at, "x", true);
+      // A failed value off the scale still shows, at the edge it left by.
+      const edge = 7 * px;
+      const y = Math.max(b.top + edge, Math.min(b.bottom - edge, u.valToPos(mark.value, "m", true)));
+      ctx.beginPath();
+      if (mark.flag === 3) {
+        ctx.fillStyle = ink.paper;
+        ctx.strokeStyle = ink.text;
+        ctx.arc(x, y, 4 * px, 0, 7);
+        ctx.fill();
+      } else {
+        const r = 4 * px;
+        ctx.strokeStyle = ink.alarm;
+        ctx.moveTo(x - r, y - r);
+        ctx.lineTo(x + r, y + r);
+        ctx.moveTo(x + r, y - r);
+        ctx.lineTo(x - r, y + r);
+      }
+      ctx.stroke();
+    }
+  });
+}
+
+/** The share of the plot's height that rain may hang down into. */
+const RAIN_SHARE = 0.28;
+
+export function drawRain(
+  u: uPlot,
+  rain: readonly Mark[],
+  widthS: number,
+  label: string,
+  ink: Ink,
+  px: number,
+): void {
+  const from = u.scales["x"]?.min ?? 0;
+  const shown = rain.filter((m) => m.at >= from && rainOf(m) > 0);
+  const most = shown.reduce((top, m) => Math.max(top, rainOf(m)), 0);
+  inside(u, (ctx, b) => {
+    ctx.font = `${11 * px}px ${ink.font}`;
+    ctx.textAlign = "right";
+    ctx.textBaseline = "top";
+    const full = niceAbove(most);
+    const height = (b.bottom - b.top) * RAIN_SHARE;
+    ctx.fillStyle = ink.rain;
+    for (const mark of shown) {
+      const left = u.valToPos(mark.at, "x", true);
+      const right = u.valToPos(mark.at + widthS, "x", true);
+      const width = Math.max(1 * px, right - left - 1 * px);
+      ctx.fillRect(left, b.top, width, (height * rainOf(mark)) / full);
+    }
+    if (most === 0) return;
+    const text = `${label} ▼ ${Math.round(most * 10) / 10} mm`;
+    halo(ctx, text, b.right - 6 * px, b.top + 4 * px, ink, px);
+    ctx.textAlign = "left";
+  });
+}
+
+function niceAbove(value: number): number {
+  return [1, 2, 5, 10, 20, 50, 100, 200, 500].find((v) => v >= value) ?? value;
+}
+
+export function drawNow(u: uPlot, nowS: number, label: string, ink: Ink, px: number): void {
+  inside(u, (ctx, b) => {
+    const x = Math.round(u.valToPos(nowS, "x", true));
+    ctx.fillStyle = ink.faint;
+    ctx.fillRect(x, b.top, b.right - x, b.bottom - b.top);
+    ctx.strokeStyle = ink.text;
+    ctx.lineWidth = 1.25 * px;
+    ctx.beginPath();
+    ctx.moveTo(x, b.top);
+    ctx.lineTo(x, b.bottom);
+    ctx.stroke();
+    ctx.font = `${11 * px}px ${ink.font}`;
+    ctx.textBaseline = "bottom";
+    ctx.textAlign = "right";
+    halo(ctx, label, x - 4 * px, b.bottom - 3 * px, ink, px);
+    ctx.textAlign = "left";
+  });
+}

@@ -1,0 +1,118 @@
+/** From the API's points to what the plot draws. Pure; nothing here ever fills a gap with a guess. */
+import type { Flag, Point, Resolution, StreamReading } from "../api/types";
+
+/** One point on the chart. A summary has a lowest and highest; a single reading has its flag. */
+export interface Mark {
+  /** Seconds since 1970, the unit of uPlot's axis. */
+  readonly at: number;
+  readonly value: number | null;
+  readonly min: number | null;
+  readonly max: number | null;
+  readonly flag: Flag | null;
+  /** Readings summarised; 1 for a single one. */
+  readonly n: number;
+}
+
+export function toMark(point: Point): Mark {
+  const at = Date.parse(point.time) / 1000;
+  if ("value" in point)
+    return {
+      at,
+      value: point.flag === 9 ? null : point.value,
+      min: null,
+      max: null,
+      flag: point.flag,
+      n: 1,
+    };
+  return { at, value: point.mean, min: point.min, max: point.max, flag: null, n: point.n };
+}
+
+/** Adds what the stream brought. A reading heard again under its time replaces the old one (correction). */
+export function merge(marks: readonly Mark[], readings: readonly StreamReading[]): readonly Mark[] {
+  if (readings.length === 0) return marks;
+  const byTime = new Map(marks.map((m) => [m.at, m]));
+  for (const r of readings) {
+    const mark = toMark({ time: r.time, value: r.value, flag: r.flag });
+    // A summary covers its whole bucket; the single reading at its start must not take its place.
+    const there = byTime.get(mark.at);
+    if (there && there.min !== null) continue;
+    byTime.set(mark.at, mark);
+  }
+  return [...byTime.values()].sort((a, b) => a.at - b.at);
+}
+
+const STEP_S: Record<Exclude<Resolution, "raw">, number> = { "10min": 600, hour: 3600, day: 86_400 };
+
+/** A silence longer than this, in seconds, is a gap: three missed reports, or one missed summary. */
+export function gapSeconds(resolution: Resolution, reportEveryS: number): number {
+  return resolution === "raw" ? 3 * reportEveryS : Math.max(1.5 * STEP_S[resolution], 3 * reportEveryS);
+}
+
+export type Columns = [number[], (number | null)[], (number | null)[], (number | null)[]];
+
+/** Columns for the plot: time, value, lowest, highest. Failed points are not part of the line. */
+export function columns(marks: readonly Mark[], gapS: number): Columns {
+  const out: Columns = [[], [], [], []];
+  const push = (at: number, value: number | null, min: number | null, max: number | null) => {
+    out[0].push(at);
+    out[1].push(value);
+    out[2].push(min);
+    out[3].push(max);
+  };
+  let before: number | null = null;
+  for (const m of marks) {
+    if (before !== null && m.at - before > gapS) push((before + m.at) / 2, null, null, null);
+    push(m.at, m.flag === 4 ? null : m.value, m.min, m.max);
+    before = m.at;
+  }
+  return out;
+}
+
+/** Points of the line with nothing on either side: a line cannot show them, a dot must. */
+export function lonely(cols: Columns): number[] {
+  const values = cols[1];
+  const found: number[] = [];
+  for (let i = 0; i < values.length; i++)
+    if (values[i] !== null && (values[i - 1] ?? null) === null && (values[i + 1] ?? null) === null)
+      found.push(i);
+  return found;
+}
+
+export interface Extent {
+  readonly min: number;
+  readonly max: number;
+}
+
+/** Lowest and highest believable value among the marks; failed ones would squash the rest. */
+export function extent(marks: readonly Mark[]): Extent | null {
+  let min = Number.POSITIVE_INFINITY;
+  let max = Number.NEGATIVE_INFINITY;
+  for (const m of marks) {
+    if (m.flag === 4 || m.value === null) continue;
+    min = Math.min(min, m.min ?? m.value);
+    max = Math.max(max, m.max ?? m.value);
+  }
+  return min <= max ? { min, max } : null;
+}
+
+/** The axis reaches to the next line above the water, so that small ripples do not look like floods. */
+export function axisRange(data: Extent | null, lines: readonly number[]): [number, number] {
+  const sorted = [...lines].sort((a, b) => a - b);
+  const low = data?.min ?? 0;
+  const high = data?.max ?? 0;
+  const above = sorted.find((value) => value > high) ?? high;
+  const top = Math.max(above, high);
+  const pad = Math.max(0.08 * (top - low), 0.05);
+  return [low - pad, top + pad];
+}
+
+/** Rain of one bar in its unit: what fell in the bucket is the mean report times their number. */
+export function rainOf(mark: Mark): number {
+  return mark.value === null ? 0 : mark.value * mark.n;
+}
+
+/** At most `most` marks, evenly chosen and always the last: for the table beside the picture. */
+export function thinned(marks: readonly Mark[], most: number): readonly Mark[] {
+  const every = Math.max(1, Math.ceil(marks.length / most));
+  return marks.filter((_, i) => (marks.length - 1 - i) % every === 0);
+}

@@ -1,0 +1,105 @@
+/** Numbers and times as people read them. Times are the site's (JST), never the browser's. */
+
+import type { Lang } from "../i18n";
+
+export const SITE_TIME_ZONE = "Asia/Tokyo";
+
+const parts = new Intl.DateTimeFormat("en-CA", {
+  timeZone: SITE_TIME_ZONE,
+  hourCycle: "h23",
+  year: "numeric",
+  month: "2-digit",
+  day: "2-digit",
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+});
+
+const weekdays: Record<Lang, Intl.DateTimeFormat> = {
+  ja: new Intl.DateTimeFormat("ja-JP", { timeZone: SITE_TIME_ZONE, weekday: "short" }),
+  en: new Intl.DateTimeFormat("en-GB", { timeZone: SITE_TIME_ZONE, weekday: "short" }),
+};
+
+interface SiteTime {
+  readonly date: string;
+  readonly month: string;
+  readonly day: string;
+  readonly hour: string;
+  readonly minute: string;
+  readonly second: string;
+}
+
+function siteTime(ms: number): SiteTime {
+  const found: Record<string, string> = {};
+  for (const { type, value } of parts.formatToParts(ms)) found[type] = value;
+  const get = (key: string) => found[key] ?? "";
+  return {
+    date: `${get("year")}-${get("month")}-${get("day")}`,
+    month: String(Number(get("month"))),
+    day: String(Number(get("day"))),
+    hour: get("hour"),
+    minute: get("minute"),
+    second: get("second"),
+  };
+}
+
+/** `02:14` */
+export function clock(ms: number): string {
+  const t = siteTime(ms);
+  return `${t.hour}:${t.minute}`;
+}
+
+/** `02:14:07` */
+export function clockSeconds(ms: number): string {
+  const t = siteTime(ms);
+  return `${t.hour}:${t.minute}:${t.second}`;
+}
+
+/** `7/14（火）` or `Tue 14/07`… written so that month and day cannot be mixed up: `Tue 2026-07-14`. */
+export function calendar(ms: number, lang: Lang): string {
+  const t = siteTime(ms);
+  const weekday = weekdays[lang].format(ms);
+  return lang === "ja" ? `${t.month}月${t.day}日（${weekday}）` : `${weekday} ${t.date}`;
+}
+
+/** `7/14` */
+export function monthDay(ms: number): string {
+  const t = siteTime(ms);
+  return `${t.month}/${t.day}`;
+}
+
+/** `02:14`, with the day before it when it is not today's: `7/13 23:50`. */
+export function clockOrDay(ms: number, nowMs: number): string {
+  const t = siteTime(ms);
+  const time = `${t.hour}:${t.minute}`;
+  return t.date === siteTime(nowMs).date ? time : `${t.month}/${t.day} ${time}`;
+}
+
+/** Metres to the centimetre; the minus is a real one, and -0.00 is 0.00. */
+export function metres(value: number | null): string {
+  if (value === null || !Number.isFinite(value)) return "—";
+  const text = Math.abs(value).toFixed(2);
+  return value < 0 && text !== "0.00" ? `−${text}` : text;
+}
+
+/** Centimetres in 10 minutes, rounded to whole ones: what people say on the telephone. */
+export function cmPer10min(metresPerHour: number): number {
+  const cm = Math.round((metresPerHour * 100) / 6);
+  return cm === 0 ? 0 : cm;
+}
+
+export function signed(value: number): string {
+  if (value === 0) return "0";
+  return value > 0 ? `+${value}` : `−${-value}`;
+}
+
+export type Trend = "up-fast" | "up" | "level" | "down" | "down-fast";
+
+/** 30 cm in 10 minutes is a flash flood; under 1 cm is the gauge's own noise. */
+export function trend(metresPerHour: number): Trend {
+  const cm = cmPer10min(metresPerHour);
+  if (cm >= 30) return "up-fast";
+  if (cm >= 1) return "up";
+  if (cm <= -30) return "down-fast";
+  return cm <= -1 ? "down" : "level";
+}

@@ -1,0 +1,27 @@
+import { useEffect, useRef } from "preact/hooks";
+import { t } from "../store/store";
+
+/** The map itself comes in a file of its own, after the numbers. */
+export function MapPanel() {
+  const host = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    let stop: (() => void) | undefined;
+    let gone = false;
+    import("./river-map").then(({ mountMap }) => {
+      if (!gone && host.current) stop = mountMap(host.current);
+    });
+    return () => {
+      gone = true;
+      stop?.();
+    };
+  }, []);
+  return (
+    <section class="panel panel-map" aria-labelledby="map-title">
+      <div class="panel-head">
+        <h2 id="map-title">{t.value.map}</h2>
+        <span class="panel-note">{t.value.mapHint}</span>
+      </div>
+      <div class="map" data-testid="map" ref={host} />
+    </section>
+  );
+}

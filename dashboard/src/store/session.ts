@@ -1,0 +1,159 @@
+/** Keeps the store true: fetches, listens, ticks. Started once by `main.tsx`. */
+import { batch } from "@preact/signals";
+import { ApiError, getAlerts, getGeo, getLevels, getSite, getStations } from "../api/client";
+import { Stream, type StreamMessage } from "../api/stream";
+import { sync } from "../domain/clock";
+import { mergeAlerts, step } from "./live";
+import * as store from "./store";
+
+/** A burst of readings is one request for the levels. */
+const LEVELS_AT_MOST_EVERY_MS = 1_000;
+/** Without any event the levels are asked for anyway: silence must be confirmed, not assumed. */
+const LEVELS_AT_LEAST_EVERY_MS = 15_000;
+const RETRY_AFTER_MS = 3_000;
+
+let levelsTimer: ReturnType<typeof setTimeout> | undefined;
+let levelsAskedMs = Number.NEGATIVE_INFINITY;
+let levelsBusy = false;
+let levelsAgain = false;
+let levelsFailed = false;
+
+function updateLink(): void {
+  const { broken, heardMs } = store.live.value;
+  store.link.value = { ...store.link.peek(), heardMs, broken: broken || levelsFailed };
+}
+
+async function fetchLevels(): Promise<void> {
+  if (levelsBusy) {
+    levelsAgain = true;
+    return;
+  }
+  levelsBusy = true;
+  levelsAskedMs = performance.now();
+  try {
+    const answer = await getLevels();
+    const steadyMs = performance.now();
+    batch(() => {
+      store.clockSync.value = sync(answer.as_of, steadyMs - levelsAskedMs, Date.now(), steadyMs);
+      store.levels.value = answer;
+      levelsFailed = false;
+      updateLink();
+      beat();
+    });
+  } catch {
+    levelsFailed = true;
+    updateLink();
+    setTimeout(wantLevels, RETRY_AFTER_MS);
+  } finally {
+    levelsBusy = false;
+  }
+  if (levelsAgain) {
+    levelsAgain = false;
+    wantLevels();
+  }
+}
+
+function wantLevels(): void {
+  if (levelsTimer !== undefined) return;
+  const wait = levelsAskedMs + LEVELS_AT_MOST_EVERY_MS - performance.now();
+  levelsTimer = setTimeout(
+    () => {
+      levelsTimer = undefined;
+      void fetchLevels();
+    },
+    Math.max(0, wait),
+  );
+}
+
+const underWay = new Set<() => Promise<void>>();
+
+/** Repeats `task` until it succeeds, once at a time; a 404 is final (an older server without that page). */
+async function untilDone(task: () => Promise<void>): Promise<void> {
+  if (underWay.has(task)) return;
+  underWay.add(task);
+  await repeat(task);
+  underWay.delete(task);
+}
+
+async function repeat(task: () => Promise<void>): Promise<void> {
+  for (let wait = RETRY_AFTER_MS; ; wait = Math.min(wait * 2, 60_000)) {
+    try {
+      return await task();
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) return;
+      await new Promise((resume) => setTimeout(resume, wait));
+    }
+  }
+}
+
+async function fetchSite(): Promise<void> {
+  store.site.value = await getSite();
+}
+
+async function fetchStations(): Promise<void> {
+  const list = await getStations();
+  store.stations.value = new Map(list.map((s) => [s.station_id, s]));
+}
+
+async function fetchGeo(): Promise<void> {
+  store.geo.value = await getGeo();
+}
+
+async function fetchAlerts(): Promise<void> {
+  const arrived = await getAlerts();
+  store.live.value = { ...store.live.value, alerts: mergeAlerts(store.live.value.alerts, arrived) };
+}
+
+function heard(message: StreamMessage): void {
+  const [next, wanted] = step(store.live.peek(), message, performance.now());
+  batch(() => {
+    store.live.value = next;
+    updateLink();
+    if (message.kind === "open" || message.kind === "error") beat();
+    if (wanted.readings.length > 0) store.fromStream.value = wanted.readings;
+    if (wanted.history) store.historyTurn.value++;
+  });
+  if (wanted.levels) wantLevels();
+  if (wanted.alerts) {
+    void untilDone(fetchAlerts);
+    void untilDone(fetchSite);
+  }
+  if (wanted.stations) {
+    void untilDone(fetchStations);
+    void untilDone(fetchGeo);
+  }
+}
+
+function beat(): void {
+  store.tick.value = { browserMs: Date.now(), steadyMs: performance.now() };
+}
+
+export function startSession(): void {
+  const stream = new Stream("/api/v1/stream", heard);
+  void untilDone(fetchSite);
+  void untilDone(fetchStations);
+  void untilDone(fetchGeo);
+  void fetchLevels();
+  void untilDone(fetchAlerts);
+  stream.open();
+
+  let silentSinceMs = performance.now();
+  setInterval(() => {
+    const before = store.connected.peek();
+    beat();
+    const { steadyMs } = store.tick.peek();
+    if (steadyMs - levelsAskedMs > LEVELS_AT_LEAST_EVERY_MS) wantLevels();
+    // Half-open connections never raise an error: after the silence, hang up and dial again.
+    if (store.connected.peek() !== "lost") silentSinceMs = steadyMs;
+    else if (before === "lost" && !store.live.peek().broken && steadyMs - silentSinceMs > 5_000) {
+      silentSinceMs = steadyMs;
+      stream.replace();
+    }
+  }, 1000);
+
+  document.addEventListener("visibilitychange", () => {
+    if (document.visibilityState !== "visible") return;
+    beat();
+    wantLevels();
+  });
+}

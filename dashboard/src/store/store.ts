@@ -1,0 +1,67 @@
+/** The one store: everything the page shows hangs on these signals; only `session.ts` and the views write. */
+import { computed, effect, signal } from "@preact/signals";
+import type { GeoCollection, LevelsLatest, Site, Station, StreamReading } from "../api/types";
+import { type ClockSync, clockError, serverNow } from "../domain/clock";
+import { connection, type Link } from "../domain/connection";
+import { catalogues, type Lang } from "../i18n";
+import { type Live, START } from "./live";
+
+export type Range = "m30" | "h3" | "h24" | "d7";
+export type Theme = "dark" | "light";
+
+function remembered<T extends string>(key: string, allowed: readonly T[], otherwise: T) {
+  let start = otherwise;
+  try {
+    const found = localStorage.getItem(key);
+    if (allowed.includes(found as T)) start = found as T;
+  } catch {
+    // Storage may be forbidden on a locked-down terminal; the page then forgets, and works.
+  }
+  const value = signal<T>(start);
+  effect(() => {
+    const keep = value.value;
+    try {
+      localStorage.setItem(key, keep);
+    } catch {
+      // As above.
+    }
+  });
+  return value;
+}
+
+export const lang = remembered<Lang>("kawamori.lang", ["ja", "en"], "ja");
+export const theme = remembered<Theme>("kawamori.theme", ["dark", "light"], "dark");
+export const range = remembered<Range>("kawamori.range", ["m30", "h3", "h24", "d7"], "h3");
+export const t = computed(() => catalogues[lang.value]);
+
+export const site = signal<Site | null>(null);
+export const levels = signal<LevelsLatest | null>(null);
+export const stations = signal<ReadonlyMap<string, Station>>(new Map());
+export const geo = signal<GeoCollection | null>(null);
+export const live = signal<Live>(START);
+
+/** The station whose hydrograph is shown: the chosen one, else the most dangerous. */
+export const chosen = signal<string | null>(null);
+/** Station ids in the order of the table. */
+export const order = signal<readonly string[]>([]);
+export const selected = computed(() => chosen.value ?? order.value[0] ?? null);
+
+/** Counts up when the history on screen must be fetched again. */
+export const historyTurn = signal(0);
+/** The last readings heard on the stream, for the chart. */
+export const fromStream = signal<readonly StreamReading[]>([]);
+
+export const clockSync = signal<ClockSync | null>(null);
+export const link = signal<Link>({ startedMs: performance.now(), heardMs: null, broken: false });
+/** Ticks once a second; whatever shows an age reads it. */
+export const tick = signal({ browserMs: Date.now(), steadyMs: performance.now() });
+
+/** The server's time, to the second of the last tick. */
+export const now = computed(() => serverNow(clockSync.value, tick.value.browserMs, tick.value.steadyMs));
+export const clockOff = computed(() => clockError(clockSync.value));
+export const connected = computed(() => connection(link.value, tick.value.steadyMs));
+export const lost = computed(() => connected.value === "lost");
+
+export const stationLevels = computed(
+  () => new Map((levels.value?.stations ?? []).map((s) => [s.station_id, s])),
+);

@@ -1,0 +1,64 @@
+/** What must be known before any number is read: no connection, a drill, a wrong clock. */
+import { clockOrDay, clockSeconds } from "../domain/format";
+import { pick } from "../i18n";
+import { clockOff, lang, levels, lost, now, site, t } from "../store/store";
+
+/** The levels as last received; seconds are told as the officer reads them out on the telephone. */
+function lastKnown(): string | null {
+  const asOf = levels.value?.as_of;
+  if (!asOf) return null;
+  const ms = Date.parse(asOf);
+  const day = clockOrDay(ms, now.value);
+  return day.length > 5 ? day : clockSeconds(ms).slice(0, 5);
+}
+
+function LostBanner() {
+  const words = t.value;
+  const time = lastKnown();
+  return (
+    <div class="banner banner-lost" data-testid="banner-lost">
+      <svg class="banner-mark" viewBox="0 0 24 24" width="28" height="28" aria-hidden="true">
+        <path
+          d="M4 4l16 16M9 5h6a4 4 0 0 1 0 8M9 19a4 4 0 0 1-4-4v-3"
+          fill="none"
+          stroke="currentColor"
+          stroke-width="2.5"
+          stroke-linecap="round"
+        />
+      </svg>
+      <strong>{time ? words.lostBanner(time) : words.lostBannerNever}</strong>
+      <span>{words.lostHint}</span>
+    </div>
+  );
+}
+
+export function Banners() {
+  const words = t.value;
+  const { status = "actual", notice = null } = site.value ?? {};
+  const off = Math.round(Math.abs(clockOff.value) / 1000);
+  return (
+    <>
+      {status === "exercise" && (
+        <div class="banner banner-drill" data-testid="banner-drill">
+          <strong>{words.drillFrame}</strong>
+        </div>
+      )}
+      {status === "test" && (
+        <div class="banner banner-test" data-testid="banner-test">
+          <strong>{words.testFrame}</strong>
+        </div>
+      )}
+      {notice && (
+        <div class="banner banner-notice" data-testid="banner-notice">
+          {pick(notice, lang.value)}
+        </div>
+      )}
+      {off > 0 && (
+        <div class="banner banner-clock" data-testid="banner-clock">
+          {words.clockWarning(off)}
+        </div>
+      )}
+      <div role="alert">{lost.value && <LostBanner />}</div>
+    </>
+  );
+}
