@@ -290,7 +290,8 @@ def _add_simulators() -> None:
     app.command()(replay)
 
 
-_add_simulators()
+if not set(sys.argv[1:2]) & set(SERVICES):  # a service starts without loading the simulators
+    _add_simulators()
 
 if __name__ == "__main__":
     app()

@@ -73,6 +73,7 @@ class Link:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
+        client.on_subscribe = self._on_subscribe
         client.max_inflight_messages_set(1000)
         client.max_queued_messages_set(10_000)
         client.reconnect_delay_set(1, random.randint(4, 8))  # noqa: S311 - jitter
@@ -110,6 +111,16 @@ class Link:
         self._inbox.clear()  # what was not acknowledged on the last connection comes again on this one
         if self._subscriptions:
             client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in self._subscriptions])
+            return
+        self._welcome()
+
+    def _on_subscribe(self, _client: paho.Client, _data: Any, _mid: int, reasons: list[Any], _properties: Any) -> None:
+        if any(reason.is_failure for reason in reasons):
+            log().error("the broker refuses our subscription: look at its access rules", topics=self._subscriptions)
+            return
+        self._welcome()
+
+    def _welcome(self) -> None:
         log().info("connected to the broker", host=self._host, port=self._port)
         self._loop.call_soon_threadsafe(self._up.set)
 
@@ -129,7 +140,7 @@ class Link:
 
     @property
     def connected(self) -> bool:
-        """Whether the broker has accepted us."""
+        """Whether the broker has accepted us and our subscriptions."""
         return self._up.is_set()
 
     async def wait_connected(self) -> None:

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+import socket
 import sys
-from collections.abc import Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import structlog
@@ -75,29 +76,50 @@ def health_app(health: Health) -> Callable[..., Any]:
 class Server(uvicorn.Server):
     """uvicorn without its own signal handling: the service's stop event ends it."""
 
-    @asynccontextmanager
-    async def capture_signals(self) -> Any:  # type: ignore[override]
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
         """Leave the signals to the runtime."""
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to accept connections, and say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_started()
 
-async def serve(app: Callable[..., Any], host: str, port: int, stop: asyncio.Event) -> None:
-    """Serve an ASGI application until `stop` is set."""
+
+async def serve(
+    app: Callable[..., Any],
+    host: str,
+    port: int,
+    stop: asyncio.Event,
+    *,
+    listener: socket.socket | None = None,
+    on_started: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve an ASGI application until `stop` is set, on a socket that listens already where one is given."""
     config = uvicorn.Config(
         cast("Any", app),
         host=host,
         port=port,
         log_level="warning",
         access_log=False,
+        server_header=False,
         lifespan="off",
         timeout_graceful_shutdown=1,
     )
-    server = Server(config)
-    task = asyncio.create_task(server.serve(), name="http")
+    server = Server(config, on_started)
+    task = asyncio.create_task(server.serve([listener] if listener else None), name="http")
     waiter = asyncio.create_task(stop.wait(), name="http-stop")
-    await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
-    waiter.cancel()
-    server.should_exit = True
+    try:
+        await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiter.cancel()
+        server.should_exit = True
     await task
     if not stop.is_set():
         raise RuntimeError(f"the HTTP server on {host}:{port} ended by itself")

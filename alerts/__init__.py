@@ -1,0 +1,1 @@
+"""Watches the thresholds in event time, and tells people."""

@@ -1,0 +1,203 @@
+"""Real servers for tests: a private TimescaleDB and Mosquitto, and the services as processes."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import paho.mqtt.client as paho
+import psycopg
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from kawamori.servers import BrokerServer, DatabaseServer, free_port, private_broker, private_database
+from kawamori.storage.database import Database
+from kawamori.storage.migrate import migrate
+from kawamori.storage.registry import StationPlan, register
+
+ROOT = Path(__file__).parents[1]
+ARTEFACTS = ROOT / "tests" / "artefacts"
+
+
+def wait_until(condition: Callable[[], Any], within: float, what: str) -> Any:
+    """Poll until the condition holds and return its value; fails naming what did not happen."""
+    deadline = time.monotonic() + within
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            pytest.fail(f"within {within:g} s: {what}")
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def database_server() -> Iterator[DatabaseServer]:
+    with private_database() as server:
+        with psycopg.connect(server.url) as connection:  # it is our own server, and no other
+            (folder,) = connection.execute("SHOW data_directory").fetchone() or ("",)
+        assert Path(folder) == server.data_directory
+        yield server
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[BrokerServer]:
+    with private_broker() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def database_url(database_server: DatabaseServer, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A fresh, migrated database of this test module."""
+    name = "t_" + "".join(c if c.isalnum() else "_" for c in request.module.__name__)[-50:].lower()
+    with psycopg.connect(database_server.url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    url = urlunsplit(urlsplit(database_server.url)._replace(path=f"/{name}"))
+    migrate(url)
+    yield url
+    with psycopg.connect(database_server.url, autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+class Chain:
+    """The services of one site as processes, on a broker and a database of their own."""
+
+    def __init__(self, broker_url: str, database_url: str, folder: Path, **extra: str) -> None:
+        self.broker_url, self.database_url, self.folder = broker_url, database_url, folder
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("KAWAMORI_")},
+            "KAWAMORI_DATABASE_URL": database_url,
+            "KAWAMORI_MQTT_URL": broker_url,
+            "KAWAMORI_GATEWAY__JOURNAL": str(folder / "journal.db"),
+            "KAWAMORI_ALERTS__LOG": str(folder / "notifications.log"),
+            "KAWAMORI_GATEWAY__RESEND_AFTER": "PT1S",
+            **extra,
+        }
+        self.health = {name: free_port() for name in ("gateway", "ingest", "alerts")}
+        for name, port in self.health.items():
+            self.environment[f"KAWAMORI_{name.upper()}__HEALTH_PORT"] = str(port)
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.log = (folder / "services.log").open("ab")
+
+    def start(self, *names: str) -> "Chain":
+        for name in names:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "kawamori.cli", name], env=self.environment, stdout=self.log, stderr=self.log,
+                cwd=self.folder,
+            )  # fmt: skip
+        for name in names:
+            if name in self.health:
+                wait_until(lambda name=name: self.ready(name), 20, f"{name} is ready\n{self.last_words()}")
+        return self
+
+    def ready(self, name: str) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.health[name]}/readyz", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def last_words(self) -> str:
+        return (self.folder / "services.log").read_text(errors="replace")[-2000:]
+
+    def kill(self, name: str) -> None:
+        """kill -9, as the machine would."""
+        self.processes[name].send_signal(signal.SIGKILL)
+        self.processes[name].wait()
+
+    def memory_mb(self) -> dict[str, float]:
+        """Resident memory of each service."""
+        found = {}
+        for name, process in self.processes.items():
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            found[name] = int(status.split("VmRSS:")[1].split()[0]) / 1024
+        return found
+
+    def close(self) -> None:
+        for process in self.processes.values():
+            process.terminate()
+        for name, process in self.processes.items():
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                pytest.fail(f"{name} did not stop within 15 s of SIGTERM")
+        self.log.close()
+
+    def sql(self, text: str, *parameters: Any) -> list[Any]:
+        with psycopg.connect(self.database_url) as connection:
+            return connection.execute(text, parameters or None).fetchall()
+
+    def register(self, plans: list[StationPlan]) -> None:
+        async def write() -> None:
+            async with Database(self.database_url, "test", size=1) as database:
+                await register(database, plans)
+
+        asyncio.run(write())
+
+    def client(self) -> paho.Client:
+        """A connected device-side client; disconnect it yourself."""
+        parts = urlsplit(self.broker_url)
+        client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        client.max_inflight_messages_set(1000)
+        client.max_queued_messages_set(0)
+        client.connect(str(parts.hostname), parts.port or 1883)
+        client.loop_start()
+        wait_until(client.is_connected, 10, "the test's client connects")
+        return client
+
+    def publish(self, messages: list[tuple[str, bytes]]) -> None:
+        """Publish (device, payload) pairs as devices do, QoS 1, and wait for the broker to have them all."""
+        client = self.client()
+        outstanding: list[paho.MQTTMessageInfo] = []
+        for device, payload in messages:
+            outstanding.append(client.publish(f"kawamori/v1/device/{device}/reading", payload, qos=1))
+            if len(outstanding) >= 2000:
+                for info in outstanding[:1000]:
+                    info.wait_for_publish(60)
+                del outstanding[:1000]
+        for info in outstanding:
+            info.wait_for_publish(60)
+        client.disconnect()
+        client.loop_stop()
+
+
+@pytest.fixture
+def chain_of(
+    broker: BrokerServer, database_url: str, tmp_path: Path
+) -> Iterator[Callable[..., Chain]]:
+    """Make a chain: `chain_of("gateway", "ingest", KAWAMORI_…="…")`."""
+    with ExitStack() as stack:
+
+        def make(*names: str, **extra: str) -> Chain:
+            extra.setdefault("KAWAMORI_GATEWAY__ID", f"g{os.urandom(4).hex()}")
+            chain = Chain(broker.url, database_url, tmp_path, **extra)
+            stack.callback(chain.close)
+            return chain.start(*names)
+
+        yield make
+
+
+def payload(time_text: str, value: Any, unit: str = "m", quantity: str = "water_level", **more: Any) -> bytes:
+    """A device's message."""
+    return json.dumps({"time": time_text, "quantity": quantity, "value": value, "unit": unit, **more}).encode()
+
+
+@pytest.fixture(scope="session", name="payload")
+def payload_fixture() -> Callable[..., bytes]:
+    return payload
+
+
+@pytest.fixture(scope="session", name="wait_until")
+def wait_until_fixture() -> Callable[..., Any]:
+    return wait_until
