@@ -1,0 +1,335 @@
+"""Reading what was measured, alarmed and refused: pages by key, never by offset; every span bounded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from kawamori.domain.reading import Flag, Reason, SensorId
+from kawamori.domain.registry import Sensor
+from kawamori.storage.changes import Change, Cursor, Touched, changes_after, newest_change
+from kawamori.storage.database import Connection, Database, query
+
+#: What a chart can show and a phone can load.
+CHART_POINTS = 2000
+#: Of one sensor in one batch the live stream carries no more; the page fetches the history behind it.
+STREAM_READINGS = 50
+#: Counting raw readings over more time than this would visit too many chunks.
+_RAW_SPAN = timedelta(days=92)
+#: The identity of an alert change is given before its commit: look back over so many for late ones.
+LATE_CHANGES = 16
+
+FIRST = datetime(1, 1, 2, tzinfo=UTC)
+LAST = datetime(9999, 12, 30, tzinfo=UTC)
+LARGEST_ID = 2**63 - 1
+
+
+class Resolution(StrEnum):
+    """How fine a history is; `auto` is replaced by what fits a chart."""
+
+    AUTO = "auto"
+    RAW = "raw"
+    TEN_MINUTES = "10min"
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+
+
+_QUERY = {
+    Resolution.RAW: "raw_readings",
+    Resolution.TEN_MINUTES: "ten_minute_readings",
+    Resolution.HOUR: "hourly_readings",
+    Resolution.DAY: "daily_readings",
+    Resolution.WEEK: "weekly_readings",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """A water level sensor's newest reading, and the readings behind it where that one failed."""
+
+    sensor: SensorId
+    observed_at: datetime | None
+    value: float | None
+    flag: Flag | None
+    reasons: Reason
+    trend_h: float | None
+    #: (time, value), oldest first, without failed ones.
+    trusted_tail: tuple[tuple[datetime, float], ...] = ()
+
+
+async def latest_levels(database: Database) -> tuple[list[Latest], int]:
+    """Every water level sensor's newest reading, and the registry's version at that instant."""
+    rows = await database.fetch("latest_levels")
+    found = [
+        Latest(
+            sensor,
+            observed_at,
+            value,
+            None if flag is None else Flag(flag),
+            Reason(reasons or 0),
+            trend,
+            tuple((t, v) for t, v, f in zip(times, values, flags, strict=True) if f < Flag.FAIL) if times else (),
+        )
+        for sensor, observed_at, value, flag, reasons, trend, times, values, flags, _ in rows
+    ]
+    return found, rows[0][-1] if rows else 0
+
+
+def bucket_start(at: datetime, resolution: Resolution, time_zone: str) -> datetime:
+    """The start of the bucket that holds `at`; for raw readings `at` itself."""
+    if resolution is Resolution.TEN_MINUTES:
+        return at - timedelta(minutes=at.minute % 10, seconds=at.second, microseconds=at.microsecond)
+    if resolution is Resolution.HOUR:
+        return at.replace(minute=0, second=0, microsecond=0)
+    if resolution in (Resolution.DAY, Resolution.WEEK):
+        local = at.astimezone(ZoneInfo(time_zone)).replace(hour=0, minute=0, second=0, microsecond=0)
+        if resolution is Resolution.WEEK:
+            local -= timedelta(days=local.weekday())
+        return local.astimezone(UTC)
+    return at
+
+
+async def choose_resolution(database: Database, sensor: Sensor, start: datetime, end: datetime) -> Resolution:
+    """The finest resolution with no more points than a chart can show."""
+    bounds = {"sensor": sensor.id, "start": start, "end": end, "limit": CHART_POINTS + 1}
+    span = end - start
+    if span <= _RAW_SPAN and (await database.fetch("count_raw_readings", bounds))[0][0] <= CHART_POINTS:
+        return Resolution.RAW
+    if span <= (CHART_POINTS - 1) * timedelta(minutes=10):
+        return Resolution.TEN_MINUTES
+    bounds["start"] = bucket_start(start, Resolution.HOUR, sensor.time_zone)
+    if (await database.fetch("count_hourly_readings", bounds))[0][0] <= CHART_POINTS:
+        return Resolution.HOUR
+    return Resolution.DAY if span <= timedelta(days=CHART_POINTS - 1) else Resolution.WEEK
+
+
+async def readings_page(
+    database: Database, sensor: Sensor, resolution: Resolution, start: datetime, end: datetime, limit: int
+) -> list[tuple[Any, ...]]:
+    """Up to `limit` points from `start` (its whole bucket) until before `end` (its whole bucket), oldest first.
+
+    Raw: (time, value, flag). Summaries: (time, min, mean, max, n).
+    """
+    start = bucket_start(start, resolution, sensor.time_zone)
+    if resolution in (Resolution.TEN_MINUTES, Resolution.WEEK):
+        end = next_bucket(
+            bucket_start(end - timedelta(microseconds=1), resolution, sensor.time_zone), resolution, sensor
+        )
+    return await database.fetch(
+        _QUERY[resolution],
+        {"sensor": sensor.id, "start": start, "end": end, "limit": limit, "time_zone": sensor.time_zone},
+    )
+
+
+def next_bucket(start: datetime, resolution: Resolution, sensor: Sensor) -> datetime:
+    """Where the bucket after the one that starts at `start` starts; for raw readings the next microsecond."""
+    if resolution is Resolution.RAW:
+        return start + timedelta(microseconds=1)
+    if resolution in (Resolution.DAY, Resolution.WEEK):
+        days = 7 if resolution is Resolution.WEEK else 1
+        local = start.astimezone(ZoneInfo(sensor.time_zone)) + timedelta(days=days)
+        return local.astimezone(UTC)
+    return start + (timedelta(hours=1) if resolution is Resolution.HOUR else timedelta(minutes=10))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """An episode of the water at or above a threshold, as it stands now."""
+
+    id: int
+    station: str
+    kind: str
+    flood_level: int
+    state: str
+    started_at: datetime
+    ended_at: datetime | None
+    retroactive: bool
+    verified: bool
+    status: str
+    value_m: float
+    threshold_m: float
+    peak_m: float
+    recorded_at: datetime
+    paged_at: datetime | None
+
+
+def _alert(row: Sequence[Any]) -> Alert:
+    return Alert(
+        id=row[0],
+        station=row[1],
+        kind=row[2],
+        flood_level=row[3],
+        state=row[4],
+        started_at=row[5],
+        ended_at=row[6],
+        retroactive=row[7],
+        verified=row[8],
+        status=row[9],
+        value_m=row[10],
+        threshold_m=row[11],
+        peak_m=row[12],
+        recorded_at=row[13],
+        paged_at=row[14],
+    )
+
+
+async def alerts_page(
+    database: Database,
+    *,
+    start: datetime = FIRST,
+    end: datetime = LAST,
+    state: str | None = None,
+    station: str | None = None,
+    before: tuple[datetime, int] = (LAST, LARGEST_ID),
+    limit: int,
+) -> list[Alert]:
+    """Alerts that touch the span, the newest start first, after the key `before`."""
+    rows = await database.fetch(
+        "alerts_page",
+        {
+            "start": start,
+            "end": end,
+            "state": state,
+            "station": station,
+            "before": before[0],
+            "before_id": before[1],
+            "limit": limit,
+        },
+    )
+    return [_alert(row) for row in rows]
+
+
+async def alerts_by_id(database: Database, ids: Sequence[int]) -> list[Alert]:
+    """Those of the alerts that exist, in order of id."""
+    return [_alert(row) for row in await database.fetch("alerts_by_id", {"ids": list(ids)})]
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """What somebody was told, or is still to be told."""
+
+    id: int
+    alert: int
+    channel: str
+    recipient: str
+    event: str
+    subject: str
+    body: str
+    created_at: datetime
+    attempts: int
+    delivered_at: datetime | None
+    last_error: str | None
+
+
+async def notifications_page(
+    database: Database, *, alert: int | None = None, before: int = LARGEST_ID, limit: int
+) -> list[Notification]:
+    """Notifications, newest first, older than the id `before`."""
+    rows = await database.fetch("notifications_page", {"alert": alert, "before_id": before, "limit": limit})
+    return [Notification(*row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A message in quarantine, as it came."""
+
+    id: int
+    received_at: datetime
+    topic: str
+    device: str | None
+    reason: str
+    payload: bytes
+
+
+async def quarantine_page(
+    database: Database, *, device: str | None = None, before: int = LARGEST_ID, limit: int
+) -> list[Refused]:
+    """Messages in quarantine, newest first, older than the id `before`."""
+    rows = await database.fetch("quarantine_page", {"device": device, "before_id": before, "limit": limit})
+    return [Refused(*row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveReading:
+    """One reading of a new batch."""
+
+    sensor: SensorId
+    observed_at: datetime
+    value: float
+    flag: int
+    received_at: datetime
+
+
+async def newest_in_spans(connection: Connection, spans: Sequence[Touched]) -> list[LiveReading]:
+    """Of each touched span its newest readings, each reading once, in the order of the spans."""
+    if not spans:
+        return []
+    cursor = await connection.execute(
+        query("newest_in_spans"),
+        {
+            "sensors": [span.sensor for span in spans],
+            "starts": [span.start for span in spans],
+            "ends": [span.end for span in spans],
+            "earliest": min(span.start for span in spans),
+            "latest": max(span.end for span in spans),
+            "each": STREAM_READINGS,
+        },
+        binary=True,
+    )
+    readings = {
+        (sensor := spans[number - 1].sensor, at): LiveReading(sensor, at, value, flag, received_at)
+        for number, at, value, flag, received_at in await cursor.fetchall()
+    }
+    return list(readings.values())
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What happened after a place in the feeds."""
+
+    changes: tuple[Change, ...]
+    readings: tuple[LiveReading, ...]
+    #: (change id, alert id), in order.
+    alert_changes: tuple[tuple[int, int], ...]
+    alerts: tuple[Alert, ...]
+    registry_version: int
+
+
+async def news_after(database: Database, cursor: Cursor, alert_change: int, limit: int) -> News:
+    """At most `limit` batches after `cursor` with their readings, and the alerts changed after `alert_change`."""
+    async with database.transaction() as connection:
+        changes = await changes_after(connection, cursor, limit)
+        readings = await newest_in_spans(connection, [span for change in changes for span in change.touched])
+        found = await connection.execute(query("alert_changes_after"), {"after": alert_change, "limit": 1000})
+        alert_changes = await found.fetchall()
+        alerts = []
+        if alert_changes:
+            ids = list({alert for _, alert in alert_changes})
+            alerts = await (await connection.execute(query("alerts_by_id"), {"ids": ids})).fetchall()
+        version = await (await connection.execute(query("registry_version"))).fetchone()
+    return News(
+        tuple(changes),
+        tuple(readings),
+        tuple((change, alert) for change, alert in alert_changes),
+        tuple(_alert(row) for row in alerts),
+        version[0] if version else 0,
+    )
+
+
+async def newest(database: Database) -> tuple[Cursor, int]:
+    """Where the feeds of batches and of alert changes end now."""
+    async with database.transaction() as connection:
+        cursor = await newest_change(connection)
+        row = await (await connection.execute(query("newest_alert_change"))).fetchone()
+    return cursor, row[0] if row else 0
+
+
+async def batch_known(database: Database, cursor: Cursor) -> bool:
+    """Whether the feed still reaches back to `cursor`; the very beginning counts as known."""
+    if cursor == Cursor():
+        return True
+    found = await database.fetch("batch_known", {"xid": str(cursor.xid), "batch_id": cursor.batch_id})
+    return bool(found[0][0])
