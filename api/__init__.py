@@ -1,1 +1,1 @@
-"""The HTTP API, the live stream, and the page."""
+"""The HTTP side: what the rivers do now and did before, live and by page, and the built web console."""

@@ -1,0 +1,61 @@
+"""The ASGI application, made from what it depends on; nothing happens at import."""
+
+from functools import cache
+from pathlib import Path
+
+from fastapi import FastAPI, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from api import problems
+from api.page import DOCS_STYLE, Page, SecurityHeaders, docs_html
+from api.routes import Dependencies, read_routes
+from kawamori.observe import Health
+
+DESCRIPTION = """Water levels, their history, and alerts of a city's rivers. Times are RFC 3339 with offset, units SI,
+levels metres above the station's gauge zero. Errors are `application/problem+json` (RFC 9457). Values are
+provisional (暫定値); alerts are automatic (自動判定)."""
+
+
+def create_app(using: Dependencies, health: Health, page: Path | None) -> FastAPI:
+    """The application that answers for these dependencies."""
+    app = FastAPI(
+        title="Kawamori",
+        description=DESCRIPTION,
+        version="1",
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    problems.install(app)
+    app.add_middleware(SecurityHeaders)
+    app.include_router(read_routes(using))
+
+    @cache
+    def docs_page() -> str:
+        return docs_html(app.openapi())
+
+    @app.get("/api/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return Response(docs_page(), media_type="text/html; charset=utf-8")
+
+    @app.get("/api/docs.css", include_in_schema=False)
+    async def docs_style() -> Response:
+        return Response(DOCS_STYLE, media_type="text/css; charset=utf-8")
+
+    @app.get("/healthz", include_in_schema=False)
+    async def alive() -> Response:
+        return Response("alive\n", media_type="text/plain")
+
+    @app.get("/readyz", include_in_schema=False)
+    async def ready() -> Response:
+        troubles = health.troubles()
+        text = "\n".join(f"{part}: {why}" for part, why in troubles.items()) or "ready"
+        return Response(f"{text}\n", 503 if troubles else 200, media_type="text/plain; charset=utf-8")
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app.router.default = Page(page)
+    return app

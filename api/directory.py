@@ -1,0 +1,91 @@
+"""The registry and the flood levels' names, kept in memory and read again when they change."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from kawamori.domain.reading import StationId
+from kawamori.domain.registry import Registry, Sensor
+from kawamori.runtime import Clock
+from kawamori.storage.database import Database
+from kawamori.storage.registry import load_registry
+
+#: Dated facts come into force without any change of the registry: read it again this often.
+REREAD = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """A flood level's name and colours in force."""
+
+    level: int
+    name: dict[str, str]
+    colour: str
+    text_colour: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class River:
+    """A river and its course, (lon, lat) from the source down."""
+
+    id: str
+    name: dict[str, str]
+    course: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Directory:
+    """Who is who, as of one version of the registry."""
+
+    registry: Registry
+    levels: Mapping[int, Level]
+    rivers: tuple[River, ...]
+    #: By station and quantity.
+    sensors: Mapping[tuple[StationId, str], Sensor] = field(default_factory=dict)
+
+
+class DirectoryCache:
+    """One Directory for all requests; a reader that saw a newer version asks for it."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._directory: Directory | None = None
+        self._read_at: datetime | None = None
+        self._lock = asyncio.Lock()
+
+    async def get(self, version: int = 0) -> Directory:
+        """The directory, at least of that version; raises StorageUnavailable."""
+        if (current := self._current(version)) is not None:
+            return current
+        async with self._lock:
+            if (current := self._current(version)) is not None:
+                return current
+            self._directory = await self._read()
+            self._read_at = self._clock()
+            return self._directory
+
+    def forget(self) -> None:
+        """Read again at the next request."""
+        self._read_at = None
+
+    def _current(self, version: int) -> Directory | None:
+        if self._directory is None or self._read_at is None or self._directory.registry.version < version:
+            return None
+        return self._directory if self._clock() - self._read_at < REREAD else None
+
+    async def _read(self) -> Directory:
+        registry = await load_registry(self._database)
+        levels = await self._database.fetch("all_flood_levels")
+        rivers = await self._database.fetch("all_rivers")
+        return Directory(
+            registry=registry,
+            levels={
+                level: Level(level=level, name={"ja": ja, "en": en}, colour=colour, text_colour=text)
+                for level, ja, en, colour, text in levels
+            },
+            rivers=tuple(River(id=i, name={"ja": ja, "en": en}, course=course) for i, ja, en, course in rivers),
+            sensors={(sensor.station, sensor.quantity): sensor for sensor in registry.sensors.values()},
+        )

@@ -1,0 +1,364 @@
+"""The read side of the HTTP contract under /api/v1: each route parses, asks once, shapes the answer."""
+
+import csv
+import io
+import re
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+import msgspec
+from fastapi import APIRouter, Header, HTTPException, Path, Query, Response
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from api import schemas, shapes
+from api.directory import Directory, DirectoryCache
+from api.problems import WrongField
+from api.stream import LiveFeed
+from kawamori.domain.reading import StationId
+from kawamori.domain.registry import Sensor, Station
+from kawamori.runtime import Clock
+from kawamori.settings import SiteSettings
+from kawamori.storage import history
+from kawamori.storage.database import Database
+from kawamori.storage.history import CHART_POINTS, LARGEST_ID, Resolution
+
+TIME_ZONE = "Asia/Tokyo"
+_SPACE_FOR_PLUS = re.compile(r" (\d\d:?\d\d)$")
+_EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def _plus(text: object) -> object:
+    """A `+` that was not escaped in the address arrives as a space."""
+    return _SPACE_FOR_PLUS.sub(r"+\1", text) if isinstance(text, str) else text
+
+
+def _possible(at: datetime) -> datetime:
+    if not _EARLIEST <= at <= _LATEST:
+        raise ValueError("must lie between the years 1900 and 2200")
+    return at.astimezone(UTC)
+
+
+Time = Annotated[AwareDatetime, BeforeValidator(_plus), AfterValidator(_possible)]
+From = Annotated[Time | None, Query(alias="from", description="RFC 3339 with offset, included")]
+To = Annotated[Time | None, Query(description="RFC 3339 with offset, excluded")]
+Cursor = Annotated[str | None, Query(max_length=100, description="`next` of the page before")]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+Id = Annotated[int, Path(ge=1, le=LARGEST_ID)]
+IdCursor = Annotated[int, Query(ge=1, le=LARGEST_ID, description="`next` of the page before")]
+Text = Annotated[str | None, Query(max_length=100, pattern=r"^[^\x00]*$")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependencies:
+    """What the routes work with."""
+
+    database: Database
+    directory: DirectoryCache
+    feed: LiveFeed
+    clock: Clock
+    site: SiteSettings
+
+
+def answer(body: Any, media_type: str = "application/json") -> Response:
+    """An answer that no cache keeps: a river's level is old in a minute."""
+    return Response(msgspec.json.encode(body), headers={"Cache-Control": "no-store"}, media_type=media_type)
+
+
+class EventStream(StreamingResponse):
+    """Server-Sent Events; what feeds it is closed when the client is gone."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, frames: AsyncGenerator[bytes]) -> None:
+        super().__init__(frames, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+        self._frames = frames
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until the end of the frames or of the client."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._frames.aclose()
+
+
+def _span(start: datetime | None, end: datetime | None, now: datetime) -> tuple[datetime, datetime]:
+    end = end or now
+    start = start or end - timedelta(hours=24)
+    if start >= end:
+        raise WrongField("from", "must be earlier than `to`")
+    return start, end
+
+
+def _station(directory: Directory, station_id: str) -> Station:
+    found = directory.registry.stations.get(StationId(station_id))
+    if found is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND, "no station of this id")
+    return found
+
+
+def _sensor(directory: Directory, station: Station, quantity: str) -> Sensor:
+    if quantity not in directory.registry.quantities:
+        raise WrongField("quantity", f"must be one of {', '.join(sorted(directory.registry.quantities))}")
+    found = directory.sensors.get((station.id, quantity))
+    if found is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND, f"the station does not measure {quantity}")
+    return found
+
+
+def _micros(at: datetime) -> int:
+    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def _numbered_time(text: str) -> datetime:
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(text))
+    return _possible(at)
+
+
+def _reading_cursor(text: str, asked: Resolution) -> tuple[Resolution, datetime]:
+    """The resolution and the start that a page's `next` stands for."""
+    try:
+        name, _, micros = text.partition(".")
+        resolution, start = Resolution(name), _numbered_time(micros)
+    except (ValueError, OverflowError):
+        raise WrongField("cursor", "not a cursor of these readings") from None
+    if resolution is Resolution.AUTO or asked not in (Resolution.AUTO, resolution):
+        raise WrongField("cursor", "belongs to another resolution")
+    return resolution, start
+
+
+def _alert_cursor(text: str) -> tuple[datetime, int]:
+    try:
+        micros, _, number = text.partition(".")
+        key = _numbered_time(micros), int(number)
+    except (ValueError, OverflowError):
+        raise WrongField("cursor", "not a cursor of these alerts") from None
+    if not 0 < key[1] <= LARGEST_ID:
+        raise WrongField("cursor", "not a cursor of these alerts")
+    return key
+
+
+def read_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of small routes
+    """Every route that reads."""
+    error = {"model": schemas.Problem, "content": {"application/problem+json": {}}}
+    router = APIRouter(prefix="/api/v1", responses={422: error, 503: error})
+
+    @router.get("/levels/latest", response_model=schemas.LevelsLatest, tags=["levels"])
+    async def latest_levels() -> Response:
+        """Every water level station now, in one call. Values are provisional (暫定値)."""
+        found, version = await history.latest_levels(using.database)
+        directory = await using.directory.get(version)
+        return answer(shapes.latest_levels(found, directory, using.clock()))
+
+    @router.get("/stations", response_model=schemas.Stations, tags=["stations"])
+    async def stations() -> Response:
+        """Every station, with what is in force now."""
+        directory = await using.directory.get()
+        at = using.clock()
+        return answer({"stations": [shapes.station(s, directory, at) for s in directory.registry.stations.values()]})
+
+    @router.get(
+        "/stations.geojson",
+        response_class=Response,
+        responses={200: {"content": {"application/geo+json": {}}}},
+        tags=["stations"],
+    )
+    async def stations_geojson() -> Response:
+        """Stations as points and rivers as lines."""
+        return answer(shapes.geojson(await using.directory.get()), "application/geo+json")
+
+    @router.get("/stations/{station_id}", response_model=schemas.Station, responses={404: error}, tags=["stations"])
+    async def station(station_id: str) -> Response:
+        """One station."""
+        directory = await using.directory.get()
+        return answer(shapes.station(_station(directory, station_id), directory, using.clock()))
+
+    @router.get(
+        "/stations/{station_id}/readings",
+        response_model=schemas.Readings,
+        responses={404: error},
+        tags=["readings"],
+    )
+    async def readings(
+        station_id: str,
+        start: From = None,
+        to: To = None,
+        quantity: str = "water_level",
+        resolution: Resolution = Resolution.AUTO,
+        limit: Annotated[int, Query(ge=1, le=10_000)] = CHART_POINTS,
+        cursor: Cursor = None,
+    ) -> Response:
+        """A history, oldest first; the last 24 hours where nothing else is asked.
+
+        `auto` takes the finest resolution with at most 2,000 points. Summaries cover whole buckets.
+        """
+        directory = await using.directory.get()
+        sensor = _sensor(directory, _station(directory, station_id), quantity)
+        start, end = _span(start, to, using.clock())
+        if cursor is not None:
+            resolution, start = _reading_cursor(cursor, resolution)
+        elif resolution is Resolution.AUTO:
+            resolution = await history.choose_resolution(using.database, sensor, start, end)
+        rows = await history.readings_page(using.database, sensor, resolution, start, end, limit + 1)
+        point = shapes.raw_point if resolution is Resolution.RAW else shapes.bucket_point
+        more = f"{resolution}.{_micros(rows[limit][0])}" if len(rows) > limit else None
+        return answer(
+            {
+                "station_id": station_id,
+                "quantity": quantity,
+                "unit": sensor.unit.symbol,
+                "resolution": resolution,
+                "points": [point(row) for row in rows[:limit]],
+                "next": more,
+            }
+        )
+
+    @router.get(
+        "/stations/{station_id}/readings.csv",
+        response_class=StreamingResponse,
+        responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}, 404: error},
+        tags=["readings"],
+    )
+    async def readings_csv(
+        station_id: str,
+        start: From = None,
+        to: To = None,
+        quantity: str = "water_level",
+        resolution: Resolution = Resolution.RAW,
+    ) -> Response:
+        """The whole history as a file for spreadsheets: UTF-8 with BOM, the station's time with offset."""
+        directory = await using.directory.get()
+        sensor = _sensor(directory, _station(directory, station_id), quantity)
+        start, end = _span(start, to, using.clock())
+        if resolution is Resolution.AUTO:
+            resolution = await history.choose_resolution(using.database, sensor, start, end)
+        zone = ZoneInfo(sensor.time_zone)
+        day = f"{start.astimezone(zone):%Y%m%d}-{end.astimezone(zone):%Y%m%d}"
+        return StreamingResponse(
+            _csv(using.database, sensor, resolution, start, end),
+            headers={
+                "Cache-Control": "no-store",
+                "Content-Disposition": f'attachment; filename="{quantity}-{resolution}-{day}.csv"',
+            },
+            media_type="text/csv; charset=utf-8",
+        )
+
+    @router.get("/alerts", response_model=schemas.Alerts, tags=["alerts"])
+    async def alerts(
+        state: Literal["firing", "resolved", "withdrawn"] | None = None,
+        station: Text = None,
+        start: From = None,
+        to: To = None,
+        limit: Limit = 100,
+        cursor: Cursor = None,
+    ) -> Response:
+        """Alerts that touch the span, the newest start first. Judged automatically (自動判定)."""
+        if start and to and start >= to:
+            raise WrongField("from", "must be earlier than `to`")
+        found = await history.alerts_page(
+            using.database,
+            start=start or history.FIRST,
+            end=to or history.LAST,
+            state=state,
+            station=station,
+            before=_alert_cursor(cursor) if cursor is not None else (history.LAST, LARGEST_ID),
+            limit=limit + 1,
+        )
+        page = found[:limit]
+        more = f"{_micros(page[-1].started_at)}.{page[-1].id}" if len(found) > limit else None
+        return answer({"alerts": [shapes.alert(a) for a in page], "next": more})
+
+    @router.get("/alerts/{alert_id}", response_model=schemas.AlertDetail, responses={404: error}, tags=["alerts"])
+    async def alert(alert_id: Id) -> Response:
+        """One alert, and whom it was told to."""
+        found = await history.alerts_by_id(using.database, [alert_id])
+        if not found:
+            raise HTTPException(HTTPStatus.NOT_FOUND, "no alert of this id")
+        told = await history.notifications_page(using.database, alert=alert_id, limit=1000)
+        return answer({**shapes.alert(found[0]), "notifications": [shapes.notification(n) for n in told]})
+
+    @router.get("/notifications", response_model=schemas.Notifications, tags=["alerts"])
+    async def notifications(limit: Limit = 100, cursor: IdCursor = LARGEST_ID) -> Response:
+        """What was told to whom, newest first."""
+        found = await history.notifications_page(using.database, before=cursor, limit=limit + 1)
+        more = str(found[limit - 1].id) if len(found) > limit else None
+        return answer({"notifications": [shapes.notification(n) for n in found[:limit]], "next": more})
+
+    @router.get("/quarantine", response_model=schemas.Quarantine, tags=["quarantine"])
+    async def quarantine(limit: Limit = 100, cursor: IdCursor = LARGEST_ID, device: Text = None) -> Response:
+        """What was refused and why, newest first."""
+        found = await history.quarantine_page(using.database, device=device, before=cursor, limit=limit + 1)
+        more = str(found[limit - 1].id) if len(found) > limit else None
+        return answer({"messages": [shapes.refused(m) for m in found[:limit]], "next": more})
+
+    @router.get("/site", response_model=schemas.Site, tags=["site"])
+    async def site() -> Response:
+        """Whose rivers these are, and whether tonight is real."""
+        at = using.site
+        notice = {"ja": at.notice_ja or at.notice_en, "en": at.notice_en or at.notice_ja}
+        return answer(
+            {
+                "name": {"ja": at.name_ja, "en": at.name_en},
+                "status": at.status,
+                "notice": notice if notice["ja"] else None,
+                "time_zone": TIME_ZONE,
+            }
+        )
+
+    @router.get("/flood-levels", response_model=schemas.FloodLevels, tags=["site"])
+    async def flood_levels() -> Response:
+        """The flood levels' names and colours in force."""
+        directory = await using.directory.get()
+        return answer({"flood_levels": [directory.levels[level] for level in sorted(directory.levels)]})
+
+    @router.get(
+        "/stream",
+        response_class=StreamingResponse,
+        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+        tags=["live"],
+    )
+    async def stream(
+        last_event_id: Annotated[str | None, Header()] = None,
+        resume: Annotated[
+            str | None, Query(alias="last_event_id", description="For clients that cannot set the header")
+        ] = None,
+    ) -> Response:
+        """Server-Sent Events `reading`, `alert`, `station`, `heartbeat` (every 5 s) and `resync`.
+
+        Each event is delivered at least once to a client that comes back with the last id it saw. `resync`
+        says that this was not possible: fetch everything anew, and go on listening.
+        """
+        return EventStream(using.feed.subscribe(last_event_id or resume))
+
+    return router
+
+
+async def _csv(
+    database: Database, sensor: Sensor, resolution: Resolution, start: datetime, end: datetime
+) -> AsyncIterator[bytes]:
+    """A history as CSV, page by page, so that ten years need no memory."""
+    zone = ZoneInfo(sensor.time_zone)
+    same = [sensor.station, sensor.quantity, sensor.unit.symbol]
+    raw = resolution is Resolution.RAW
+    columns = ["value", "flag"] if raw else ["min", "mean", "max", "n"]
+    yield b"\xef\xbb\xbf"
+    page: list[Any] = [["station_id", "quantity", "unit", "time", *columns]]
+    point = shapes.raw_point if raw else shapes.bucket_point
+    size = 5000
+    while page:
+        text = io.StringIO()
+        csv.writer(text).writerows(page)
+        yield text.getvalue().encode()
+        if start >= end:
+            return
+        rows = await history.readings_page(database, sensor, resolution, start, end, size)
+        page = []
+        for row in rows:
+            at, *values = point(row).values()
+            page.append([*same, at.astimezone(zone).isoformat(), *values])
+        start = history.next_bucket(rows[-1][0], resolution, sensor) if len(rows) == size else end

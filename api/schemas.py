@@ -1,0 +1,263 @@
+"""The shapes of the HTTP contract, for its documentation and its tests: fields may be added, none renamed."""
+
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+FloodLevelNumber = Annotated[int, Field(ge=0, le=5, description="0 is below all thresholds")]
+FlagNumber = Annotated[
+    Literal[1, 2, 3, 4, 9], Field(description="QARTOD: 1 good, 2 not evaluated, 3 suspect, 4 fail, 9 missing")
+]
+Status = Literal["actual", "exercise", "test"]
+Next = Annotated[str | None, Field(description="`cursor` of the next page; null on the last")]
+
+
+class Name(_Shape):
+    """A name in both languages."""
+
+    ja: str
+    en: str
+
+
+class FieldError(_Shape):
+    """What is wrong with one field."""
+
+    field: str
+    message: str
+
+
+class Problem(_Shape):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] = []
+
+
+class NextThreshold(_Shape):
+    """The lowest threshold above the water."""
+
+    level: FloodLevelNumber
+    value_m: float
+    metres_to_go: float
+
+
+class StationLevel(_Shape):
+    """A station's water level now. Levels are metres above gauge zero."""
+
+    station_id: str
+    name: Name
+    river: str
+    river_name: Name
+    lon: float | None
+    lat: float | None
+    level_m: float | None = Field(description="The newest reading, whatever its flag")
+    judged_m: float | None = Field(
+        description="What the flood level was judged by: the newest reading, or where that one failed the newest"
+        " trusted one that is not older than three reporting intervals"
+    )
+    observed_at: AwareDatetime | None
+    age_s: float | None
+    flag: FlagNumber | None
+    quality_reasons: list[Literal["late", "range", "rate", "flat", "spike"]]
+    flood_level: FloodLevelNumber
+    flood_level_name: Name
+    next_threshold: NextThreshold | None
+    freeboard_m: float | None = Field(description="Metres below the lower levee crest")
+    trend_m_per_h: float | None
+    freshness: Literal["fresh", "late", "dead"]
+    report_every_s: int = Field(description="How often the sensor should report now")
+
+
+class LevelsLatest(_Shape):
+    """Every water level station now."""
+
+    as_of: AwareDatetime
+    stations: list[StationLevel]
+
+
+class RiverName(_Shape):
+    """A river."""
+
+    river_id: str
+    name: Name
+
+
+class Threshold(_Shape):
+    """A threshold in force."""
+
+    level: FloodLevelNumber
+    name: Name
+    value_m: float
+    hysteresis_m: float
+    hold_s: float
+    valid_from: AwareDatetime
+    valid_to: AwareDatetime | None
+
+
+class Sensor(_Shape):
+    """One quantity at a station."""
+
+    sensor_id: int
+    quantity: str
+    unit: str
+    report_every_s: int
+    report_every_low_s: int | None
+
+
+class Station(_Shape):
+    """A place on a river. Heights are metres above gauge zero, gauge zero is in metres T.P."""
+
+    station_id: str
+    name: Name
+    river: RiverName
+    lon: float | None
+    lat: float | None
+    km: float | None
+    time_zone: str
+    gauge_zero_tp_m: float | None
+    crest_m: float | None
+    design_high_water_m: float | None
+    observation_start_m: float | None
+    thresholds: list[Threshold]
+    sensors: list[Sensor]
+
+
+class Stations(_Shape):
+    """All stations, upstream first on each river."""
+
+    stations: list[Station]
+
+
+class RawPoint(_Shape):
+    """One reading."""
+
+    time: AwareDatetime
+    value: float
+    flag: FlagNumber
+
+
+class BucketPoint(_Shape):
+    """A summary without failed readings; `time` is its start."""
+
+    time: AwareDatetime
+    min: float
+    mean: float
+    max: float
+    n: int
+
+
+class Readings(_Shape):
+    """A history, oldest first."""
+
+    station_id: str
+    quantity: str
+    unit: str
+    resolution: Literal["raw", "10min", "hour", "day", "week"]
+    points: list[RawPoint] | list[BucketPoint]
+    next: Next
+
+
+class Alert(_Shape):
+    """An episode of the water at or above a threshold, as it stands now."""
+
+    id: int
+    station_id: str
+    kind: str
+    flood_level: FloodLevelNumber
+    state: Literal["firing", "resolved", "withdrawn"]
+    started_at: AwareDatetime
+    ended_at: AwareDatetime | None
+    retroactive: bool = Field(description="Learned of too late to page anybody")
+    verified: bool = Field(description="False while only suspect readings say so")
+    status: Status
+    value_m: float
+    threshold_m: float
+    peak_m: float
+    recorded_at: AwareDatetime
+    paged_at: AwareDatetime | None
+
+
+class Alerts(_Shape):
+    """Alerts, the newest start first."""
+
+    alerts: list[Alert]
+    next: Next
+
+
+class Notification(_Shape):
+    """What somebody was told, or is still to be told."""
+
+    id: int
+    alert_id: int
+    channel: str
+    recipient: str
+    event: str
+    subject: str
+    body: str
+    created_at: AwareDatetime
+    attempts: int
+    delivered_at: AwareDatetime | None
+    last_error: str | None
+
+
+class Notifications(_Shape):
+    """Notifications, newest first."""
+
+    notifications: list[Notification]
+    next: Next
+
+
+class AlertDetail(Alert):
+    """An alert and whom it was told to."""
+
+    notifications: list[Notification]
+
+
+class QuarantinedMessage(_Shape):
+    """A message that was refused, as it came."""
+
+    id: int
+    received_at: AwareDatetime
+    topic: str
+    device_id: str | None
+    reason: str
+    payload_base64: str
+
+
+class Quarantine(_Shape):
+    """Refused messages, newest first."""
+
+    messages: list[QuarantinedMessage]
+    next: Next
+
+
+class Site(_Shape):
+    """Whose rivers these are, and whether tonight is real."""
+
+    name: Name
+    status: Status
+    notice: Name | None
+    time_zone: str
+
+
+class FloodLevel(_Shape):
+    """A flood level's name and colours in force."""
+
+    level: FloodLevelNumber
+    name: Name
+    colour: str
+    text_colour: str
+
+
+class FloodLevels(_Shape):
+    """Every flood level, lowest first."""
+
+    flood_levels: list[FloodLevel]

@@ -1,0 +1,68 @@
+"""The API as a service: bind, follow the feed, serve, and end in good order."""
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable
+
+from api.app import create_app
+from api.directory import DirectoryCache
+from api.page import find_page
+from api.routes import Dependencies
+from api.stream import Hub, LiveFeed
+from kawamori.errors import ConfigurationError
+from kawamori.observe import Health, log, serve
+from kawamori.runtime import now, stopping
+from kawamori.settings import Settings
+from kawamori.storage.database import Database
+
+#: Ports to try after the wanted one.
+NEXT_PORTS = 100
+
+
+def listener(host: str, port: int) -> socket.socket:
+    """A socket that listens on the port, or on the next free one; raises ConfigurationError."""
+    last = min(port + NEXT_PORTS, 65535)
+    for candidate in range(port, last + 1):
+        try:
+            family, _, _, _, address = socket.getaddrinfo(host, candidate, type=socket.SOCK_STREAM)[0]
+            return socket.create_server(address[:2], family=family, backlog=1024)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise ConfigurationError(
+                    f"KAWAMORI_API__HOST, KAWAMORI_API__PORT: cannot listen there: {error.strerror}"
+                ) from error
+    raise ConfigurationError(f"KAWAMORI_API__PORT: no port from {port} to {last} is free")
+
+
+def address(listening: socket.socket) -> str:
+    """How a browser on this machine reaches the socket."""
+    host, port = listening.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - recognised, not bound
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[str], None] | None = None) -> None:
+    """Serve until `stop` is set; `on_ready` gets the page's address once it answers."""
+    with listener(settings.api.host, settings.api.port) as listening:
+        url = address(listening)
+        async with Database(settings.database(), "api", size=8) as database:
+            directory = DirectoryCache(database, now)
+            feed = LiveFeed(database, directory, now, Hub())
+            health = Health()
+            health.check("live feed", feed.trouble)
+            using = Dependencies(database=database, directory=directory, feed=feed, clock=now, site=settings.site)
+            app = create_app(using, health, find_page())
+
+            def ready() -> None:
+                log().info("serving", url=url)
+                if on_ready is not None:
+                    on_ready(url)
+
+            async with asyncio.TaskGroup() as server:
+                server.create_task(serve(app, url, 0, stop, listener=listening, on_started=ready), name="serve")
+                async with stopping(stop) as group:
+                    group.create_task(feed.listen(stop), name="listen")
+                    group.create_task(feed.follow(stop), name="follow")
+                    group.create_task(feed.heartbeats(stop), name="heartbeats")
+                feed.hub.close()

@@ -1,0 +1,289 @@
+"""The live stream: one follower reads the feeds once, and hands encoded frames to any number of clients.
+
+A client's queue is bounded. One that falls behind is told to fetch everything anew (`resync`) and let go; it
+never slows the others. An event's id is the place in both feeds, so that a client that comes back gets what
+it missed, each event at least once.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from fastapi.sse import format_sse_event
+from prometheus_client import Counter, Gauge
+
+from api import shapes
+from api.directory import DirectoryCache
+from kawamori.errors import StorageUnavailable
+from kawamori.observe import log
+from kawamori.runtime import Clock, forever, sleep_or_stop
+from kawamori.storage.changes import Cursor
+from kawamori.storage.database import Database
+from kawamori.storage.history import LATE_CHANGES, News, batch_known, newest, news_after
+
+#: Frames a client may lag behind.
+QUEUE_FRAMES = 256
+#: Readings a frame; a larger batch is several frames.
+FRAME_READINGS = 500
+#: Batches read at once, and the most a client that comes back is told before it must fetch everything anew.
+BATCHES = 64
+RESUME_BATCHES = 512
+POLL_S = 1.0
+#: After a wake-up that showed nothing yet: a transaction begun earlier still runs, look again soon.
+IMPATIENT_S = 0.1
+HEARTBEAT_S = 5.0
+#: A feed not read for so long is a trouble.
+STALE = timedelta(seconds=10)
+
+CLIENTS = Gauge("kawamori_api_stream_clients", "Clients on the live stream")
+DROPPED = Counter("kawamori_api_stream_dropped_total", "Clients let go because they fell behind")
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in the feed of batches and in that of alert changes. Its text is the event's id."""
+
+    cursor: Cursor = Cursor()
+    alert_change: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.cursor}-{self.alert_change}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Position":
+        """The position that prints as `text`; raises ValueError."""
+        parts = text.split("-")
+        if len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
+            raise ValueError("not an event id of this stream")
+        xid, batch, change = (int(part) for part in parts)
+        if max(xid, batch, change) >= 2**63:
+            raise ValueError("not an event id of this stream")
+        return cls(Cursor(xid, batch), change)
+
+
+def frame(event: str, data: Any, position: Position | None = None) -> bytes:
+    """One event, encoded."""
+    text = msgspec.json.encode(data).decode()
+    return format_sse_event(event=event, data_str=text, id=None if position is None else str(position))
+
+
+class Client:
+    """One listener's bounded queue of frames."""
+
+    def __init__(self, size: int = QUEUE_FRAMES) -> None:
+        self._frames: asyncio.Queue[bytes | None] = asyncio.Queue(size)
+        self.ended = False
+
+    def offer(self, what: bytes) -> bool:
+        """Queue a frame; False when the client has fallen too far behind."""
+        try:
+            self._frames.put_nowait(what)
+        except asyncio.QueueFull:
+            return False
+        return True
+
+    def end(self, last_words: bytes = b"") -> None:
+        """Forget what is queued, say the last words, and close."""
+        self.ended = True
+        while not self._frames.empty():
+            self._frames.get_nowait()
+        if last_words:
+            self._frames.put_nowait(last_words)
+        self._frames.put_nowait(None)
+
+    async def frames(self) -> AsyncIterator[bytes]:
+        """The frames in order, until the end."""
+        while (what := await self._frames.get()) is not None:
+            yield what
+
+
+class Hub:
+    """Where the follower publishes and clients listen. `position` is what everybody has been told."""
+
+    def __init__(self) -> None:
+        self._clients: set[Client] = set()
+        self._closed = False
+        self.position: Position | None = None
+
+    def join(self, size: int = QUEUE_FRAMES) -> Client:
+        """A new client, who hears everything published from now on."""
+        client = Client(size)
+        if self._closed:
+            client.end()
+        else:
+            self._clients.add(client)
+            CLIENTS.set(len(self._clients))
+        return client
+
+    def leave(self, client: Client) -> None:
+        """Forget a client."""
+        self._clients.discard(client)
+        CLIENTS.set(len(self._clients))
+
+    def publish(self, frames: Iterable[bytes], position: Position | None = None) -> None:
+        """Hand the frames to every client; nobody waits for anybody."""
+        frames = list(frames)
+        if position is not None:
+            self.position = position
+        for client in list(self._clients):
+            if not all(client.offer(what) for what in frames):
+                client.end(frame("resync", {"reason": "fell behind"}))
+                self.leave(client)
+                DROPPED.inc()
+
+    def close(self) -> None:
+        """End every client, and those that still come."""
+        self._closed = True
+        for client in list(self._clients):
+            client.end()
+            self.leave(client)
+
+
+class LiveFeed:
+    """Follows the database for the hub, and tells a client that comes back what it missed."""
+
+    def __init__(self, database: Database, directory: DirectoryCache, clock: Clock, hub: Hub) -> None:
+        self._database = database
+        self._directory = directory
+        self._clock = clock
+        self.hub = hub
+        self.read_at: datetime | None = None
+        self._wake = asyncio.Event()
+        self._version: int | None = None
+        self._recent_changes: set[int] = set()
+
+    def trouble(self) -> str | None:
+        """Why the live stream is not to be trusted now."""
+        if self.read_at is None:
+            return "the database has not been read yet"
+        age = self._clock() - self.read_at
+        return f"the database was last read {age.total_seconds():.0f} s ago" if age > STALE else None
+
+    async def listen(self, stop: asyncio.Event) -> None:
+        """Wake the follower at each notice; polling goes on without."""
+
+        async def work() -> None:
+            async for channel in self._database.notifications("kawamori_batch", "kawamori_alert", "kawamori_registry"):
+                if channel:
+                    self._wake.set()
+
+        await forever(work, stop, StorageUnavailable, "listening for news")
+
+    async def follow(self, stop: asyncio.Event) -> None:
+        """Publish what is new, for ever."""
+
+        async def work() -> None:
+            if self.hub.position is None:
+                cursor, change = await newest(self._database)
+                before = await news_after(self._database, cursor, change - LATE_CHANGES, 0)
+                self._recent_changes = {number for number, _ in before.alert_changes}
+                self.hub.position = Position(cursor, change)
+            impatient = 0
+            while not stop.is_set():
+                found = await self.catch_up()
+                impatient = 0 if found else impatient - 1
+                if found:
+                    continue
+                try:
+                    async with asyncio.timeout(IMPATIENT_S if impatient > 0 else POLL_S):
+                        await self._wake.wait()
+                    self._wake.clear()
+                    impatient = 10
+                except TimeoutError:
+                    pass
+
+        await forever(work, stop, StorageUnavailable, "following the feed")
+
+    async def catch_up(self) -> bool:
+        """Read and publish what came since; whether there was anything."""
+        position = self.hub.position or Position()
+        news = await news_after(self._database, position.cursor, position.alert_change - LATE_CHANGES, BATCHES)
+        frames, position = await self._frames(news, position, self._recent_changes)
+        self._recent_changes |= {change for change, _ in news.alert_changes}
+        self._recent_changes = {c for c in self._recent_changes if c > position.alert_change - 4 * LATE_CHANGES}
+        if self._version is not None and news.registry_version != self._version:
+            self._directory.forget()
+            frames.append(frame("station", {"version": news.registry_version}, position))
+        self._version = news.registry_version
+        self.hub.publish(frames, position)
+        self.read_at = self._clock()
+        return bool(frames or news.changes)
+
+    async def heartbeats(self, stop: asyncio.Event) -> None:
+        """Tell every few seconds until when the stream is complete, so that a screen knows an old number."""
+        while not await sleep_or_stop(HEARTBEAT_S, stop):
+            self.hub.publish([self._heartbeat()])
+
+    def _heartbeat(self) -> bytes:
+        return frame("heartbeat", {"as_of": self.read_at}, self.hub.position)
+
+    async def subscribe(self, last_event_id: str | None) -> AsyncGenerator[bytes]:
+        """One client's frames: what it missed, then what happens."""
+        client = self.hub.join()
+        joined = self._heartbeat()  # its id is the place from which the queue goes on, not a later one
+        try:
+            yield b"retry: 2000\n\n"
+            if last_event_id is not None:
+                for what in await self._missed(last_event_id):
+                    yield what
+            yield joined
+            async for what in client.frames():
+                yield what
+        finally:
+            self.hub.leave(client)
+
+    async def _missed(self, last_event_id: str) -> list[bytes]:
+        """What was published after that event until now, or the advice to fetch everything anew."""
+        frames: list[bytes] = []
+        told: set[int] = set()
+        batches = 0
+        try:
+            position = Position.parse(last_event_id)
+            if not await batch_known(self._database, position.cursor):
+                return [frame("resync", {"reason": "too long ago"})]
+            while True:
+                after = position.alert_change - LATE_CHANGES
+                news = await news_after(self._database, position.cursor, after, BATCHES)
+                found, position = await self._frames(news, position, told)
+                frames += found
+                told |= {change for change, _ in news.alert_changes}
+                batches += len(news.changes)
+                if max(batches, len(told)) > RESUME_BATCHES:
+                    return [frame("resync", {"reason": "too long ago"})]
+                if len(news.changes) < BATCHES:
+                    return frames
+        except ValueError:
+            return [frame("resync", {"reason": "unknown event id"})]
+        except StorageUnavailable as error:
+            log().warning("a client could not be told what it missed", error=str(error))
+            return [frame("resync", {"reason": "the database does not answer"})]
+
+    async def _frames(self, news: News, before: Position, told: set[int]) -> tuple[list[bytes], Position]:
+        """The news as frames, and the position after them. Only the last frame of each kind moves the id."""
+        cursor = news.changes[-1].cursor if news.changes else before.cursor
+        position = Position(cursor, before.alert_change)
+        frames = await self._reading_frames(news, position)
+        fresh = [(change, alert) for change, alert in news.alert_changes if change not in told]
+        if fresh:
+            position = Position(cursor, max(before.alert_change, fresh[-1][0]))
+            changed = {alert for _, alert in fresh}
+            alerts = [alert for alert in news.alerts if alert.id in changed]
+            frames += [frame("alert", shapes.alert(alert)) for alert in alerts[:-1]]
+            frames += [frame("alert", shapes.alert(alert), position) for alert in alerts[-1:]]
+        return frames, position
+
+    async def _reading_frames(self, news: News, position: Position) -> list[bytes]:
+        if not news.changes:
+            return []
+        directory = await self._directory.get(news.registry_version)
+        sensors = directory.registry.sensors
+        rows = [
+            shapes.live_reading(reading, sensor.station, sensor.quantity)
+            for reading in news.readings
+            if (sensor := sensors.get(reading.sensor))
+        ]
+        parts = [rows[i : i + FRAME_READINGS] for i in range(0, len(rows), FRAME_READINGS)]
+        return [frame("reading", {"readings": part}, position if part is parts[-1] else None) for part in parts]
