@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
-from typing import Self
+from typing import Self, TypeVar
 
 from kawamori.errors import ConfigurationError, KawamoriError
 
@@ -68,7 +68,7 @@ autosave_interval 10
 max_inflight_messages 1000
 max_queued_messages 1000000
 max_queued_bytes 536870912
-max_packet_size 1048576
+max_packet_size 16777216
 persistent_client_expiration 14d
 set_tcp_nodelay true
 log_dest file {folder}/mosquitto.log
@@ -125,7 +125,13 @@ def reachable(path: Path, user: pwd.struct_passwd) -> bool:
     """Whether the user may walk down to the folder."""
     for folder in (path, *path.parents):
         facts = folder.stat()
-        who = stat.S_IXUSR if facts.st_uid == user.pw_uid else stat.S_IXGRP if facts.st_gid == user.pw_gid else stat.S_IXOTH
+        who = (
+            stat.S_IXUSR
+            if facts.st_uid == user.pw_uid
+            else stat.S_IXGRP
+            if facts.st_gid == user.pw_gid
+            else stat.S_IXOTH
+        )
         if not facts.st_mode & who:
             return False
     return True
@@ -148,7 +154,12 @@ _starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="servers")
 
 def _popen(command: list[str], user: pwd.struct_passwd, *, cwd: Path, log: Path) -> subprocess.Popen[bytes]:
     """Start a server in a session of its own, so that Ctrl-C in the terminal reaches us first."""
-    environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": str(cwd), "LC_ALL": "C", "TZ": "UTC"}
+    environment = {
+        "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+        "HOME": str(cwd),
+        "LC_ALL": "C",
+        "TZ": "UTC",
+    }
     with log.open("ab") as out:
         return _starter.submit(
             subprocess.Popen,
@@ -188,7 +199,12 @@ def _run_base(user: pwd.struct_passwd) -> Path:
     longest = len("/kawamori-database-xxxxxxxx/") + len(SOCKET_NAME)
     wanted = os.environ.get("TMPDIR")
     for base in (*([Path(wanted)] if wanted else []), Path("/var/tmp"), Path("/tmp")):  # noqa: S108
-        if base.is_dir() and os.access(base, os.W_OK) and reachable(base, user) and len(str(base)) + longest <= SOCKET_PATH_LIMIT:
+        if (
+            base.is_dir()
+            and os.access(base, os.W_OK)
+            and reachable(base, user)
+            and len(str(base)) + longest <= SOCKET_PATH_LIMIT
+        ):
             return base
     message = "no folder for a private server: /var/tmp and /tmp cannot be written"
     raise ConfigurationError(message)
@@ -355,7 +371,14 @@ class DatabaseServer(_Server):
 
     def psql(self, statements: str, database: str = "kawamori") -> str:
         """Run SQL through the server's own client; values come one row a line, columns separated by `|`."""
-        command = [str(self._programs / "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", self.url_of(database)]
+        command = [
+            str(self._programs / "psql"),
+            "-XAtq",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-d",
+            self.url_of(database),
+        ]
         return _checked(command, "run SQL", stdin=statements).strip()
 
     def _command(self) -> list[str]:
@@ -392,6 +415,9 @@ class BrokerServer(_Server):
     def _ready(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+S = TypeVar("S", bound=_Server)
 
 
 def _checked(command: list[str], what: str, *, stdin: str | None = None) -> str:
@@ -460,7 +486,7 @@ def private_broker() -> Iterator[BrokerServer]:
 
 
 @contextlib.contextmanager
-def _served[S: _Server](make: Callable[[], S]) -> Iterator[S]:
+def _served(make: Callable[[], S]) -> Iterator[S]:
     with _ended_by_sigterm():
         server = make()
         try:
@@ -472,7 +498,10 @@ def _served[S: _Server](make: Callable[[], S]) -> Iterator[S]:
 @contextlib.contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
     """Let a SIGTERM unwind the stack, if nobody else takes it: by default Python would die with its folders left."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):
         yield
         return
 

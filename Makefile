@@ -1,0 +1,59 @@
+# The two commands of the README are `make demo` and `make test`; `make help` lists the rest.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+CODE := kawamori gateway ingest alerts api simulators tests deploy
+
+.PHONY: help demo test check format lint types imports unit integration e2e bench wheel clean setup setup-test page
+
+help: ## List the commands
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+demo: setup ## Watch a typhoon flood rise through a small city's rivers
+	@exec $(BIN)/kawamori demo $(ARGS)
+
+test: setup-test check ## Everything that must hold: style, types, imports, the page, all tests
+	$(BIN)/python -m pytest -m "not slow"
+
+setup:
+	@$(PYTHON) deploy/setup.py demo
+
+setup-test:
+	@$(PYTHON) deploy/setup.py test
+
+check: lint types imports page ## What needs no server
+
+format: ## Put the code in order
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+lint: ## Style and likely mistakes
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+
+types: ## mypy, strict
+	$(BIN)/mypy
+
+imports: ## What may import what
+	$(BIN)/lint-imports
+
+page: ## The page's own checks and tests
+	@PATH="$(CURDIR)/$(BIN):$$PATH" && export PATH && cd dashboard && npm run --silent check && npm test --silent
+
+unit: ## Tests that need no server
+	$(BIN)/python -m pytest -m "not integration and not e2e and not slow"
+
+integration: ## Tests on real Mosquitto and TimescaleDB
+	$(BIN)/python -m pytest -m "integration and not slow"
+
+e2e: ## The whole chain, and the page in a browser
+	$(BIN)/python -m pytest -m "e2e and not slow"
+
+bench: ## Speed, as ratios within one run
+	$(BIN)/python -m pytest -m slow tests/benchmarks -s
+
+wheel: ## Build the wheel
+	$(BIN)/python -m pip wheel -q --no-deps -w dist .
+
+clean: ## Remove what the set-up put into this clone
+	rm -rf .venv .setup dist dashboard/node_modules dashboard/dist tests/artefacts
