@@ -7,7 +7,7 @@ import { lang, now, type Range, range, selected, stationLevels, stations, t, the
 import type { Line } from "./draw";
 import { history, keepHistory, SPAN_S } from "./history";
 import type { Plot } from "./plot";
-import { extent, gapSeconds, type Mark, thinned } from "./series";
+import { endWith, extent, gapSeconds, type Mark, STEP_S, thinned } from "./series";
 
 const RANGES: readonly Range[] = ["m30", "h3", "h24", "d7"];
 const TABLE_ROWS = 48;
@@ -48,10 +48,20 @@ const lines = computed<readonly Line[]>(() => {
   return found;
 });
 
+/** The history up to the number in the table: a summary's mean must never stand as the newest level. */
+const marks = computed<readonly Mark[]>(() => {
+  const past = history.value;
+  if (!past) return [];
+  const newest = stationLevels.value.get(past.station);
+  if (!newest?.observed_at) return past.level;
+  const { station_id, level_m: value, observed_at: time, flag } = newest;
+  return endWith(past.level, { station_id, quantity: "water_level", time, value, flag });
+});
+
 /** The stream may lag behind the range's left edge; only what is inside is spoken of. */
 const shown = computed<readonly Mark[]>(() => {
   const from = drawnNow.value / 1000 - SPAN_S[range.value];
-  return (history.value?.level ?? []).filter((m) => m.at >= from);
+  return marks.value.filter((m) => m.at >= from);
 });
 
 function mountPlot(host: HTMLElement): () => void {
@@ -73,11 +83,14 @@ function mountPlot(host: HTMLElement): () => void {
         const data = history.value;
         if (!data) return;
         const every = stationLevels.value.get(data.station)?.report_every_s ?? 600;
-        const step = { raw: every, "10min": 600, hour: 3_600, day: 86_400 }[data.resolution];
+        const rainSensor = stations.value.get(data.station)?.sensors.find((s) => s.quantity === "rainfall");
+        const rainEvery = rainSensor?.report_every_s ?? every;
+        const step = STEP_S[data.resolution] || rainEvery;
         plot.value?.show({
-          level: data.level,
+          level: marks.value,
           rain: data.rain,
           rainWidthS: step,
+          rainUnit: t.value.perReport(step / 60),
           gapS: gapSeconds(data.resolution, every),
           lines: lines.value,
           nowS: drawnNow.value / 1000,
@@ -150,7 +163,7 @@ function NumbersTable() {
       <tbody>
         {rows.map((m) => (
           <tr key={m.at}>
-            <td>{clockOrDay(m.at * 1000, drawnNow.value)}</td>
+            <td>{clockOrDay(m.from * 1000, drawnNow.value)}</td>
             <td class="num">{metres(m.value)}</td>
             <td>{quality(m)}</td>
           </tr>

@@ -59,9 +59,10 @@ export function drawBands(u: uPlot, lines: readonly Line[]): void {
 export function drawLines(u: uPlot, lines: readonly Line[], ink: Ink, px: number): void {
   inside(u, (ctx, b) => {
     ctx.font = `${12 * px}px ${ink.font}`;
+    ctx.textAlign = "left";
     ctx.textBaseline = "bottom";
     ctx.lineJoin = "round";
-    let taken = Number.POSITIVE_INFINITY;
+    let before = { y: Number.POSITIVE_INFINITY, right: b.left };
     for (const line of [...lines].sort((a, z) => a.value - z.value)) {
       const y = Math.round(u.valToPos(line.value, "m", true));
       if (y < b.top || y > b.bottom) continue;
@@ -73,11 +74,10 @@ export function drawLines(u: uPlot, lines: readonly Line[], ink: Ink, px: number
       ctx.strokeStyle = line.colour;
       horizontal(ctx, b, y);
       ctx.setLineDash([]);
-      // Labels of lines that lie close together are stacked upwards rather than printed over each other.
-      const base = Math.min(y - 2 * px, taken - 14 * px);
-      if (base - 12 * px < b.top) continue;
-      taken = base;
-      halo(ctx, line.label, b.left + 8 * px, base, ink, px);
+      // Labels of lines that lie close together stand side by side rather than on each other.
+      const x = (before.y - y < 15 * px ? before.right : b.left) + 8 * px;
+      halo(ctx, line.label, x, Math.max(y - 2 * px, b.top + 14 * px), ink, px);
+      before = { y, right: x + ctx.measureText(line.label).width + 6 * px };
     }
   });
 }
@@ -141,33 +141,43 @@ export function drawMarks(
 /** The share of the plot's height that rain may hang down into. */
 const RAIN_SHARE = 0.28;
 
-export function drawRain(
-  u: uPlot,
-  rain: readonly Mark[],
-  widthS: number,
-  label: string,
-  ink: Ink,
-  px: number,
-): void {
+/** Hangs from the top, under the water's line. A single report tells of the time before it. */
+export function drawRain(u: uPlot, rain: readonly Mark[], widthS: number, ink: Ink, px: number): void {
   const from = u.scales["x"]?.min ?? 0;
   const shown = rain.filter((m) => m.at >= from && rainOf(m) > 0);
   const most = shown.reduce((top, m) => Math.max(top, rainOf(m)), 0);
   inside(u, (ctx, b) => {
-    ctx.font = `${11 * px}px ${ink.font}`;
-    ctx.textAlign = "right";
-    ctx.textBaseline = "top";
     const full = niceAbove(most);
     const height = (b.bottom - b.top) * RAIN_SHARE;
     ctx.fillStyle = ink.rain;
+    ctx.globalAlpha = 0.6;
     for (const mark of shown) {
-      const left = u.valToPos(mark.at, "x", true);
-      const right = u.valToPos(mark.at + widthS, "x", true);
+      const start = mark.min === null ? mark.from - widthS : mark.from;
+      const left = u.valToPos(start, "x", true);
+      const right = u.valToPos(start + widthS, "x", true);
       const width = Math.max(1 * px, right - left - 1 * px);
       ctx.fillRect(left, b.top, width, (height * rainOf(mark)) / full);
     }
-    if (most === 0) return;
-    const text = `${label} ▼ ${Math.round(most * 10) / 10} mm`;
-    halo(ctx, text, b.right - 6 * px, b.top + 4 * px, ink, px);
+  });
+}
+
+/** The scale of the rain, in words: its heaviest bar. */
+export function drawRainLabel(
+  u: uPlot,
+  rain: readonly Mark[],
+  label: string,
+  unit: string,
+  ink: Ink,
+  px: number,
+): void {
+  const from = u.scales["x"]?.min ?? 0;
+  const most = rain.reduce((top, m) => (m.at >= from ? Math.max(top, rainOf(m)) : top), 0);
+  if (most === 0) return;
+  inside(u, (ctx, b) => {
+    ctx.font = `${11 * px}px ${ink.font}`;
+    ctx.textAlign = "right";
+    ctx.textBaseline = "top";
+    halo(ctx, `▼ ${label} ${Math.round(most * 10) / 10} ${unit}`, b.right - 6 * px, b.top + 4 * px, ink, px);
     ctx.textAlign = "left";
   });
 }

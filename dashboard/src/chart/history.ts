@@ -1,9 +1,9 @@
 /** The chosen station's readings: fetched by range, then fed by the stream. */
 import { effect, signal, untracked } from "@preact/signals";
 import { getReadings } from "../api/client";
-import type { Resolution } from "../api/types";
+import type { Readings, Resolution } from "../api/types";
 import { fromStream, historyTurn, now, type Range, range, selected, stations, tick } from "../store/store";
-import { type Mark, merge, toMark } from "./series";
+import { type Mark, merge, STEP_S, toMark } from "./series";
 
 export const SPAN_S: Record<Range, number> = { m30: 1_800, h3: 10_800, h24: 86_400, d7: 604_800 };
 
@@ -46,13 +46,15 @@ async function load(station: string, span: Range): Promise<void> {
       ?.sensors.some((s) => s.quantity === "rainfall");
     const rain = hasRain ? await read("rainfall", level.resolution).catch(() => null) : null;
     if (mine.signal.aborted) return;
+    const marks = (r: Readings) =>
+      r.points.map((p) => toMark(p, STEP_S[r.resolution], toMs / 1000)).sort((a, b) => a.at - b.at);
     history.value = {
       station,
       range: span,
       state: "ready",
       resolution: level.resolution,
-      level: level.points.map(toMark),
-      rain: (rain?.points ?? []).map(toMark),
+      level: marks(level),
+      rain: rain ? marks(rain) : [],
     };
   } catch {
     if (mine.signal.aborted) return;

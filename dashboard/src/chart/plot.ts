@@ -3,13 +3,23 @@ import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import "../styles/chart.css";
 import { clock, monthDay, SITE_TIME_ZONE } from "../domain/format";
-import { drawBands, drawLines, drawMarks, drawNow, drawRain, type Ink, type Line } from "./draw";
+import {
+  drawBands,
+  drawLines,
+  drawMarks,
+  drawNow,
+  drawRain,
+  drawRainLabel,
+  type Ink,
+  type Line,
+} from "./draw";
 import { axisRange, type Columns, columns, extent, lonely, type Mark } from "./series";
 
 export interface Picture {
   readonly level: readonly Mark[];
   readonly rain: readonly Mark[];
   readonly rainWidthS: number;
+  readonly rainUnit: string;
   readonly gapS: number;
   readonly lines: readonly Line[];
   readonly nowS: number;
@@ -87,7 +97,7 @@ export function createPlot(
           ticks: { show: false },
           values: timeLabels,
           space: 64,
-          size: 44,
+          size: 36,
         },
         {
           scale: "m",
@@ -107,15 +117,21 @@ export function createPlot(
       ],
       bands: [{ series: [3, 2], fill: `${pens.water}44` }],
       hooks: {
-        drawClear: [(u) => picture && drawBands(u, picture.lines)],
+        drawClear: [
+          (u) => {
+            if (!picture) return;
+            drawBands(u, picture.lines);
+            drawRain(u, picture.rain, picture.rainWidthS, pens, devicePixelRatio);
+          },
+        ],
         draw: [
           (u) => {
             if (!picture) return;
             const px = devicePixelRatio;
-            drawRain(u, picture.rain, picture.rainWidthS, words.rain, pens, px);
             drawLines(u, picture.lines, pens, px);
             drawMarks(u, picture.level, alone, pens, px);
             drawNow(u, picture.nowS, words.now, pens, px);
+            drawRainLabel(u, picture.rain, words.rain, picture.rainUnit, pens, px);
           },
         ],
         setCursor: [

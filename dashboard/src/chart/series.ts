@@ -3,8 +3,10 @@ import type { Flag, Point, Resolution, StreamReading } from "../api/types";
 
 /** One point on the chart. A summary has a lowest and highest; a single reading has its flag. */
 export interface Mark {
-  /** Seconds since 1970, the unit of uPlot's axis. */
+  /** Where it is drawn, in seconds since 1970: a reading at its time, a summary in the middle of its bucket. */
   readonly at: number;
+  /** The time it is called by: a summary's is the start of its bucket. */
+  readonly from: number;
   readonly value: number | null;
   readonly min: number | null;
   readonly max: number | null;
@@ -13,18 +15,21 @@ export interface Mark {
   readonly n: number;
 }
 
-export function toMark(point: Point): Mark {
-  const at = Date.parse(point.time) / 1000;
+/** `stepS` is the bucket's length, 0 for single readings; an open bucket ends now. */
+export function toMark(point: Point, stepS = 0, nowS = Number.POSITIVE_INFINITY): Mark {
+  const from = Date.parse(point.time) / 1000;
   if ("value" in point)
     return {
-      at,
+      at: from,
+      from,
       value: point.flag === 9 ? null : point.value,
       min: null,
       max: null,
       flag: point.flag,
       n: 1,
     };
-  return { at, value: point.mean, min: point.min, max: point.max, flag: null, n: point.n };
+  const at = from + Math.max(0, Math.min(stepS, nowS - from)) / 2;
+  return { at, from, value: point.mean, min: point.min, max: point.max, flag: null, n: point.n };
 }
 
 /** Adds what the stream brought. A reading heard again under its time replaces the old one (correction). */
@@ -41,7 +46,17 @@ export function merge(marks: readonly Mark[], readings: readonly StreamReading[]
   return [...byTime.values()].sort((a, b) => a.at - b.at);
 }
 
-const STEP_S: Record<Exclude<Resolution, "raw">, number> = { "10min": 600, hour: 3600, day: 86_400 };
+/** Ends the history with the newest reading: a mean must never stand where people look for the level now. */
+export function endWith(marks: readonly Mark[], newest: StreamReading): readonly Mark[] {
+  const end = Date.parse(newest.time) / 1000;
+  const before = marks.map((m) =>
+    m.min !== null && m.at >= end && m.from < end ? { ...m, at: (m.from + end) / 2 } : m,
+  );
+  return merge(before, [newest]);
+}
+
+/** The length of a bucket; single readings have none. */
+export const STEP_S: Record<Resolution, number> = { raw: 0, "10min": 600, hour: 3600, day: 86_400 };
 
 /** A silence longer than this, in seconds, is a gap: three missed reports, or one missed summary. */
 export function gapSeconds(resolution: Resolution, reportEveryS: number): number {
@@ -103,7 +118,8 @@ export function axisRange(data: Extent | null, lines: readonly number[]): [numbe
   const above = sorted.find((value) => value > high) ?? high;
   const top = Math.max(above, high);
   const pad = Math.max(0.08 * (top - low), 0.05);
-  return [low - pad, top + pad];
+  // Twice the room above, for the labels of the highest lines.
+  return [low - pad, top + 2 * pad];
 }
 
 /** Rain of one bar in its unit: what fell in the bucket is the mean report times their number. */

@@ -38,6 +38,7 @@ export function stationIcon(
   name: string,
   state: Freshness,
   isChosen: boolean,
+  spoken: string,
 ): L.DivIcon {
   const dead = state === "dead";
   const body = document.createElement("span");
@@ -45,7 +46,7 @@ export function stationIcon(
   const label = document.createElement("span");
   label.className = "pin-label";
   label.append(line("pin-name", name), line("pin-level", `${metres(station.level_m)} m`));
-  body.append(shape(clampLevel(station.flood_level), dead), label);
+  body.append(shape(clampLevel(station.flood_level), dead), label, line("sr", spoken));
   return L.divIcon({
     className: `pin-host pin-${state}${isChosen ? " pin-chosen" : ""}`,
     html: body,

@@ -9,7 +9,13 @@ import { clampLevel } from "../domain/levels";
 import { pick } from "../i18n";
 import { chosen, geo, lang, levels, now, order, selected, stations, t } from "../store/store";
 import { graticule } from "./graticule";
+
+import { placeLabels } from "./labels";
 import { stationIcon } from "./marker";
+import { spread } from "./spread";
+
+/** Outside its neighbours' reach even where two touch: 44 px targets, at least 24 px of each free. */
+const PINS_APART_PX = 46;
 
 function position(station: StationLevel): L.LatLngTuple | null {
   const registered = stations.value.get(station.station_id);
@@ -37,16 +43,54 @@ export function mountMap(host: HTMLElement): () => void {
   }).setView([35.7, 139.7], 10);
   const drawGraticule = graticule(map);
   const rivers = L.layerGroup().addTo(map);
-  const markers = new Map<string, { marker: L.Marker; key: string }>();
+  const leaders = L.layerGroup().addTo(map);
+  const markers = new Map<string, { marker: L.Marker; key: string; home: L.LatLngTuple }>();
   let zoom: L.Control.Zoom | undefined;
   let fitted = false;
 
-  const fit = () => {
+  const zoomToStations = () => {
     const points = (levels.value?.stations ?? []).map(position).filter((p) => p !== null);
     if (fitted || points.length === 0 || host.clientWidth === 0) return;
     fitted = true;
-    map.fitBounds(L.latLngBounds(points), { padding: [56, 44], maxZoom: 14, animate: false });
+    map.fitBounds(L.latLngBounds(points), {
+      paddingTopLeft: [48, 48],
+      paddingBottomRight: [72, 48],
+      maxZoom: 14,
+      animate: false,
+    });
   };
+
+  /** Pins keep a finger's width from each other at every scale. */
+  const arrange = () => {
+    leaders.clearLayers();
+    const all = [...markers.values()];
+    const homes = all.map(({ home }) => map.latLngToLayerPoint(home));
+    for (const [i, spot] of spread(homes, PINS_APART_PX).entries()) {
+      const entry = all[i];
+      const home = homes[i];
+      if (!entry || !home) continue;
+      const there = map.layerPointToLatLng([spot.x, spot.y]);
+      const pushed = Math.hypot(spot.x - home.x, spot.y - home.y) > 1;
+      entry.marker.setLatLng(pushed ? there : entry.home);
+      if (!pushed) continue;
+      const style = { className: "leader", interactive: false, weight: 1.5 };
+      L.polyline([entry.home, there], style).addTo(leaders);
+      L.circleMarker(entry.home, { ...style, radius: 3 }).addTo(leaders);
+    }
+    label();
+  };
+
+  /** The most dangerous stations get their names first; the rest where there is room. */
+  const label = () => {
+    const first = selected.peek();
+    const ids = [...(first ? [first] : []), ...order.peek().filter((id) => id !== first)];
+    const pins = ids.flatMap((id) => {
+      const element = markers.get(id)?.marker.getElement();
+      return element ? [element] : [];
+    });
+    placeLabels(host, pins);
+  };
+  map.on("zoomend moveend resize", arrange);
 
   L.control.scale({ imperial: false, position: "bottomright" }).addTo(map);
   map.on("focus", () => map.scrollWheelZoom.enable());
@@ -72,8 +116,9 @@ export function mountMap(host: HTMLElement): () => void {
       }
     }),
     effect(() => {
-      fit();
+      zoomToStations();
       const seen = new Set<string>();
+      let changed = false;
       const rank = new Map(order.value.map((id, i) => [id, i]));
       for (const station of levels.value?.stations ?? []) {
         const at = position(station);
@@ -95,9 +140,10 @@ export function mountMap(host: HTMLElement): () => void {
         const entry = markers.get(id);
         if (entry?.key === key) continue;
         const marker = entry?.marker ?? L.marker(at, { keyboard: true, riseOnHover: true });
-        marker.setLatLng(at);
+        if (!entry) marker.setLatLng(at);
         const focused = marker.getElement() === document.activeElement;
-        marker.setIcon(stationIcon(station, name, state, current));
+        const spoken = state === "dead" ? t.value.noData : t.value.levelSpoken(station.flood_level);
+        marker.setIcon(stationIcon(station, name, state, current, spoken));
         if (!entry) {
           marker.addTo(map);
           marker.on("click keypress", (event) => {
@@ -108,24 +154,24 @@ export function mountMap(host: HTMLElement): () => void {
         // The most dangerous marker lies on top.
         marker.setZIndexOffset(1000 * clampLevel(station.flood_level) - (rank.get(id) ?? 0));
         const element = marker.getElement();
-        element?.setAttribute(
-          "aria-label",
-          `${name} ${state === "dead" ? t.value.noData : t.value.levelSpoken(station.flood_level)}`,
-        );
+        element?.removeAttribute("title");
         if (focused) element?.focus({ preventScroll: true });
-        markers.set(id, { marker, key });
+        markers.set(id, { marker, key, home: at });
+        changed = true;
       }
       for (const [id, { marker }] of markers) {
         if (seen.has(id)) continue;
         marker.remove();
         markers.delete(id);
+        changed = true;
       }
+      if (changed) arrange();
     }),
   ];
 
   const resized = new ResizeObserver(() => {
     map.invalidateSize({ animate: false });
-    fit();
+    zoomToStations();
     drawGraticule();
   });
   resized.observe(host);

@@ -97,11 +97,9 @@ export function AlertPanel() {
     <section class="panel panel-alerts" aria-labelledby="alerts-title">
       <div class="panel-head">
         <h2 id="alerts-title">{words.alerts}</h2>
-        <span class="panel-note">{words.basisNote}</span>
       </div>
       <Announcer />
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls must be reachable by keyboard. */}
-      <section class="scroll" tabIndex={0} aria-labelledby="alerts-title">
+      <div class="scroll">
         {alerts.length === 0 ? (
           <p class="empty">{words.alertsNone}</p>
         ) : (
@@ -111,7 +109,7 @@ export function AlertPanel() {
             ))}
           </ol>
         )}
-      </section>
+      </div>
     </section>
   );
 }

@@ -38,26 +38,28 @@ export function Banners() {
   const off = Math.round(Math.abs(clockOff.value) / 1000);
   return (
     <>
-      {status === "exercise" && (
-        <div class="banner banner-drill" data-testid="banner-drill">
-          <strong>{words.drillFrame}</strong>
-        </div>
-      )}
-      {status === "test" && (
-        <div class="banner banner-test" data-testid="banner-test">
-          <strong>{words.testFrame}</strong>
-        </div>
-      )}
-      {notice && (
-        <div class="banner banner-notice" data-testid="banner-notice">
-          {pick(notice, lang.value)}
-        </div>
-      )}
-      {off > 0 && (
-        <div class="banner banner-clock" data-testid="banner-clock">
-          {words.clockWarning(off)}
-        </div>
-      )}
+      <section aria-label={words.notices}>
+        {status === "exercise" && (
+          <div class="banner banner-drill" data-testid="banner-drill">
+            <strong>{words.drillFrame}</strong>
+          </div>
+        )}
+        {status === "test" && (
+          <div class="banner banner-test" data-testid="banner-test">
+            <strong>{words.testFrame}</strong>
+          </div>
+        )}
+        {notice && (
+          <div class="banner banner-notice" data-testid="banner-notice">
+            {pick(notice, lang.value)}
+          </div>
+        )}
+        {off > 0 && (
+          <div class="banner banner-clock" data-testid="banner-clock">
+            {words.clockWarning(off)}
+          </div>
+        )}
+      </section>
       <div role="alert">{lost.value && <LostBanner />}</div>
     </>
   );

@@ -103,8 +103,8 @@ export function LevelRow({ station }: { station: StationLevel }) {
         <span class="level" data-testid="level">
           {metres(station.level_m)}
         </span>
-        <span class="unit-phone"> m</span>
-        <FlagNote flag={station.flag} />
+        {station.level_m !== null && <span class="unit-phone"> m</span>}
+        {!dead && <FlagNote flag={station.flag} />}
       </td>
       <td role="cell" class="c-trend num">
         {dead ? "—" : <TrendCell perHour={station.trend_m_per_h} />}

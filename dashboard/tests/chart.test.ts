@@ -1,0 +1,93 @@
+import { describe, expect, test } from "vitest";
+import {
+  axisRange,
+  columns,
+  endWith,
+  extent,
+  gapSeconds,
+  lonely,
+  merge,
+  rainOf,
+  thinned,
+  toMark,
+} from "../src/chart/series";
+import { reading } from "./factory";
+
+const T0 = Date.parse("2026-07-13T17:00:00Z");
+const time = (minute: number) => new Date(T0 + minute * 60_000).toISOString();
+const raw = (minute: number, value: number | null, flag: 1 | 3 | 4 | 9 = 1) =>
+  toMark({ time: time(minute), value, flag });
+
+describe("the line of the hydrograph", () => {
+  test("a silence is a gap, never a line across it", () => {
+    const [xs, ys] = columns([raw(0, 1), raw(1, 1.1), raw(40, 2)], 180);
+    expect(ys).toEqual([1, 1.1, null, 2]);
+    expect(xs).toHaveLength(4);
+    expect([...xs].sort((a, b) => a - b)).toEqual(xs);
+  });
+
+  test("a failed point is not joined, a suspect one is", () => {
+    expect(columns([raw(0, 1), raw(1, 9, 4), raw(2, 1.2, 3)], 180)[1]).toEqual([1, null, 1.2]);
+  });
+
+  test("a missing value is a hole", () => {
+    expect(columns([raw(0, 1), raw(1, -999, 9), raw(2, 1)], 180)[1]).toEqual([1, null, 1]);
+  });
+
+  test("a point with nothing on either side is found, to be drawn as a dot", () => {
+    expect(lonely(columns([raw(0, 1), raw(60, 2), raw(120, 3), raw(121, 3)], 180))).toEqual([0, 2]);
+  });
+
+  test("a gap is three missed reports, or more than a missed summary", () => {
+    expect(gapSeconds("raw", 60)).toBe(180);
+    expect(gapSeconds("hour", 60)).toBe(5_400);
+    expect(gapSeconds("10min", 3_600)).toBe(10_800);
+  });
+});
+
+describe("live points", () => {
+  test("are added in order of measurement, not of arrival", () => {
+    const later = merge([raw(0, 1), raw(5, 2)], [reading({ time: time(3), value: 1.5 })]);
+    expect(later.map((m) => m.value)).toEqual([1, 1.5, 2]);
+  });
+
+  test("a correction replaces the reading of its time", () => {
+    const corrected = merge([raw(0, 1)], [reading({ time: time(0), value: 7, flag: 4 })]);
+    expect(corrected).toMatchObject([{ value: 7, flag: 4 }]);
+  });
+
+  test("the newest reading ends a history of means", () => {
+    const hour = toMark({ time: time(0), min: 1, mean: 2, max: 3, n: 60 }, 3_600, T0 / 1000 + 3_000);
+    const ended = endWith([hour], reading({ time: time(10), value: 2.9 }));
+    expect(ended.map((m) => m.value)).toEqual([2, 2.9]);
+  });
+});
+
+describe("the scale", () => {
+  test("reaches the next threshold, so that calm looks calm", () => {
+    const [low, high] = axisRange({ min: 0.3, max: 0.4 }, [1.5, 2.2, 3]);
+    expect(low).toBeLessThan(0.3);
+    expect(high).toBeGreaterThan(1.5);
+    expect(high).toBeLessThan(2.2);
+  });
+
+  test("is not squashed by a failed value", () => {
+    expect(extent([raw(0, 1), raw(1, 741_878, 4), raw(2, 2)])).toEqual({ min: 1, max: 2 });
+  });
+});
+
+test("a summary is drawn in the middle of its bucket and called by its start", () => {
+  const mark = toMark({ time: time(0), min: 1, mean: 2, max: 3, n: 6 }, 3_600);
+  expect(mark.at - mark.from).toBe(1_800);
+});
+
+test("the rain of a bucket is all that fell in it", () => {
+  expect(rainOf(toMark({ time: time(0), min: 0, mean: 1.5, max: 4, n: 6 }))).toBe(9);
+});
+
+test("the table beside the picture always ends with the newest", () => {
+  const marks = Array.from({ length: 100 }, (_, i) => raw(i, i));
+  const few = thinned(marks, 30);
+  expect(few.length).toBeLessThanOrEqual(30);
+  expect(few.at(-1)?.value).toBe(99);
+});

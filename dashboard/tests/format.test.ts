@@ -1,0 +1,64 @@
+import { describe, expect, test } from "vitest";
+import { ageWords } from "../src/domain/age";
+import {
+  calendar,
+  clock,
+  clockOrDay,
+  clockSeconds,
+  cmPer10min,
+  metres,
+  signed,
+  trend,
+} from "../src/domain/format";
+import { ja } from "../src/i18n/ja";
+
+const at = Date.parse("2026-07-13T17:14:07Z");
+
+describe("times are the site's", () => {
+  test("whatever zone the browser is in", () => {
+    expect(clock(at)).toBe("02:14");
+    expect(clockSeconds(at)).toBe("02:14:07");
+    expect(calendar(at, "ja")).toBe("7月14日（火）");
+    expect(calendar(at, "en")).toBe("Tue 2026-07-14");
+  });
+
+  test("midnight is 00:00, not 24:00", () => {
+    expect(clock(Date.parse("2026-07-13T15:00:00Z"))).toBe("00:00");
+  });
+
+  test("yesterday's values carry their day", () => {
+    expect(clockOrDay(Date.parse("2026-07-13T14:59:00Z"), at)).toBe("7/13 23:59");
+    expect(clockOrDay(Date.parse("2026-07-13T15:01:00Z"), at)).toBe("00:01");
+  });
+});
+
+describe("numbers", () => {
+  test("levels have two decimals, a real minus and no minus zero", () => {
+    expect([2.134, -0.5, -0.001, null].map(metres)).toEqual(["2.13", "−0.50", "0.00", "—"]);
+  });
+
+  test("trends are whole centimetres in ten minutes", () => {
+    expect(cmPer10min(0.72)).toBe(12);
+    expect(cmPer10min(-0.01)).toBe(0);
+    expect([12, 0, -3].map(signed)).toEqual(["+12", "0", "−3"]);
+  });
+
+  test("the arrow follows the number shown beside it", () => {
+    expect([4.98, 0.3, 0.02, -0.3, -4.98].map(trend)).toEqual([
+      "up-fast",
+      "up",
+      "level",
+      "down",
+      "down-fast",
+    ]);
+  });
+
+  test("ages tick in words", () => {
+    expect([7.9, 187, 3_900, 180_000].map((s) => ageWords(s, ja))).toEqual([
+      "7秒前",
+      "3分07秒前",
+      "1時間05分前",
+      "2日2時間前",
+    ]);
+  });
+});

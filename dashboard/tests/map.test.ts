@@ -1,0 +1,30 @@
+import { expect, test } from "vitest";
+import { sides } from "../src/map/labels";
+import { spread } from "../src/map/spread";
+
+const pin = (x: number, y: number) => ({ x, y, labelWidth: 80, labelHeight: 34 });
+
+test("pins are pushed apart and lone ones stay where they are", () => {
+  const moved = spread(
+    [
+      { x: 100, y: 100 },
+      { x: 104, y: 100 },
+      { x: 100, y: 100 },
+      { x: 400, y: 300 },
+    ],
+    40,
+  );
+  for (const [i, a] of moved.entries())
+    for (const [j, b] of moved.entries())
+      if (i !== j) expect(Math.hypot(a.x - b.x, a.y - b.y)).toBeGreaterThan(39);
+  expect(moved[3]).toEqual({ x: 400, y: 300 });
+});
+
+test("names keep off each other and inside the map", () => {
+  expect(sides([pin(200, 100), pin(250, 100)], 500, 300)).toEqual(["left", "right"]);
+  expect(sides([pin(480, 100)], 500, 300)).toEqual(["left"]);
+});
+
+test("where there is no room the less dangerous name gives way", () => {
+  expect(sides([pin(50, 20), pin(50, 24)], 200, 40)).toEqual(["right", "none"]);
+});

@@ -1,0 +1,76 @@
+import { describe, expect, test } from "vitest";
+import { decode } from "../src/api/stream";
+import { mergeAlerts, START, step } from "../src/store/live";
+import { alert, reading } from "./factory";
+
+describe("decoding an event", () => {
+  test("takes one reading or many", () => {
+    const one = decode("reading", JSON.stringify(reading()));
+    const many = decode("reading", JSON.stringify({ readings: [reading(), reading()] }));
+    expect(one).toEqual({ kind: "readings", readings: [reading()] });
+    expect(many?.kind === "readings" && many.readings.length).toBe(2);
+  });
+
+  test("a broken or unknown event is passed over", () => {
+    expect(decode("reading", "{")).toBeNull();
+    expect(decode("reading", "7")).toBeNull();
+    expect(decode("weather", "{}")).toBeNull();
+  });
+});
+
+describe("a step of the stream", () => {
+  test("readings wake the levels and feed the chart", () => {
+    const [live, wanted] = step(START, { kind: "readings", readings: [reading()] }, 7_000);
+    expect(wanted).toMatchObject({ levels: true, readings: [reading()], stations: false });
+    expect(live.heardMs).toBe(7_000);
+  });
+
+  test("a heartbeat is a sign of life and asks for nothing", () => {
+    const [live, wanted] = step({ ...START, broken: true }, { kind: "heartbeat", asOf: null }, 7_000);
+    expect(live).toMatchObject({ heardMs: 7_000, broken: false });
+    expect(wanted).toMatchObject({ levels: false, alerts: false, history: false });
+  });
+
+  test("an error breaks the link and keeps everything else", () => {
+    const before = { ...START, alerts: [alert()], heardMs: 5_000 };
+    const [live] = step(before, { kind: "error" }, 9_000);
+    expect(live).toEqual({ ...before, broken: true });
+  });
+
+  test("after an opening, everything that may have been missed is asked for", () => {
+    const [, wanted] = step({ ...START, broken: true }, { kind: "open" }, 9_000);
+    expect(wanted).toMatchObject({ levels: true, alerts: true, history: true });
+  });
+
+  test("a changed registration fetches the stations", () => {
+    expect(step(START, { kind: "station" }, 1)[1]).toMatchObject({ stations: true, levels: true });
+  });
+
+  test("a new alert is listed and read out", () => {
+    const [live, wanted] = step(START, { kind: "alert", alert: alert({ id: 9 }) }, 1);
+    expect(live.alerts.map((a) => a.id)).toEqual([9]);
+    expect(live.announced?.id).toBe(9);
+    expect(wanted.levels).toBe(true);
+  });
+
+  test("the end of a known alert replaces it and is not read out again", () => {
+    const ended = alert({ id: 9, ended_at: "2026-07-13T18:00:00Z", state: "resolved" });
+    const [live] = step({ ...START, alerts: [alert({ id: 9 })] }, { kind: "alert", alert: ended }, 1);
+    expect(live.alerts).toEqual([ended]);
+    expect(live.announced).toBeNull();
+  });
+});
+
+test("alerts stand newest first, one an id", () => {
+  const list = mergeAlerts(
+    [alert({ id: 1, started_at: "2026-07-13T17:00:00Z" })],
+    [
+      alert({ id: 2, started_at: "2026-07-13T18:00:00Z" }),
+      alert({ id: 1, started_at: "2026-07-13T17:00:00Z", verified: false }),
+    ],
+  );
+  expect(list.map((a) => [a.id, a.verified])).toEqual([
+    [2, true],
+    [1, false],
+  ]);
+});
