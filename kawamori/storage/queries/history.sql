@@ -40,13 +40,13 @@ GROUP BY week ORDER BY week LIMIT %(limit)s
 SELECT count(*) FROM (
     SELECT FROM reading
     WHERE sensor_id = %(sensor)s AND observed_at >= %(start)s AND observed_at < %(end)s LIMIT %(limit)s
-) some
+) found
 
 -- name: count_hourly_readings
 SELECT count(*) FROM (
     SELECT FROM reading_hour
     WHERE sensor_id = %(sensor)s AND bucket >= %(start)s AND bucket < %(end)s LIMIT %(limit)s
-) some
+) found
 
 -- name: alerts_page
 -- Episodes that touch the span, newest start first.

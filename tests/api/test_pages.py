@@ -1,0 +1,120 @@
+"""Stations, alerts, notifications, quarantine and the site: each shape, each page once."""
+
+import base64
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from api import schemas
+
+pytestmark = pytest.mark.integration
+NIGHT = datetime(2026, 9, 9, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def sensor(rows):
+    return rows.station("bridge", thresholds={1: 1.0, 4: 4.0}, crest=6.5)
+
+
+@pytest.fixture(scope="module")
+def alerts(rows, sensor):
+    """Thirty episodes; three start at each moment, so that the key needs its second part."""
+    found = []
+    for n in range(30):
+        start = NIGHT + timedelta(hours=n // 3)
+        found.append(rows.alert("bridge", sensor, started_at=start, level=1 + n % 3, state="firing" if n >= 27 else "resolved",
+                                ended_at=None if n >= 27 else start + timedelta(minutes=30)))  # fmt: skip
+    return found
+
+
+def paged(api, path, key, **parameters):
+    found, cursor = [], None
+    while True:
+        body = api.json(path, **parameters, **({"cursor": cursor} if cursor else {}))
+        found += body[key]
+        if (cursor := body["next"]) is None:
+            return found
+
+
+def test_a_station_tells_what_is_in_force(api, rows, sensor):
+    rows.sql("INSERT INTO datum VALUES ('bridge', '2020-01-01Z', 12.345)")
+    station = schemas.Station.model_validate_json(api.get("/stations/bridge").content)
+    assert [(t.level, t.value_m, t.name.ja) for t in station.thresholds] == [(1, 1.0, "水防団待機水位"), (4, 4.0, "氾濫危険水位")]
+    assert (station.crest_m, station.gauge_zero_tp_m, station.river.river_id) == (6.5, 12.345, "kuji")
+    assert [s.quantity for s in station.sensors] == ["water_level"]
+    listed = schemas.Stations.model_validate_json(api.get("/stations").content).stations
+    assert station in listed
+
+
+def test_an_unknown_station_is_a_problem(api):
+    response = api.get("/stations/nowhere")
+    assert (response.status_code, response.headers["content-type"]) == (404, "application/problem+json")
+
+
+def test_the_map_gets_points_and_river_lines(api, sensor):
+    response = api.get("/stations.geojson")
+    assert response.headers["content-type"] == "application/geo+json"
+    features = response.json()["features"]
+    river = next(f for f in features if f["properties"]["kind"] == "river")
+    assert river["geometry"] == {"type": "LineString", "coordinates": [[140.1, 36.9], [140.6, 36.5]]}
+    assert river["properties"]["river_id"] == "kuji"
+    point = next(f for f in features if f["properties"].get("station_id") == "bridge")
+    assert point["geometry"] == {"type": "Point", "coordinates": [140.5, 36.5]}
+
+
+def test_alerts_come_newest_first_and_each_once_however_they_are_paged(api, alerts):
+    whole = schemas.Alerts.model_validate_json(api.get("/alerts", station="bridge").content)
+    assert [a.id for a in whole.alerts] == sorted(alerts, reverse=True)
+    for limit in (1, 2, 7, 30):
+        assert [a["id"] for a in paged(api, "/alerts", "alerts", station="bridge", limit=limit)] == sorted(alerts, reverse=True)
+
+
+def test_alerts_are_filtered_by_state_station_and_time(api, alerts):
+    assert [a["id"] for a in api.json("/alerts", state="firing", station="bridge")["alerts"]] == alerts[:-4:-1]
+    assert api.json("/alerts", station="elsewhere")["alerts"] == []
+    second = {"from": (NIGHT + timedelta(minutes=31)).isoformat(), "to": (NIGHT + timedelta(minutes=61)).isoformat()}
+    assert {a["id"] for a in api.json("/alerts", station="bridge", **second)["alerts"]} == set(alerts[3:6])
+
+
+def test_an_alert_that_began_before_the_span_and_still_fires_is_in_it(api, alerts):
+    span = {"from": (NIGHT + timedelta(days=300)).isoformat()}
+    assert {a["id"] for a in api.json("/alerts", station="bridge", **span)["alerts"]} == set(alerts[27:])
+
+
+def test_an_alert_tells_whom_it_was_told_to(api, rows, alerts):
+    for n in range(3):
+        rows.sql(
+            "INSERT INTO notification (alert_id, channel, recipient, event, idempotency_key, subject, body)"
+            " VALUES (%s, 'log', 'duty', 'raised', %s, '基準水位超過（自動判定）', 'b')",
+            alerts[0], f"k{n}",
+        )  # fmt: skip
+    detail = schemas.AlertDetail.model_validate_json(api.get(f"/alerts/{alerts[0]}").content)
+    assert [n.recipient for n in detail.notifications] == ["duty"] * 3
+    listed = schemas.Notifications.model_validate_json(api.get("/notifications").content)
+    assert [n.id for n in listed.notifications] == sorted((n.id for n in listed.notifications), reverse=True)
+    assert len(paged(api, "/notifications", "notifications", limit=1)) == 3
+    assert api.get("/alerts/999999").status_code == 404
+
+
+def test_quarantine_keeps_the_bytes_and_pages_newest_first(api, rows):
+    for n in range(9):
+        rows.sql(
+            "INSERT INTO quarantine (received_at, topic, device_id, reason, payload, gateway_id)"
+            " VALUES (now(), 't', %s, 'no unit', %s, 'g')",
+            f"d{n % 3}", bytes([0, 255, n]),
+        )  # fmt: skip
+    messages = schemas.Quarantine.model_validate_json(api.get("/quarantine").content).messages
+    assert [base64.b64decode(m.payload_base64)[2] for m in messages] == list(range(8, -1, -1))
+    assert [m["id"] for m in paged(api, "/quarantine", "messages", limit=2)] == [m.id for m in messages]
+    assert [base64.b64decode(m["payload_base64"])[2] for m in paged(api, "/quarantine", "messages", device="d1", limit=1)] == [7, 4, 1]
+
+
+def test_a_drill_is_told_to_every_screen(serve_again):
+    with serve_again(site={"name_ja": "日立市", "name_en": "Hitachi", "status": "exercise", "notice_ja": "訓練中"}) as api:
+        site = schemas.Site.model_validate_json(api.get("/site").content)
+    assert (site.status, site.notice, site.time_zone) == ("exercise", schemas.Name(ja="訓練中", en="訓練中"), "Asia/Tokyo")
+
+
+def test_flood_levels_have_names_and_colours(api):
+    levels = schemas.FloodLevels.model_validate_json(api.get("/flood-levels").content).flood_levels
+    assert [(level.level, level.colour) for level in levels][::5] == [(0, "#C8C8CB"), (5, "#0C000C")]

@@ -1,0 +1,158 @@
+"""History: which resolution, every point once, and a file that Japanese Excel opens."""
+
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from api import schemas
+
+pytestmark = pytest.mark.integration
+START = datetime(2026, 7, 1, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture(scope="module")
+def sensor(rows):
+    """Ten days of readings every two minutes (7,200), summarised as ingest would."""
+    sensor = rows.station("history")
+    rows.sql(
+        "INSERT INTO reading SELECT %s, at, 1 + extract(minute FROM at) / 100, 1, 0, at"
+        " FROM generate_series(%s::timestamptz, %s::timestamptz, '2 minutes') at",
+        sensor, START, START + timedelta(days=10) - MINUTE,
+    )  # fmt: skip
+    for table, width in (("reading_hour", "hour"), ("reading_day", "day")):
+        rows.sql(
+            f"INSERT INTO {table} SELECT sensor_id, date_trunc('{width}', observed_at, 'Asia/Tokyo'), count(*),"
+            " sum(round(value * 1e6))::bigint, min(value), max(value) FROM reading WHERE sensor_id = %s GROUP BY 1, 2",
+            sensor,
+        )
+    return sensor
+
+
+def history(api, **parameters):
+    parameters = {k.rstrip("_"): v.isoformat() if isinstance(v, datetime) else v for k, v in parameters.items()}
+    return schemas.Readings.model_validate_json(api.get("/stations/history/readings", **parameters).content)
+
+
+@pytest.mark.parametrize(
+    ("span", "resolution", "points"),
+    [
+        (timedelta(days=2), "raw", 1440),
+        (timedelta(days=10), "10min", 1440),
+        (timedelta(days=80), "hour", 240),
+        (timedelta(days=3650), "hour", 240),
+    ],
+)
+def test_auto_chooses_the_finest_that_fits_a_chart(api, sensor, span, resolution, points):
+    page = history(api, from_=START, to=START + span)
+    assert (page.resolution, len(page.points), page.next) == (resolution, points, None)
+
+
+def test_auto_never_answers_more_than_a_chart_holds_even_for_decades(api, rows, sensor):
+    long = rows.station("decades")
+    rows.sql(
+        "INSERT INTO reading_hour SELECT %s, at, 6, 6000000, 1, 1 FROM generate_series('1995-01-01Z'::timestamptz, '2025-01-01Z', '1 hour') at",
+        long,
+    )
+    rows.sql(
+        "INSERT INTO reading_day SELECT %s, at, 144, 144000000, 1, 1 FROM generate_series('1995-01-01T00:00+09'::timestamptz, '2025-01-01Z', '1 day') at",
+        long,
+    )
+    for years, resolution in ((1, "day"), (5, "day"), (10, "week"), (30, "week")):
+        body = api.json("/stations/decades/readings", **{"from": f"{2025 - years}-01-01T00:00:00Z", "to": "2025-01-01T00:00:00Z"})
+        assert (body["resolution"], body["next"]) == (resolution, None)
+        assert years * 50 < len(body["points"]) <= 2000
+        assert {point["mean"] for point in body["points"]} == {1.0}
+
+
+@pytest.mark.parametrize("resolution", ["raw", "10min", "hour", "day", "week"])
+def test_paging_gives_every_point_once(api, sensor, resolution):
+    span = {"from_": START + timedelta(hours=3, minutes=7), "to": START + timedelta(days=3), "resolution": resolution}
+    whole = history(api, limit=10_000, **span).points
+    paged, cursor = [], None
+    while True:
+        page = history(api, limit=97 if resolution == "raw" else 1 if len(whole) < 20 else 7, **span, **({"cursor": cursor} if cursor else {}))
+        paged += page.points
+        if (cursor := page.next) is None:
+            break
+    assert paged == whole
+    assert len(whole) > (0 if resolution == "week" else 2)
+
+
+def test_summaries_cover_whole_buckets_from_the_one_that_holds_the_start(api, sensor):
+    day = history(api, from_=START + timedelta(days=2, hours=5), to=START + timedelta(days=4), resolution="day")
+    assert day.points[0].time == datetime(2026, 7, 2, 15, tzinfo=UTC)  # midnight in Japan
+    assert day.points[0].n == 720
+    ten = history(api, from_=START + timedelta(minutes=14), to=START + timedelta(minutes=31), resolution="10min")
+    assert [(p.time.minute, p.n, p.min, p.mean, p.max) for p in ten.points][0] == (10, 5, 1.1, 1.14, 1.18)
+    assert [p.time.minute for p in ten.points] == [10, 20, 30]
+
+
+def test_failed_readings_are_in_raw_history_and_in_no_summary(api, rows):
+    sensor = rows.station("spiky")
+    rows.readings(sensor, START, MINUTE, [1.0, 1.0])
+    rows.readings(sensor, START + 2 * MINUTE, MINUTE, [9.9], flag=4)
+    span = {"from": START.isoformat(), "to": (START + timedelta(hours=1)).isoformat()}
+    assert [p["flag"] for p in api.json("/stations/spiky/readings", **span)["points"]] == [1, 1, 4]
+    (bucket,) = api.json("/stations/spiky/readings", resolution="10min", **span)["points"]
+    assert (bucket["n"], bucket["max"]) == (2, 1.0)
+
+
+def test_the_last_day_is_the_default(api, rows):
+    sensor = rows.station("recent")
+    now = datetime.now(UTC)
+    rows.readings(sensor, now - timedelta(hours=25), timedelta(hours=2), [1.0, 2.0])
+    assert [p["value"] for p in api.json("/stations/recent/readings")["points"]] == [2.0]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field"),
+    [
+        ({"from": "2026-07-02T00:00:00Z", "to": "2026-07-01T00:00:00Z"}, "from"),
+        ({"from": "2026-07-02T00:00:00Z", "to": "2026-07-02T00:00:00Z"}, "from"),
+        ({"from": "2026-07-02T00:00:00"}, "from"),
+        ({"to": "yesterday"}, "to"),
+        ({"to": "9999-12-31T23:59:59-12:00"}, "to"),
+        ({"quantity": "happiness"}, "quantity"),
+        ({"resolution": "minute"}, "resolution"),
+        ({"limit": 0}, "limit"),
+        ({"limit": 10_001}, "limit"),
+        ({"cursor": "nonsense"}, "cursor"),
+        ({"cursor": "raw.99999999999999999999999"}, "cursor"),
+        ({"cursor": "auto.1784000000000000"}, "cursor"),
+        ({"cursor": "raw.1784000000000000", "resolution": "day"}, "cursor"),
+    ],
+)
+def test_a_wrong_parameter_is_named(api, sensor, parameters, field):
+    response = api.get("/stations/history/readings", **parameters)
+    assert (response.status_code, response.headers["content-type"]) == (422, "application/problem+json")
+    assert [e.field for e in schemas.Problem.model_validate_json(response.content).errors] == [field]
+
+
+def test_a_plus_left_unescaped_in_the_address_is_understood(api, sensor):
+    response = api.http.get("/api/v1/stations/history/readings?from=2026-07-01T09:00:00+09:00&to=2026-07-01T10:00:00+09:00")
+    assert len(response.json()["points"]) == 30
+
+
+def test_an_unknown_station_or_a_quantity_it_does_not_measure_is_not_found(api, sensor):
+    assert api.get("/stations/nowhere/readings").status_code == 404
+    assert api.get("/stations/history/readings", quantity="rainfall").status_code == 404
+
+
+def test_the_file_opens_in_japanese_excel_and_holds_every_reading(api, sensor):
+    response = api.get("/stations/history/readings.csv", **{"from": START.isoformat(), "to": (START + timedelta(days=10)).isoformat()})
+    assert response.content.startswith(b"\xef\xbb\xbf")
+    assert "attachment" in response.headers["content-disposition"]
+    table = list(csv.DictReader(io.StringIO(response.content.decode("utf-8-sig"))))
+    assert len(table) == 7200
+    assert table[0] == {"station_id": "history", "quantity": "water_level", "unit": "m", "time": "2026-07-01T09:00:00+09:00", "value": "1.0", "flag": "1"}
+    assert len({row["time"] for row in table}) == 7200
+
+
+def test_summaries_come_as_a_file_too(api, sensor):
+    response = api.get("/stations/history/readings.csv", resolution="day", **{"from": START.isoformat(), "to": (START + timedelta(days=2)).isoformat()})
+    table = list(csv.DictReader(io.StringIO(response.content.decode("utf-8-sig"))))
+    assert [row["time"] for row in table] == ["2026-07-01T00:00:00+09:00", "2026-07-02T00:00:00+09:00", "2026-07-03T00:00:00+09:00"]
+    assert table[1]["n"] == "720"

@@ -1,0 +1,190 @@
+"""The live stream: nothing skipped, nobody slowed, everybody let go in time."""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import psycopg
+import pytest
+
+from api import schemas
+from api.stream import HEARTBEAT_S, Hub, Position, frame
+from kawamori.storage.changes import Cursor
+
+pytestmark = pytest.mark.integration
+MINUTE = timedelta(minutes=1)
+
+
+def values(events):
+    return [r["value"] for e in events if e["event"] == "reading" for r in e["data"]["readings"]]
+
+
+def has(value):
+    return lambda event: value in values([event])
+
+
+def ago(minutes):
+    return datetime.now(UTC) - timedelta(minutes=minutes)
+
+
+def first_heartbeat(stream):
+    return stream.until(lambda e: e["event"] == "heartbeat")[-1]
+
+
+@pytest.fixture(scope="module")
+def sensor(rows):
+    return rows.station("live")
+
+
+def test_a_committed_batch_is_heard_within_a_second(api, rows, sensor):
+    with api.stream() as stream:
+        first_heartbeat(stream)
+        at = ago(10).replace(microsecond=0)
+        began = time.monotonic()
+        rows.batch(sensor, [1.25], start=at)
+        (reading,) = stream.until(has(1.25))[-1]["data"]["readings"]
+        assert time.monotonic() - began < 1
+    assert reading.pop("received_at")
+    assert datetime.fromisoformat(reading.pop("time")) == at
+    assert reading == {"station_id": "live", "sensor_id": sensor, "quantity": "water_level", "value": 1.25, "flag": 1}
+
+
+def test_the_stream_is_never_cached_or_buffered(api):
+    with api.stream() as stream:
+        headers = stream.response.headers
+    assert headers["content-type"].startswith("text/event-stream")
+    assert (headers["cache-control"], headers["x-accel-buffering"]) == ("no-cache", "no")
+
+
+def test_heartbeats_tell_until_when_the_stream_is_complete(api):
+    with api.stream() as stream:
+        one, two = first_heartbeat(stream), first_heartbeat(stream)
+    times = [datetime.fromisoformat(e["data"]["as_of"]) for e in (one, two)]
+    assert timedelta(0) < times[1] - times[0] < timedelta(seconds=HEARTBEAT_S + 2)
+    Position.parse(one["id"])
+
+
+def test_a_client_that_comes_back_misses_nothing(api, rows, sensor):
+    with api.stream() as stream:
+        first_heartbeat(stream)
+        rows.batch(sensor, [2.0], start=ago(9))
+        stream.until(has(2.0))
+        last_id = stream.last_id
+    missed = [2.0 + n / 100 for n in range(1, 100)]
+    for n, value in enumerate(missed):
+        rows.batch(sensor, [value], start=ago(8) + timedelta(seconds=n))
+    with api.stream(last_id) as stream:
+        rows.batch(sensor, [3.5], start=ago(1))
+        heard = stream.until(has(3.5))
+    assert [v for v in dict.fromkeys(values(heard)) if v != 3.5] == missed
+    assert 2.0 not in values(heard)
+
+
+def test_a_query_parameter_resumes_too(api, rows, sensor):
+    with api.stream() as stream:
+        last_id = first_heartbeat(stream)["id"]
+    rows.batch(sensor, [4.25], start=ago(7))
+    with api.http.stream("GET", "/api/v1/stream", params={"last_event_id": last_id}) as response:
+        assert any('"value":4.25' in line for line in response.iter_lines() if line.startswith("data"))
+
+
+@pytest.mark.parametrize("last_id", ["nonsense", "1-2", "-1-2-3", "1-99999999999999999999-1", "999999-999999-0", "٣-٣-٣"])
+def test_an_id_that_cannot_be_resumed_asks_for_a_fresh_start_and_goes_live(api, rows, sensor, last_id):
+    with api.http.stream("GET", "/api/v1/stream", params={"last_event_id": last_id}) as response:
+        lines = response.iter_lines()
+        assert next(line for line in lines if line.startswith("event")) == "event: resync"
+        next(line for line in lines if line == "event: heartbeat")
+        rows.batch(sensor, [5.5], start=ago(6))
+        assert any('"value":5.5' in line for line in lines if line.startswith("data"))
+
+
+def test_a_batch_that_commits_after_a_later_one_is_not_skipped(api, rows, sensor):
+    with api.stream() as stream, psycopg.connect(rows.url) as slow:
+        first_heartbeat(stream)
+        rows.batch(sensor, [6.1], start=ago(5), connection=slow)
+        rows.batch(sensor, [6.2], start=ago(4))
+        slow.commit()
+        heard = stream.until(has(6.2))
+    assert values(heard) == [6.1, 6.2]
+
+
+def test_of_a_backfill_only_the_newest_readings_travel(api, rows):
+    sensor = rows.station("backfilled")
+    with api.stream() as stream:
+        first_heartbeat(stream)
+        rows.batch(sensor, [float(n) for n in range(1000)], start=ago(2000))
+        heard = stream.until(has(999.0))
+    assert values(heard) == [float(n) for n in range(950, 1000)]
+
+
+def test_an_alert_is_heard_as_the_list_shows_it(api, rows, sensor):
+    with api.stream() as stream:
+        first_heartbeat(stream)
+        number = rows.alert("live", sensor, started_at=ago(3))
+        event = stream.until(lambda e: e["event"] == "alert" and e["data"]["id"] == number)[-1]
+    schemas.Alert.model_validate(event["data"] | {"started_at": datetime.fromisoformat(event["data"]["started_at"]), "recorded_at": datetime.fromisoformat(event["data"]["recorded_at"])})
+    assert event["data"] == next(a for a in api.json("/alerts")["alerts"] if a["id"] == number)
+
+
+def test_alerts_that_changed_meanwhile_are_heard_after_coming_back(api, rows, sensor):
+    with api.stream() as stream:
+        last_id = first_heartbeat(stream)["id"]
+    numbers = [rows.alert("live", sensor, started_at=ago(200 - n)) for n in range(30)]
+    with api.stream(last_id) as stream:
+        heard = stream.until(lambda e: e["event"] == "heartbeat")
+    assert set(numbers) <= {e["data"]["id"] for e in heard if e["event"] == "alert"}
+
+
+def test_a_registered_station_is_announced(api, rows):
+    with api.stream() as stream:
+        first_heartbeat(stream)
+        rows.station("newcomer")
+        stream.until(lambda e: e["event"] == "station")
+    assert api.get("/stations/newcomer").status_code == 200
+
+
+def test_a_slow_client_is_told_and_let_go_without_slowing_the_others():
+    async def scene() -> None:
+        hub = Hub()
+        slow, quick = hub.join(size=8), hub.join(size=8)
+        heard = []
+
+        async def listen() -> None:
+            heard.extend([what async for what in quick.frames()])
+
+        listener = asyncio.create_task(listen())
+        for n in range(50):
+            hub.publish([frame("reading", n, Position(Cursor(1, n), 0))])
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        left = [what async for what in slow.frames()]
+        hub.close()
+        await listener
+        assert len(heard) == 50
+        assert left == [frame("resync", {"reason": "fell behind"})]
+        assert slow.ended
+
+    asyncio.run(scene())
+
+
+def test_a_client_that_joins_after_the_end_is_sent_away_at_once():
+    async def scene() -> None:
+        hub = Hub()
+        hub.close()
+        assert [what async for what in hub.join().frames()] == []
+
+    asyncio.run(scene())
+
+
+def test_the_service_ends_within_two_seconds_with_clients_on_the_stream(serve_again):
+    with serve_again() as api:
+        with api.stream() as one, api.stream() as two:
+            first_heartbeat(one)
+            first_heartbeat(two)
+            began = time.monotonic()
+            api.stop()
+            assert time.monotonic() - began < 2
+            assert list(one) == []
+        with pytest.raises(httpx.ConnectError):
+            api.get("/site")
