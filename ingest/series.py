@@ -17,6 +17,8 @@ from kawamori.domain.registry import Limits
 _NOTHING = Reason(0)
 #: What neighbours decide; the other reasons belong to the reading alone.
 _NEIGHBOURLY = Reason.RATE | Reason.SPIKE
+#: Late readings further apart than this are put in separately.
+_APART = timedelta(hours=6)
 #: Readings behind the trend arrow.
 _TREND_OVER = 8
 
@@ -83,11 +85,50 @@ def append(tail: Tail, incoming: list[Reading], limits: Limits, late_after: time
     return Outcome(newest, rows, tuple(changed), tuple(outvoted))
 
 
+def spans_of(incoming: list[Reading], margin: timedelta) -> list[tuple[datetime, datetime]]:
+    """The stretches of time that late readings fall into, each widened by `margin` on both sides."""
+    times = sorted(r.observed_at for r in incoming)
+    spans = [(times[0], times[0])]
+    for at in times[1:]:
+        if at - spans[-1][1] > _APART + 2 * margin:
+            spans.append((at, at))
+        else:
+            spans[-1] = (spans[-1][0], at)
+    return [(start - margin, end + margin) for start, end in spans]
+
+
+def insert_among(
+    tail: Tail, around: list[list[Reading]], incoming: list[Reading], limits: Limits, late_after: timedelta
+) -> Outcome:
+    """Add readings to the stretches of the series that `around` holds, one for each of `spans_of`, oldest first."""
+    waiting = sorted(incoming, key=lambda r: r.observed_at)
+    stretches: list[dict[datetime, Reading]] = []
+    for context in around:
+        if stretches and context and stretches[-1] and context[0].observed_at <= max(stretches[-1]):
+            stretches[-1].update((r.observed_at, r) for r in context)  # neighbours of both: one stretch
+        else:
+            stretches.append({r.observed_at: r for r in context})
+    if any(not stretch for stretch in stretches):  # nothing is stored there: all of it is one stretch
+        stretches = [{at: r for stretch in stretches for at, r in stretch.items()}]
+    total = Outcome(tail)
+    for n, stretch in enumerate(stretches):
+        last = n + 1 == len(stretches)
+        begins_next = None if last else min(stretches[n + 1])
+        mine = [r for r in waiting if begins_next is None or r.observed_at < begins_next]
+        waiting = waiting[len(mine) :]
+        if mine:
+            one = insert(total.tail, sorted(stretch.values(), key=_when), mine, limits, late_after)
+            total = Outcome(
+                one.tail, total.added + one.added, total.changed + one.changed, total.outvoted + one.outvoted
+            )
+    return total
+
+
 def insert(
     tail: Tail, context: list[Reading], incoming: list[Reading], limits: Limits, late_after: timedelta
 ) -> Outcome:
-    """Add readings among stored ones. `context` holds those around them, oldest first: at least REACH_BACK + 8
-    before the first, and after the last, and all within `limits.flat_after` of them.
+    """Add readings among stored ones. `context` holds those around them, oldest first: REACH_BACK +
+    REACH_ON before the first, 2 REACH_ON + 2 after the last, and all within `limits.flat_after` of them.
     """
     arrived, outvoted = _settle(incoming)
     stored = {r.observed_at: r for r in context}
@@ -172,6 +213,10 @@ def _settle(incoming: list[Reading]) -> tuple[list[Reading], list[Reading]]:
             outvoted.append(low)
         best[reading.observed_at] = replace(high, received_at=min(high.received_at, low.received_at))
     return sorted(best.values(), key=lambda r: r.observed_at), outvoted
+
+
+def _when(reading: Reading) -> datetime:
+    return reading.observed_at
 
 
 def _alone(reading: Reading, limits: Limits, late_after: timedelta, keep: Reason = _NOTHING) -> Reading:

@@ -4,13 +4,13 @@ import asyncio
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, timedelta
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from prometheus_client import Counter, Histogram
 
-from ingest.series import Outcome, Tail, append, follows, insert
+from ingest.series import Outcome, Tail, append, follows, insert_among, spans_of
 from ingest.validate import Refused, accept, only_registration_can_help
 from kawamori import wire
 from kawamori.domain.reading import Reading, SensorId
@@ -197,20 +197,24 @@ class Ingest:
                 outcomes[sensor] = append(tail, incoming, limits, self._settings.late_after)
             else:
                 late[sensor] = tail
-        if late:
-            spans = []
-            for sensor in sorted(late):
-                reach = self._registry.sensors[sensor].limits.flat_after
-                times = [r.observed_at for r in by_sensor[sensor]]
-                margin = reach if reach and self._registry.sensors[sensor].limits.flat_above is not None else None
-                spans.append(
-                    (sensor, min(times) - margin, max(times) + margin) if margin else (sensor, min(times), max(times))
-                )
-            around = await rows.readings_around(connection, spans)
+        spans = [
+            (sensor, start, end) for sensor in late for start, end in spans_of(by_sensor[sensor], self._margin(sensor))
+        ]
+        if spans:
+            around: dict[SensorId, list[list[Reading]]] = defaultdict(list)
+            for (sensor, _, _), context in zip(spans, await rows.readings_around(connection, spans), strict=True):
+                around[sensor].append(context)
             for sensor, tail in late.items():
                 limits = self._registry.sensors[sensor].limits
-                outcomes[sensor] = insert(tail, around[sensor], by_sensor[sensor], limits, self._settings.late_after)
+                outcomes[sensor] = insert_among(
+                    tail, around[sensor], by_sensor[sensor], limits, self._settings.late_after
+                )
         return outcomes
+
+    def _margin(self, sensor: SensorId) -> timedelta:
+        """How far around late readings the flat check looks."""
+        limits = self._registry.sensors[sensor].limits
+        return limits.flat_after if limits.flat_after and limits.flat_above is not None else timedelta(0)
 
 
 def _quarantined(gateway: str, item: wire.UplinkReading, reason: str) -> rows.Quarantined:

@@ -9,10 +9,11 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
 
 import paho.mqtt.client as paho
 import psycopg
@@ -55,10 +56,10 @@ def broker() -> Iterator[BrokerServer]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def database_url(database_server: DatabaseServer, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A fresh, migrated database of this test module."""
-    name = "t_" + "".join(c if c.isalnum() else "_" for c in request.module.__name__)[-50:].lower()
+@contextmanager
+def fresh_database(database_server: DatabaseServer) -> Iterator[str]:
+    """A migrated database that is dropped afterwards."""
+    name = f"t_{uuid4().hex}"
     with psycopg.connect(database_server.url, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"')
     url = urlunsplit(urlsplit(database_server.url)._replace(path=f"/{name}"))
@@ -66,6 +67,13 @@ def database_url(database_server: DatabaseServer, request: pytest.FixtureRequest
     yield url
     with psycopg.connect(database_server.url, autocommit=True) as connection:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="module")
+def database_url(database_server: DatabaseServer) -> Iterator[str]:
+    """A fresh, migrated database of this test module."""
+    with fresh_database(database_server) as url:
+        yield url
 
 
 class Chain:
@@ -172,20 +180,29 @@ class Chain:
         client.loop_stop()
 
 
+def _chains(broker: BrokerServer, database_url: str, folder: Path, stack: ExitStack) -> Callable[..., Chain]:
+    def make(*names: str, **extra: str) -> Chain:
+        extra.setdefault("KAWAMORI_GATEWAY__ID", f"g{os.urandom(4).hex()}")
+        chain = Chain(broker.url, database_url, folder, **extra)
+        stack.callback(chain.close)
+        return chain.start(*names)
+
+    return make
+
+
 @pytest.fixture
-def chain_of(
-    broker: BrokerServer, database_url: str, tmp_path: Path
-) -> Iterator[Callable[..., Chain]]:
-    """Make a chain: `chain_of("gateway", "ingest", KAWAMORI_…="…")`."""
+def chain_of(broker: BrokerServer, database_url: str, tmp_path: Path) -> Iterator[Callable[..., Chain]]:
+    """Make a chain on the module's database: `chain_of("gateway", "ingest", KAWAMORI_…="…")`."""
     with ExitStack() as stack:
+        yield _chains(broker, database_url, tmp_path, stack)
 
-        def make(*names: str, **extra: str) -> Chain:
-            extra.setdefault("KAWAMORI_GATEWAY__ID", f"g{os.urandom(4).hex()}")
-            chain = Chain(broker.url, database_url, tmp_path, **extra)
-            stack.callback(chain.close)
-            return chain.start(*names)
 
-        yield make
+@pytest.fixture
+def fresh_chain_of(database_server: DatabaseServer, tmp_path: Path) -> Iterator[Callable[..., Chain]]:
+    """Make a chain on a database and a broker of its own."""
+    with ExitStack() as stack:
+        url = stack.enter_context(fresh_database(database_server))
+        yield _chains(stack.enter_context(private_broker()), url, tmp_path, stack)
 
 
 def payload(time_text: str, value: Any, unit: str = "m", quantity: str = "water_level", **more: Any) -> bytes:

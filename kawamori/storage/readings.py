@@ -66,16 +66,16 @@ async def lock_tails(connection: Connection, sensors: Iterable[SensorId]) -> dic
 
 async def readings_around(
     connection: Connection, spans: Sequence[tuple[SensorId, datetime, datetime]]
-) -> dict[SensorId, list[Reading]]:
-    """What is stored in each sensor's span and next to it, oldest first."""
+) -> list[list[Reading]]:
+    """What is stored in each span and next to it, oldest first, in the order of the spans."""
     cursor = await connection.execute(
         query("readings_around"),
         {"sensors": [s for s, _, _ in spans], "starts": [a for _, a, _ in spans], "ends": [b for _, _, b in spans]},
         binary=True,
     )
-    found: dict[SensorId, list[Reading]] = {sensor: [] for sensor, _, _ in spans}
-    async for sensor, at, value, flag, reasons, received in cursor:
-        found[sensor].append(
+    found: list[list[Reading]] = [[] for _ in spans]
+    for i, sensor, at, value, flag, reasons, received in await cursor.fetchall():
+        found[i - 1].append(
             Reading(
                 sensor=sensor,
                 observed_at=at,

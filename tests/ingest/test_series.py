@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.series import Tail, append, follows, insert
+from ingest.series import Tail, append, follows, insert_among, spans_of
 from kawamori.domain.reading import Flag, Reading, Reason, SensorId
 from kawamori.domain.registry import Limits
 
@@ -35,7 +35,9 @@ class Series:
         if follows(self.tail, incoming):
             outcome = append(self.tail, incoming, self.limits, LATE)
         else:
-            outcome = insert(self.tail, self._around(incoming), incoming, self.limits, LATE)
+            margin = self.limits.flat_after or timedelta(0)
+            around = [self._around(start, stop) for start, stop in spans_of(incoming, margin)]
+            outcome = insert_among(self.tail, around, incoming, self.limits, LATE)
         for row in outcome.added:
             assert row.observed_at not in self.rows
             self.rows[row.observed_at] = row
@@ -62,14 +64,11 @@ class Series:
             tail.flat_since,
         )  # fmt: skip
 
-    def _around(self, incoming: list[Reading]) -> list[Reading]:
-        margin = self.limits.flat_after or timedelta(0)
-        start = min(r.observed_at for r in incoming) - margin
-        stop = max(r.observed_at for r in incoming) + margin
+    def _around(self, start: datetime, stop: datetime) -> list[Reading]:
         line = sorted(self.rows.values(), key=lambda r: r.observed_at)
-        before = [r for r in line if start - timedelta(days=30) <= r.observed_at < start][-32:]
+        before = [r for r in line if start - timedelta(days=30) <= r.observed_at < start][-26:]
         within = [r for r in line if start <= r.observed_at <= stop]
-        after = [r for r in line if stop < r.observed_at <= stop + timedelta(days=30)][:32]
+        after = [r for r in line if stop < r.observed_at <= stop + timedelta(days=30)][:14]
         return before + within + after
 
     def facts(self) -> list[tuple[datetime, float, Flag, Reason]]:
@@ -81,7 +80,7 @@ levels = st.lists(
         st.sampled_from([1.0, 1.0, 1.01, 1.02, 1.3, 0.7, 2.4, -9.0]), st.floats(0.9, 1.2).map(lambda v: round(v, 2))
     ),
     min_size=1,
-    max_size=70,
+    max_size=120,
 )
 
 
@@ -90,7 +89,8 @@ levels = st.lists(
 def test_any_order_repetition_and_grouping_gives_the_same_rows(
     values: list[float], chance: random.Random, group: int
 ) -> None:
-    readings = [reading(10 * i, v) for i, v in enumerate(values)]
+    step = chance.choice([10, 10, 60, 240])
+    readings = [reading(step * i, v) for i, v in enumerate(values)]
     straight = Series()
     for r in readings:
         straight.take([r])

@@ -5,18 +5,19 @@ FROM latest_reading WHERE sensor_id = ANY(%(sensors)s) ORDER BY sensor_id FOR UP
 
 -- name: readings_around
 -- What stands around late readings: everything within the span, and neighbours on both sides.
-SELECT w.sensor_id, r.observed_at, r.value, r.flag, r.reasons, r.received_at
-FROM unnest(%(sensors)s::integer[], %(starts)s::timestamptz[], %(ends)s::timestamptz[]) AS w(sensor_id, start, stop)
+SELECT w.i, r.sensor_id, r.observed_at, r.value, r.flag, r.reasons, r.received_at
+FROM unnest(%(sensors)s::integer[], %(starts)s::timestamptz[], %(ends)s::timestamptz[])
+    WITH ORDINALITY AS w(sensor_id, start, stop, i)
 CROSS JOIN LATERAL (
     (SELECT * FROM reading WHERE sensor_id = w.sensor_id
-        AND observed_at < w.start AND observed_at >= w.start - interval '30 days' ORDER BY observed_at DESC LIMIT 32)
+        AND observed_at < w.start AND observed_at >= w.start - interval '30 days' ORDER BY observed_at DESC LIMIT 26)
     UNION ALL
     (SELECT * FROM reading WHERE sensor_id = w.sensor_id AND observed_at >= w.start AND observed_at <= w.stop)
     UNION ALL
     (SELECT * FROM reading WHERE sensor_id = w.sensor_id
-        AND observed_at > w.stop AND observed_at <= w.stop + interval '30 days' ORDER BY observed_at LIMIT 32)
+        AND observed_at > w.stop AND observed_at <= w.stop + interval '30 days' ORDER BY observed_at LIMIT 14)
 ) r
-ORDER BY w.sensor_id, r.observed_at
+ORDER BY w.i, r.observed_at
 
 -- name: copy_readings
 COPY reading (sensor_id, observed_at, value, flag, reasons, received_at) FROM STDIN (FORMAT BINARY)
