@@ -101,9 +101,9 @@ def test_a_database_that_is_away_means_try_again(serve_again, rows):
 
 
 @pytest.mark.integration
-def test_the_operators_questions_are_answered(api):
+def test_the_operators_questions_are_answered(api, wait_until):
     assert api.http.get("/healthz").text == "alive\n"
-    assert api.http.get("/readyz").status_code == 200
+    wait_until(lambda: api.http.get("/readyz").status_code == 200, 5, "the service is ready")
     assert "kawamori_api_stream_clients" in api.http.get("/metrics").text
 
 

@@ -27,7 +27,13 @@ def test_a_rising_river_shows_its_level_and_the_way_to_the_next(api, rows):
 def test_a_station_that_never_reported_is_dead_at_level_zero(api, rows):
     rows.station("silent", thresholds=THRESHOLDS)
     level = level_of(api, "silent")
-    assert (level.level_m, level.observed_at, level.flag, level.flood_level, level.freshness) == (None, None, None, 0, "dead")
+    assert (level.level_m, level.observed_at, level.flag, level.flood_level, level.freshness) == (
+        None,
+        None,
+        None,
+        0,
+        "dead",
+    )
     assert (level.freeboard_m, level.next_threshold) == (None, None)
 
 

@@ -39,7 +39,10 @@ def paged(api, path, key, **parameters):
 def test_a_station_tells_what_is_in_force(api, rows, sensor):
     rows.sql("INSERT INTO datum VALUES ('bridge', '2020-01-01Z', 12.345)")
     station = schemas.Station.model_validate_json(api.get("/stations/bridge").content)
-    assert [(t.level, t.value_m, t.name.ja) for t in station.thresholds] == [(1, 1.0, "水防団待機水位"), (4, 4.0, "氾濫危険水位")]
+    assert [(t.level, t.value_m, t.name.ja) for t in station.thresholds] == [
+        (1, 1.0, "水防団待機水位"),
+        (4, 4.0, "氾濫危険水位"),
+    ]
     assert (station.crest_m, station.gauge_zero_tp_m, station.river.river_id) == (6.5, 12.345, "kuji")
     assert [s.quantity for s in station.sensors] == ["water_level"]
     listed = schemas.Stations.model_validate_json(api.get("/stations").content).stations
@@ -66,7 +69,9 @@ def test_alerts_come_newest_first_and_each_once_however_they_are_paged(api, aler
     whole = schemas.Alerts.model_validate_json(api.get("/alerts", station="bridge").content)
     assert [a.id for a in whole.alerts] == sorted(alerts, reverse=True)
     for limit in (1, 2, 7, 30):
-        assert [a["id"] for a in paged(api, "/alerts", "alerts", station="bridge", limit=limit)] == sorted(alerts, reverse=True)
+        assert [a["id"] for a in paged(api, "/alerts", "alerts", station="bridge", limit=limit)] == sorted(
+            alerts, reverse=True
+        )
 
 
 def test_alerts_are_filtered_by_state_station_and_time(api, alerts):
@@ -106,13 +111,21 @@ def test_quarantine_keeps_the_bytes_and_pages_newest_first(api, rows):
     messages = schemas.Quarantine.model_validate_json(api.get("/quarantine").content).messages
     assert [base64.b64decode(m.payload_base64)[2] for m in messages] == list(range(8, -1, -1))
     assert [m["id"] for m in paged(api, "/quarantine", "messages", limit=2)] == [m.id for m in messages]
-    assert [base64.b64decode(m["payload_base64"])[2] for m in paged(api, "/quarantine", "messages", device="d1", limit=1)] == [7, 4, 1]
+    assert [
+        base64.b64decode(m["payload_base64"])[2] for m in paged(api, "/quarantine", "messages", device="d1", limit=1)
+    ] == [7, 4, 1]
 
 
 def test_a_drill_is_told_to_every_screen(serve_again):
-    with serve_again(site={"name_ja": "日立市", "name_en": "Hitachi", "status": "exercise", "notice_ja": "訓練中"}) as api:
+    with serve_again(
+        site={"name_ja": "日立市", "name_en": "Hitachi", "status": "exercise", "notice_ja": "訓練中"}
+    ) as api:
         site = schemas.Site.model_validate_json(api.get("/site").content)
-    assert (site.status, site.notice, site.time_zone) == ("exercise", schemas.Name(ja="訓練中", en="訓練中"), "Asia/Tokyo")
+    assert (site.status, site.notice, site.time_zone) == (
+        "exercise",
+        schemas.Name(ja="訓練中", en="訓練中"),
+        "Asia/Tokyo",
+    )
 
 
 def test_flood_levels_have_names_and_colours(api):

@@ -61,7 +61,9 @@ def test_auto_never_answers_more_than_a_chart_holds_even_for_decades(api, rows, 
         long,
     )
     for years, resolution in ((1, "day"), (5, "day"), (10, "week"), (30, "week")):
-        body = api.json("/stations/decades/readings", **{"from": f"{2025 - years}-01-01T00:00:00Z", "to": "2025-01-01T00:00:00Z"})
+        body = api.json(
+            "/stations/decades/readings", **{"from": f"{2025 - years}-01-01T00:00:00Z", "to": "2025-01-01T00:00:00Z"}
+        )
         assert (body["resolution"], body["next"]) == (resolution, None)
         assert years * 50 < len(body["points"]) <= 2000
         assert {point["mean"] for point in body["points"]} == {1.0}
@@ -73,7 +75,12 @@ def test_paging_gives_every_point_once(api, sensor, resolution):
     whole = history(api, limit=10_000, **span).points
     paged, cursor = [], None
     while True:
-        page = history(api, limit=97 if resolution == "raw" else 1 if len(whole) < 20 else 7, **span, **({"cursor": cursor} if cursor else {}))
+        page = history(
+            api,
+            limit=97 if resolution == "raw" else 1 if len(whole) < 20 else 7,
+            **span,
+            **({"cursor": cursor} if cursor else {}),
+        )
         paged += page.points
         if (cursor := page.next) is None:
             break
@@ -132,7 +139,9 @@ def test_a_wrong_parameter_is_named(api, sensor, parameters, field):
 
 
 def test_a_plus_left_unescaped_in_the_address_is_understood(api, sensor):
-    response = api.http.get("/api/v1/stations/history/readings?from=2026-07-01T09:00:00+09:00&to=2026-07-01T10:00:00+09:00")
+    response = api.http.get(
+        "/api/v1/stations/history/readings?from=2026-07-01T09:00:00+09:00&to=2026-07-01T10:00:00+09:00"
+    )
     assert len(response.json()["points"]) == 30
 
 
@@ -142,17 +151,34 @@ def test_an_unknown_station_or_a_quantity_it_does_not_measure_is_not_found(api, 
 
 
 def test_the_file_opens_in_japanese_excel_and_holds_every_reading(api, sensor):
-    response = api.get("/stations/history/readings.csv", **{"from": START.isoformat(), "to": (START + timedelta(days=10)).isoformat()})
+    response = api.get(
+        "/stations/history/readings.csv", **{"from": START.isoformat(), "to": (START + timedelta(days=10)).isoformat()}
+    )
     assert response.content.startswith(b"\xef\xbb\xbf")
     assert "attachment" in response.headers["content-disposition"]
     table = list(csv.DictReader(io.StringIO(response.content.decode("utf-8-sig"))))
     assert len(table) == 7200
-    assert table[0] == {"station_id": "history", "quantity": "water_level", "unit": "m", "time": "2026-07-01T09:00:00+09:00", "value": "1.0", "flag": "1"}
+    assert table[0] == {
+        "station_id": "history",
+        "quantity": "water_level",
+        "unit": "m",
+        "time": "2026-07-01T09:00:00+09:00",
+        "value": "1.0",
+        "flag": "1",
+    }
     assert len({row["time"] for row in table}) == 7200
 
 
 def test_summaries_come_as_a_file_too(api, sensor):
-    response = api.get("/stations/history/readings.csv", resolution="day", **{"from": START.isoformat(), "to": (START + timedelta(days=2)).isoformat()})
+    response = api.get(
+        "/stations/history/readings.csv",
+        resolution="day",
+        **{"from": START.isoformat(), "to": (START + timedelta(days=2)).isoformat()},
+    )
     table = list(csv.DictReader(io.StringIO(response.content.decode("utf-8-sig"))))
-    assert [row["time"] for row in table] == ["2026-07-01T00:00:00+09:00", "2026-07-02T00:00:00+09:00", "2026-07-03T00:00:00+09:00"]
+    assert [row["time"] for row in table] == [
+        "2026-07-01T00:00:00+09:00",
+        "2026-07-02T00:00:00+09:00",
+        "2026-07-03T00:00:00+09:00",
+    ]
     assert table[1]["n"] == "720"

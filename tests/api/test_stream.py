@@ -89,7 +89,9 @@ def test_a_query_parameter_resumes_too(api, rows, sensor):
         assert any('"value":4.25' in line for line in response.iter_lines() if line.startswith("data"))
 
 
-@pytest.mark.parametrize("last_id", ["nonsense", "1-2", "-1-2-3", "1-99999999999999999999-1", "999999-999999-0", "٣-٣-٣"])
+@pytest.mark.parametrize(
+    "last_id", ["nonsense", "1-2", "-1-2-3", "1-99999999999999999999-1", "999999-999999-0", "٣-٣-٣"]
+)
 def test_an_id_that_cannot_be_resumed_asks_for_a_fresh_start_and_goes_live(api, rows, sensor, last_id):
     with api.http.stream("GET", "/api/v1/stream", params={"last_event_id": last_id}) as response:
         lines = response.iter_lines()
@@ -123,7 +125,13 @@ def test_an_alert_is_heard_as_the_list_shows_it(api, rows, sensor):
         first_heartbeat(stream)
         number = rows.alert("live", sensor, started_at=ago(3))
         event = stream.until(lambda e: e["event"] == "alert" and e["data"]["id"] == number)[-1]
-    schemas.Alert.model_validate(event["data"] | {"started_at": datetime.fromisoformat(event["data"]["started_at"]), "recorded_at": datetime.fromisoformat(event["data"]["recorded_at"])})
+    schemas.Alert.model_validate(
+        event["data"]
+        | {
+            "started_at": datetime.fromisoformat(event["data"]["started_at"]),
+            "recorded_at": datetime.fromisoformat(event["data"]["recorded_at"]),
+        }
+    )
     assert event["data"] == next(a for a in api.json("/alerts")["alerts"] if a["id"] == number)
 
 

@@ -1,0 +1,104 @@
+"""Every query of the read side finds its rows by an index, with a million readings stored."""
+
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from kawamori.storage.database import queries, query
+from kawamori.storage.history import FIRST, LARGEST_ID, LAST
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+START = datetime(2025, 7, 1, tzinfo=UTC)
+END = START + timedelta(days=365)
+DAY = {"sensor": 7, "start": END - timedelta(days=1), "end": END, "limit": 2001, "time_zone": "Asia/Tokyo"}
+#: Every query of history.sql, but `latest_levels`, which wants all rows of a small table.
+HOT = {
+    "raw_readings": DAY,
+    "ten_minute_readings": DAY,
+    "hourly_readings": DAY,
+    "daily_readings": DAY,
+    "weekly_readings": DAY,
+    "count_raw_readings": DAY,
+    "count_hourly_readings": DAY,
+    "alerts_page": {"start": FIRST, "end": LAST, "before": LAST, "before_id": LARGEST_ID, "state": None, "station": None, "limit": 101},
+    "alerts_by_id": {"ids": [1, 2, 3]},
+    "notifications_page": {"alert": None, "before_id": LARGEST_ID, "limit": 101},
+    "quarantine_page": {"device": None, "before_id": LARGEST_ID, "limit": 101},
+    "newest_in_spans": {
+        "sensors": [3, 7], "starts": [END - timedelta(hours=1)] * 2, "ends": [END] * 2,
+        "earliest": END - timedelta(hours=1), "latest": END, "each": 50,
+    },
+    "batch_known": {"xid": "1000", "batch_id": 5},
+    "alert_changes_after": {"after": 19_000, "limit": 1000},
+    "newest_alert_change": {},
+    "changes_after": {"xid": "1000", "batch_id": 5, "limit": 64},
+    "newest_change": {},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def full(rows):
+    for n in range(20):
+        rows.station(f"s{n}")
+    series = "SELECT s, at FROM generate_series(1, 20) s, generate_series(%s::timestamptz, %s::timestamptz, %s::interval) at"
+    for text, step in (
+        ("INSERT INTO reading SELECT s, at, 1, 1, 0, at FROM ({}) x", "10 minutes"),
+        ("INSERT INTO reading_hour SELECT s, at, 6, 6000000, 1, 1 FROM ({}) x", "1 hour"),
+        ("INSERT INTO reading_day SELECT s, at, 144, 144000000, 1, 1 FROM ({}) x", "1 day"),
+    ):
+        rows.sql(text.format(series), START, END, step)
+    rows.sql(
+        "INSERT INTO alert (station_id, sensor_id, flood_level, threshold_m, state, started_at, ended_at, value_m, peak_m,"
+        " verified, retroactive) SELECT 's1', 2, 1, 1, 'resolved', at, at, 1, 1, true, false"
+        " FROM generate_series(%s::timestamptz, %s::timestamptz, '30 minutes') at",
+        START, END,
+    )  # fmt: skip
+    rows.sql("INSERT INTO alert_change (alert_id, event) SELECT alert_id, 'raised' FROM alert")
+    rows.sql(
+        "INSERT INTO notification (alert_id, channel, recipient, event, idempotency_key, subject, body)"
+        " SELECT alert_id, 'log', 'duty', 'raised', alert_id::text, 's', 'b' FROM alert"
+    )
+    rows.sql(
+        "INSERT INTO quarantine (received_at, topic, reason, payload, gateway_id)"
+        " SELECT %s, 't', 'r', n::text::bytea, 'g' FROM generate_series(1, 20000) n",
+        START,
+    )
+    rows.sql(
+        "INSERT INTO ingest_batch (xid, readings, sensor_ids, starts, ends)"
+        " SELECT n::text::xid8, 1, '{1}', ARRAY[now()], ARRAY[now()] FROM generate_series(1, 20000) n"
+    )
+    rows.sql("ANALYZE")
+    assert rows.sql("SELECT count(*) FROM reading")[0][0] > 1_000_000
+    return rows
+
+
+def nodes(plan):
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from nodes(child)
+
+
+@pytest.mark.parametrize("name", HOT)
+def test_a_hot_query_never_scans_a_table(full, name):
+    with psycopg.connect(full.url) as connection:
+        (answer,) = connection.execute(f"EXPLAIN (FORMAT JSON) {query(name)}", HOT[name]).fetchone()
+    plan = list(nodes(answer[0]["Plan"]))
+    assert [node["Relation Name"] for node in plan if node["Node Type"] == "Seq Scan"] == []
+    assert any("Index" in node["Node Type"] for node in plan)
+
+
+@pytest.mark.parametrize("name", ["raw_readings", "ten_minute_readings", "count_raw_readings", "newest_in_spans"])
+def test_a_span_visits_only_its_own_chunks(full, name):
+    with psycopg.connect(full.url) as connection:
+        (answer,) = connection.execute(f"EXPLAIN (FORMAT JSON) {query(name)}", HOT[name]).fetchone()
+    chunks = [n for n in nodes(answer[0]["Plan"]) if n.get("Relation Name", "").startswith("_hyper")]
+    assert 1 <= len(chunks) <= 2
+
+
+def test_every_query_of_history_is_held_against_its_plan():
+    from importlib.resources import files
+
+    text = files("kawamori.storage").joinpath("queries/history.sql").read_text("utf-8")
+    names = [name for name in queries() if f"-- name: {name}\n" in text]
+    assert set(names) - set(HOT) == {"latest_levels"}
