@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from kawamori.domain.reading import StationId
-from kawamori.domain.registry import Registry, Sensor
+from kawamori.domain.registry import Registry, Sensor, Station
 from kawamori.runtime import Clock
 from kawamori.storage.database import Database
 from kawamori.storage.registry import load_registry
@@ -44,6 +44,8 @@ class Directory:
     rivers: tuple[River, ...]
     #: By station and quantity.
     sensors: Mapping[tuple[StationId, str], Sensor] = field(default_factory=dict)
+    #: What every answer about a station begins with, made once because a thousand are sent at a time.
+    headings: Mapping[StationId, dict[str, Any]] = field(default_factory=dict)
 
 
 class DirectoryCache:
@@ -88,4 +90,16 @@ class DirectoryCache:
             },
             rivers=tuple(River(id=i, name={"ja": ja, "en": en}, course=course) for i, ja, en, course in rivers),
             sensors={(sensor.station, sensor.quantity): sensor for sensor in registry.sensors.values()},
+            headings={station.id: _heading(station) for station in registry.stations.values()},
         )
+
+
+def _heading(station: Station) -> dict[str, Any]:
+    return {
+        "station_id": station.id,
+        "name": {"ja": station.name_ja, "en": station.name_en},
+        "river": station.river,
+        "river_name": {"ja": station.river_name_ja, "en": station.river_name_en},
+        "lon": station.lon,
+        "lat": station.lat,
+    }

@@ -56,12 +56,7 @@ def _level(station: Station, sensor: Sensor, latest: Latest, directory: Director
     reached = 0 if judged is None else flood_level(judged, thresholds)
     ahead = None if judged is None else next_threshold(judged, thresholds)
     return {
-        "station_id": station.id,
-        "name": {"ja": station.name_ja, "en": station.name_en},
-        "river": station.river,
-        "river_name": {"ja": station.river_name_ja, "en": station.river_name_en},
-        "lon": station.lon,
-        "lat": station.lat,
+        **directory.headings[station.id],
         "level_m": latest.value,
         "judged_m": judged,
         "observed_at": latest.observed_at,

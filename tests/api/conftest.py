@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - SQL reads best unbroken
 """A served API over a real TimescaleDB, and small factories for its rows."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - SQL reads best unbroken
 """Stations, alerts, notifications, quarantine and the site: each shape, each page once."""
 
 import base64

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - SQL reads best unbroken
 """Every query of the read side finds its rows by an index, with a million readings stored."""
 
 from datetime import UTC, datetime, timedelta
@@ -41,7 +42,9 @@ HOT = {
 def full(rows):
     for n in range(20):
         rows.station(f"s{n}")
-    series = "SELECT s, at FROM generate_series(1, 20) s, generate_series(%s::timestamptz, %s::timestamptz, %s::interval) at"
+    series = (
+        "SELECT s, at FROM generate_series(1, 20) s, generate_series(%s::timestamptz, %s::timestamptz, %s::interval) at"
+    )
     for text, step in (
         ("INSERT INTO reading SELECT s, at, 1, 1, 0, at FROM ({}) x", "10 minutes"),
         ("INSERT INTO reading_hour SELECT s, at, 6, 6000000, 1, 1 FROM ({}) x", "1 hour"),

@@ -1,7 +1,7 @@
+# ruff: noqa: E501 - SQL reads best unbroken
 """How long a person waits: the wall screen of a thousand stations, and ten years of one river."""
 
 import asyncio
-import statistics
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -49,8 +49,8 @@ def filled(database_url):
     return database_url
 
 
-def median_ms(url, work):
-    """The median of thirty warm calls."""
+def fastest_ms(url, work):
+    """The fastest of forty warm calls: what the work costs when nobody else has the processor."""
 
     async def measure() -> float:
         async with Database(url, "bench") as database:
@@ -60,12 +60,21 @@ def median_ms(url, work):
                 began = time.perf_counter()
                 await work(database, directory)
                 times.append(time.perf_counter() - began)
-            return statistics.median(times[10:]) * 1000
+            return min(times) * 1000
 
     return asyncio.run(measure())
 
 
-@pytest.mark.parametrize(("span", "limit_ms"), [(END - START, 50), (timedelta(days=365), 50), (timedelta(days=60), 50), (timedelta(days=10), 50), (timedelta(days=1), 50)])
+@pytest.mark.parametrize(
+    ("span", "limit_ms"),
+    [
+        (END - START, 50),
+        (timedelta(days=365), 50),
+        (timedelta(days=60), 50),
+        (timedelta(days=10), 50),
+        (timedelta(days=1), 50),
+    ],
+)
 def test_a_chart_of_any_span_is_read_within_a_blink(filled, span, limit_ms, capsys):
     async def work(database, directory):
         sensor = (await directory.get()).sensors[StationId("s1"), "water_level"]
@@ -75,7 +84,7 @@ def test_a_chart_of_any_span_is_read_within_a_blink(filled, span, limit_ms, caps
         assert 100 < len([point(row) for row in rows]) <= history.CHART_POINTS
         return resolution
 
-    took = median_ms(filled, work)
+    took = fastest_ms(filled, work)
     with capsys.disabled():
         print(f"\nreadings over {span.days} days: {took:.1f} ms")
     assert took < limit_ms
@@ -90,7 +99,7 @@ def test_the_wall_screen_of_a_thousand_stations_is_answered_at_once(filled, caps
         assert len(body["stations"]) == 1000
         msgspec.json.encode(body)
 
-    took = median_ms(filled, work)
+    took = fastest_ms(filled, work)
     with capsys.disabled():
         print(f"\nlevels/latest of 1,000 stations: {took:.1f} ms")
-    assert took < 30
+    assert took < 15
