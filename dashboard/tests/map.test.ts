@@ -23,6 +23,8 @@ test("pins are pushed apart and lone ones stay where they are", () => {
 test("names keep off each other and inside the map", () => {
   expect(sides([pin(200, 100), pin(250, 100)], 500, 300)).toEqual(["left", "right"]);
   expect(sides([pin(480, 100)], 500, 300)).toEqual(["left"]);
+  const buttons = [{ left: 200, right: 300, top: 50, bottom: 150 }];
+  expect(sides([pin(150, 100)], 500, 300, buttons)).toEqual(["left"]);
 });
 
 test("where there is no room the less dangerous name gives way", () => {

@@ -14,7 +14,7 @@ export type StreamMessage =
   | { readonly kind: "station" };
 
 const FIRST_WAIT_MS = 1_000;
-const LONGEST_WAIT_MS = 15_000;
+const LONGEST_WAIT_MS = 5_000;
 
 /** Decodes one event; null for what this page does not understand (newer servers may say more). */
 export function decode(event: string, data: string): StreamMessage | null {

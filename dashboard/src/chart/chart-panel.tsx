@@ -130,8 +130,7 @@ function RangeButtons() {
 /** The value under the pointer, else the newest. */
 function Readout() {
   const under = pointed.value;
-  const last = shown.value.findLast((m) => m.value !== null && m.flag !== 4);
-  const mark = under ?? last;
+  const mark = under ?? marks.value.findLast((m) => m.value !== null && m.flag !== 4);
   if (!mark) return null;
   return (
     <span class="readout" aria-hidden="true">

@@ -58,26 +58,30 @@ export function drawBands(u: uPlot, lines: readonly Line[]): void {
 
 export function drawLines(u: uPlot, lines: readonly Line[], ink: Ink, px: number): void {
   inside(u, (ctx, b) => {
-    ctx.font = `${12 * px}px ${ink.font}`;
-    ctx.textAlign = "left";
-    ctx.textBaseline = "bottom";
-    ctx.lineJoin = "round";
-    let before = { y: Number.POSITIVE_INFINITY, right: b.left };
-    for (const line of [...lines].sort((a, z) => a.value - z.value)) {
-      const y = Math.round(u.valToPos(line.value, "m", true));
-      if (y < b.top || y > b.bottom) continue;
-      ctx.setLineDash([6 * px, 4 * px]);
+    const shown = lines
+      .map((line) => ({ ...line, y: Math.round(u.valToPos(line.value, "m", true)) }))
+      .filter(({ y }) => y >= b.top && y <= b.bottom)
+      .sort((a, z) => a.value - z.value);
+    ctx.setLineDash([6 * px, 4 * px]);
+    for (const { y, colour } of shown) {
       ctx.lineWidth = 3.5 * px;
       ctx.strokeStyle = ink.paper;
       horizontal(ctx, b, y);
       ctx.lineWidth = 1.75 * px;
-      ctx.strokeStyle = line.colour;
+      ctx.strokeStyle = colour;
       horizontal(ctx, b, y);
-      ctx.setLineDash([]);
-      // Labels of lines that lie close together stand side by side rather than on each other.
+    }
+    ctx.setLineDash([]);
+    ctx.font = `${12 * px}px ${ink.font}`;
+    ctx.textAlign = "left";
+    ctx.textBaseline = "bottom";
+    ctx.lineJoin = "round";
+    // Labels of lines that lie close together stand side by side rather than on each other.
+    let before = { y: Number.POSITIVE_INFINITY, right: b.left };
+    for (const { y, label } of shown) {
       const x = (before.y - y < 15 * px ? before.right : b.left) + 8 * px;
-      halo(ctx, line.label, x, Math.max(y - 2 * px, b.top + 14 * px), ink, px);
-      before = { y, right: x + ctx.measureText(line.label).width + 6 * px };
+      halo(ctx, label, x, Math.max(y - 2 * px, b.top + 14 * px), ink, px);
+      before = { y, right: x + ctx.measureText(label).width + 6 * px };
     }
   });
 }

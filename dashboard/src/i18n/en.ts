@@ -42,6 +42,7 @@ export const en: Catalogue = {
   colFreeboard: "Below crest",
   colNext: "Next threshold",
   colTrend: "Trend",
+  colSpark: "3 h",
   colAge: "Measured",
   unitCm10: "cm/10 min",
   unitM: "m",

@@ -40,6 +40,7 @@ export const ja = {
   colFreeboard: "堤防天端まで",
   colNext: "次の基準水位",
   colTrend: "変化",
+  colSpark: "3時間",
   colAge: "観測",
   unitCm10: "cm/10分",
   unitM: "m",

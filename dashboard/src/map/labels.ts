@@ -1,6 +1,6 @@
 /** Names on the map must not lie on each other: each takes a free side of its pin, or stays hidden. */
 
-interface Box {
+export interface Box {
   readonly left: number;
   readonly top: number;
   readonly right: number;
@@ -33,15 +33,20 @@ function labelBox(pin: Pin, side: (typeof TRIED)[number]): Box {
   return { left, top, right: left + pin.labelWidth, bottom: top + pin.labelHeight };
 }
 
-/** Sides in the order of the pins: the earlier one wins its place. */
-export function sides(pins: readonly Pin[], width: number, height: number): readonly Side[] {
+/** Sides in the order of the pins: the earlier one wins its place; `occupied` are the map's own buttons. */
+export function sides(
+  pins: readonly Pin[],
+  width: number,
+  height: number,
+  occupied: readonly Box[] = [],
+): readonly Side[] {
   const pinBoxes = pins.map((p) => ({
     left: p.x - PIN_RADIUS_PX,
     right: p.x + PIN_RADIUS_PX,
     top: p.y - PIN_RADIUS_PX,
     bottom: p.y + PIN_RADIUS_PX,
   }));
-  const taken: Box[] = [];
+  const taken: Box[] = [...occupied];
   return pins.map((pin, i) => {
     for (const side of TRIED) {
       const box = labelBox(pin, side);
@@ -73,7 +78,16 @@ export function placeLabels(host: HTMLElement, elements: readonly HTMLElement[])
       labelHeight: label?.offsetHeight ?? 0,
     };
   });
-  const found = sides(pins, area.width, area.height);
+  const buttons = [...host.querySelectorAll(".leaflet-control")].map((control) => {
+    const box = control.getBoundingClientRect();
+    return {
+      left: box.left - area.left,
+      right: box.right - area.left,
+      top: box.top - area.top,
+      bottom: box.bottom - area.top,
+    };
+  });
+  const found = sides(pins, area.width, area.height, buttons);
   for (const [i, element] of elements.entries()) {
     const pin = element.querySelector<HTMLElement>(".pin");
     if (pin) pin.dataset["label"] = found[i] ?? "none";

@@ -7,6 +7,7 @@ import { ageSeconds, freshnessNow } from "../domain/freshness";
 import { pick } from "../i18n";
 import { chosen, lang, lost, now, selected, stations, t } from "../store/store";
 import { LevelChip, levelWord } from "./level-chip";
+import { Spark } from "./spark";
 import { TrendArrow } from "./trend-arrow";
 
 /** On a phone the chart lies below the list: go there. */
@@ -109,6 +110,9 @@ export function LevelRow({ station }: { station: StationLevel }) {
       <td role="cell" class="c-trend num">
         {dead ? "—" : <TrendCell perHour={station.trend_m_per_h} />}
         {!dead && station.trend_m_per_h !== null && <span class="unit-phone"> {words.unitCm10}</span>}
+      </td>
+      <td role="cell" class="c-spark">
+        <Spark id={id} reportEveryS={station.report_every_s ?? 600} />
       </td>
       <td role="cell" class="c-next">
         <Next station={station} />

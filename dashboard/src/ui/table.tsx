@@ -1,4 +1,5 @@
-import { useLayoutEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { keepSparks } from "../store/sparks";
 import { levels, order, stationLevels, t } from "../store/store";
 import { held, touchedMs } from "./order";
 import { LevelRow } from "./row";
@@ -18,6 +19,8 @@ export function LevelTable() {
   const ids = order.value;
   const known = stationLevels.value;
   const focused = useKeptFocus(ids);
+  // Too narrow for the column: nothing is fetched for it either.
+  useEffect(() => (matchMedia("(min-width: 1280px)").matches ? keepSparks() : undefined), []);
   const touch = () => {
     touchedMs.value = performance.now();
   };
@@ -61,6 +64,9 @@ export function LevelTable() {
               </th>
               <th role="columnheader" scope="col" class="num">
                 {words.colTrend} <small>{words.unitCm10}</small>
+              </th>
+              <th role="columnheader" scope="col" class="c-spark">
+                {words.colSpark}
               </th>
               <th role="columnheader" scope="col">
                 {words.colNext}
