@@ -31,6 +31,21 @@ describe("a step of the stream", () => {
     expect(wanted).toMatchObject({ levels: false, alerts: false, history: false });
   });
 
+  test("a heartbeat that repeats itself is no sign of life", () => {
+    const [first] = step(START, { kind: "heartbeat", asOf: "2026-07-13T17:10:00Z" }, 7_000);
+    const [second] = step(first, { kind: "heartbeat", asOf: "2026-07-13T17:10:00Z" }, 12_000);
+    const [third] = step(second, { kind: "heartbeat", asOf: "2026-07-13T17:10:05Z" }, 17_000);
+    expect([first, second, third].map((live) => live.heardMs)).toEqual([7_000, 7_000, 17_000]);
+  });
+
+  test("when the server cannot tell what was missed, everything is asked for", () => {
+    expect(step(START, { kind: "resync" }, 1)[1]).toMatchObject({
+      levels: true,
+      alerts: true,
+      history: true,
+    });
+  });
+
   test("an error breaks the link and keeps everything else", () => {
     const before = { ...START, alerts: [alert()], heardMs: 5_000 };
     const [live] = step(before, { kind: "error" }, 9_000);

@@ -11,7 +11,9 @@ export type StreamMessage =
   | { readonly kind: "heartbeat"; readonly asOf: string | null }
   | { readonly kind: "readings"; readonly readings: readonly StreamReading[] }
   | { readonly kind: "alert"; readonly alert: Alert }
-  | { readonly kind: "station" };
+  | { readonly kind: "station" }
+  /** The server cannot tell what was missed: ask for everything. */
+  | { readonly kind: "resync" };
 
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 5_000;
@@ -37,6 +39,8 @@ export function decode(event: string, data: string): StreamMessage | null {
       return "id" in fields ? { kind: "alert", alert: body as Alert } : null;
     case "station":
       return { kind: "station" };
+    case "resync":
+      return { kind: "resync" };
     case "heartbeat":
       return { kind: "heartbeat", asOf: typeof fields["as_of"] === "string" ? fields["as_of"] : null };
     default:
@@ -68,7 +72,7 @@ export class Stream {
       this.heard({ kind: "error" });
       if (source.readyState === EventSource.CLOSED) this.#reopenLater();
     };
-    for (const name of ["reading", "alert", "station", "heartbeat"]) {
+    for (const name of ["reading", "alert", "station", "heartbeat", "resync"]) {
       source.addEventListener(name, (event) => {
         const message = decode(name, (event as MessageEvent<string>).data);
         if (message) this.heard(message);

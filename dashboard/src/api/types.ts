@@ -24,6 +24,8 @@ export interface StationLevel {
   readonly river: string;
   readonly river_name?: Bilingual;
   readonly level_m: number | null;
+  /** What the flood level was judged by, where `level_m` itself failed the checks. */
+  readonly judged_m?: number | null;
   readonly observed_at: string | null;
   readonly age_s: number | null;
   readonly flag: Flag | null;
@@ -68,7 +70,7 @@ export interface Station {
   readonly sensors: readonly Sensor[];
 }
 
-export type Resolution = "raw" | "10min" | "hour" | "day";
+export type Resolution = "raw" | "10min" | "hour" | "day" | "week";
 
 export interface RawPoint {
   readonly time: string;

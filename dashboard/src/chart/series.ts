@@ -56,7 +56,13 @@ export function endWith(marks: readonly Mark[], newest: StreamReading): readonly
 }
 
 /** The length of a bucket; single readings have none. */
-export const STEP_S: Record<Resolution, number> = { raw: 0, "10min": 600, hour: 3600, day: 86_400 };
+export const STEP_S: Record<Resolution, number> = {
+  raw: 0,
+  "10min": 600,
+  hour: 3_600,
+  day: 86_400,
+  week: 604_800,
+};
 
 /** A silence longer than this, in seconds, is a gap: three missed reports, or one missed summary. */
 export function gapSeconds(resolution: Resolution, reportEveryS: number): number {

@@ -56,6 +56,7 @@ export const en: Catalogue = {
   neverReported: "Never reported",
   flagSuspect: "Suspect",
   flagFail: "Faulty",
+  judgedBy: (m) => `Judged by ${m} m`,
   flagMissing: "Missing",
   holdNote: "Order held while you are here",
   loading: "Loading…",

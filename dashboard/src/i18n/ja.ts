@@ -54,6 +54,7 @@ export const ja = {
   neverReported: "受信なし",
   flagSuspect: "要確認",
   flagFail: "異常値",
+  judgedBy: (m: string) => `判定 ${m} m`,
   flagMissing: "欠測",
   holdNote: "操作中のため並べ替えを待っています",
   loading: "読み込み中…",

@@ -9,11 +9,13 @@ export interface Live {
   readonly broken: boolean;
   /** When anything was last heard, by the steady counter; null before the first word. */
   readonly heardMs: number | null;
+  /** Until when the stream is complete, by the last heartbeat. */
+  readonly asOf: string | null;
   /** The alert to read out; null until one begins while the page watches. */
   readonly announced: Alert | null;
 }
 
-export const START: Live = { alerts: [], broken: false, heardMs: null, announced: null };
+export const START: Live = { alerts: [], broken: false, heardMs: null, asOf: null, announced: null };
 
 /** What the step asks for: the truth comes from the server, the stream is the wake-up. */
 export interface Wanted {
@@ -22,8 +24,6 @@ export interface Wanted {
   readonly stations: boolean;
   readonly history: boolean;
   readonly readings: readonly StreamReading[];
-  /** The server's time, when the message carried it. */
-  readonly asOf: string | null;
 }
 
 const NOTHING: Wanted = {
@@ -32,7 +32,6 @@ const NOTHING: Wanted = {
   stations: false,
   history: false,
   readings: [],
-  asOf: null,
 };
 
 export const MOST_ALERTS = 200;
@@ -43,10 +42,13 @@ export function step(live: Live, message: StreamMessage, nowMs: number): [Live, 
     case "error":
       return [{ ...live, broken: true }, NOTHING];
     case "open":
+    case "resync":
       // The first opening and every later one: what happened in between was not heard.
       return [heard, { ...NOTHING, levels: true, alerts: true, history: true }];
     case "heartbeat":
-      return [heard, { ...NOTHING, asOf: message.asOf }];
+      // It says until when the stream is complete. A server that repeats itself has lost its own source.
+      if (message.asOf !== null && message.asOf === live.asOf) return [live, NOTHING];
+      return [{ ...heard, asOf: message.asOf }, NOTHING];
     case "station":
       return [heard, { ...NOTHING, stations: true, levels: true }];
     case "readings":

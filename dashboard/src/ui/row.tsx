@@ -101,11 +101,14 @@ export function LevelRow({ station }: { station: StationLevel }) {
         </button>
       </th>
       <td role="cell" class="c-level num">
-        <span class="level" data-testid="level">
+        <span class={station.flag === 4 ? "level level-failed" : "level"} data-testid="level">
           {metres(station.level_m)}
         </span>
         {station.level_m !== null && <span class="unit-phone"> m</span>}
         {!dead && <FlagNote flag={station.flag} />}
+        {station.flag === 4 && typeof station.judged_m === "number" && (
+          <span class="judged">{words.judgedBy(metres(station.judged_m))}</span>
+        )}
       </td>
       <td role="cell" class="c-trend num">
         {dead ? "—" : <TrendCell perHour={station.trend_m_per_h} />}
