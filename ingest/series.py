@@ -168,11 +168,13 @@ def _reassess(series: list[Reading], first: datetime, last: datetime, limits: Li
     low = bisect_left(times, first) - REACH_ON
     high = bisect_left(times, last) + REACH_ON + 1
     judged: dict[datetime, Reading] = {}
-    for i, reading in enumerate(inside):
+    may_be_flat = limits.flat_after is not None and limits.flat_above is not None
+    for i in range(max(0, low), len(inside) if may_be_flat else min(high + 1, len(inside))):
+        reading = inside[i]
         reasons = reading.reasons
-        if low <= i <= high:
+        if i <= high:
             reasons = (reasons & ~_NEIGHBOURLY) | found[i]
-        if times[i] >= first:
+        if may_be_flat and times[i] >= first:
             flat = is_flat(times[i], values[i], since[i], limits)
             reasons = (reasons | Reason.FLAT) if flat else (reasons & ~Reason.FLAT)
         judged[times[i]] = _with(reading, reasons)

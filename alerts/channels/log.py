@@ -1,0 +1,39 @@
+"""Notifications as lines of JSON, to a file or to standard output."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+
+from kawamori.storage.alerts import Notification
+
+
+class LogChannel:
+    """Appends one line a notification, and syncs it to disk before it counts as delivered."""
+
+    name = "log"
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+
+    async def send(self, notification: Notification) -> None:
+        """Write the line; raises OSError when the disk does not take it."""
+        line = json.dumps(
+            {
+                "id": notification.id, "alert_id": notification.alert_id, "event": notification.event,
+                "created_at": notification.created_at.isoformat(), "subject": notification.subject,
+                "body": notification.body,
+            },
+            ensure_ascii=False,
+        )  # fmt: skip
+        if self._path is None:
+            print(line, flush=True)  # noqa: T201 - standard output is the channel
+        else:
+            await asyncio.to_thread(self._append, self._path, line)
+
+    @staticmethod
+    def _append(path: Path, line: str) -> None:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
