@@ -13,7 +13,7 @@ import { TrendArrow } from "./trend-arrow";
 /** On a phone the chart lies below the list: go there. */
 function choose(id: string): void {
   chosen.value = id;
-  if (!matchMedia("(max-width: 899px)").matches) return;
+  if (!matchMedia("(max-width: 999px)").matches) return;
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   document.getElementById("chart")?.scrollIntoView({ behavior: still ? "auto" : "smooth", block: "start" });
 }

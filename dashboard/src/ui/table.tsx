@@ -20,7 +20,7 @@ export function LevelTable() {
   const known = stationLevels.value;
   const focused = useKeptFocus(ids);
   // Too narrow for the column: nothing is fetched for it either.
-  useEffect(() => (matchMedia("(min-width: 1280px)").matches ? keepSparks() : undefined), []);
+  useEffect(() => (matchMedia("(min-width: 1400px)").matches ? keepSparks() : undefined), []);
   const touch = () => {
     touchedMs.value = performance.now();
   };
