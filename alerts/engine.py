@@ -86,7 +86,7 @@ class Engine:
             connection, live + [(id_, since - _MOMENT, forever) for id_, since in late]
         )
         EVALUATED.inc(sum(map(len, rows.values())))
-        since_of = {id_: watched for id_, watched, _ in live} | dict(late)
+        since_of = {id_: watched + _MOMENT for id_, watched, _ in live} | dict(late)
         for id_ in sorted(spans):
             sensor = self._registry.sensors[id_]
             if id_ in dict(late):

@@ -138,8 +138,7 @@ def check_alerts(chain: Any, flood: Flood, rows: pd.DataFrame) -> None:
         }
 
     found = recorded()
-    assert found - expected == set()
-    assert expected - found == set()
+    assert (sorted(found - expected, key=str), sorted(expected - found, key=str)) == ([], [])
     assert chain.sql("SELECT count(*) FROM alert WHERE NOT retroactive OR paged_at IS NOT NULL") == [(0,)]
     assert chain.sql("SELECT count(*) FROM notification") == [(0,)]
 

@@ -41,9 +41,9 @@ def test_a_reading_is_stored_once_however_often_it_is_sent(
         10, "the reading is stored",
     )  # fmt: skip
     assert found == [(2.134, 1)]
-    assert chain.sql("SELECT n, sum_micro FROM reading_hour JOIN sensor USING (sensor_id) WHERE station_id = 'once'") == [
-        (1, 2134000)
-    ]
+    assert chain.sql(
+        "SELECT n, sum_micro FROM reading_hour JOIN sensor USING (sensor_id) WHERE station_id = 'once'"
+    ) == [(1, 2134000)]
 
 
 def test_a_distance_becomes_a_level_by_the_mounting_height(
@@ -118,7 +118,9 @@ def test_a_newly_registered_device_is_accepted_at_once(
     chain = chain_of("gateway", "ingest")
     chain.register([plan("first")])
     chain.publish([("dev-first", payload(stamp(), 1.0))])
-    here = "SELECT value FROM latest_reading JOIN sensor USING (sensor_id) WHERE station_id = '{}' AND value IS NOT NULL"
+    here = (
+        "SELECT value FROM latest_reading JOIN sensor USING (sensor_id) WHERE station_id = '{}' AND value IS NOT NULL"
+    )
     wait_until(lambda: chain.sql(here.format("first")), 10, "the first is there")
     chain.register([plan("second")])
     chain.publish([("dev-second", payload(stamp(), 2.0))])
@@ -142,7 +144,8 @@ def test_nothing_journalled_is_lost_when_gateway_and_ingest_are_killed(
         chain.kill("gateway")
         chain.start("gateway", "ingest")
         chain.publish(messages[round_ * 1000 + 500 : round_ * 1000 + 1000])
-    count = "SELECT count(*), count(DISTINCT value) FROM reading JOIN sensor USING (sensor_id) WHERE station_id LIKE 'k%'"
+    count = (
+        "SELECT count(*), count(DISTINCT value) FROM reading JOIN sensor USING (sensor_id) WHERE station_id LIKE 'k%'"
+    )
     # what the broker had but the gateway had not journalled when it was killed comes again from the broker
     wait_until(lambda: chain.sql(count) == [(3000, 3000)], 30, "all 3000 are stored exactly once")
-
