@@ -100,6 +100,8 @@ def api() -> None:
 
     def ready(url: str) -> None:
         typer.echo(f"kawamori api: {url}")
+        if file := os.environ.get("KAWAMORI_DEMO_URL_FILE"):
+            Path(file).write_text(url)
 
     _serve("api", lambda settings, stop: run(settings, stop, ready))
 
@@ -267,7 +269,7 @@ async def _first_level(url_file: Path) -> str:
     """Wait until the API shows a level; returns its address."""
     begun = time.monotonic()
     while True:
-        if url_file.exists() and (url := url_file.read_text().strip()):
+        if url := await asyncio.to_thread(_read_if_there, url_file):
             try:
                 with await asyncio.to_thread(
                     urllib.request.urlopen, f"{url}/api/v1/levels/latest", timeout=2
@@ -281,6 +283,10 @@ async def _first_level(url_file: Path) -> str:
             typer.echo("still waiting for a first level after 60 s: see the messages above", err=True)
             begun = time.monotonic()
         await asyncio.sleep(0.1)
+
+
+def _read_if_there(file: Path) -> str:
+    return file.read_text().strip() if file.exists() else ""
 
 
 def _add_simulators() -> None:

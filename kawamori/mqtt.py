@@ -64,6 +64,8 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._signalled = False
         self._connection = 0
+        self._published = 0
+        self._confirmed = 0
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id,
@@ -74,6 +76,7 @@ class Link:
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.on_subscribe = self._on_subscribe
+        client.on_publish = self._on_publish
         client.max_inflight_messages_set(1000)
         client.max_queued_messages_set(10_000)
         client.reconnect_delay_set(1, random.randint(4, 8))  # noqa: S311 - jitter
@@ -120,6 +123,9 @@ class Link:
             return
         self._welcome()
 
+    def _on_publish(self, _client: paho.Client, _data: Any, _mid: int, _reason: Any, _properties: Any) -> None:
+        self._confirmed += 1
+
     def _welcome(self) -> None:
         log().info("connected to the broker", host=self._host, port=self._port)
         self._loop.call_soon_threadsafe(self._up.set)
@@ -137,6 +143,10 @@ class Link:
         if not self._signalled:
             self._signalled = True
             self._loop.call_soon_threadsafe(self._arrived.set)
+
+    @property
+    def _unconfirmed(self) -> int:
+        return self._published - self._confirmed
 
     @property
     def connected(self) -> bool:
@@ -181,3 +191,13 @@ class Link:
         info = self._client.publish(topic, payload, qos=1, retain=retain)
         if info.rc != paho.MQTT_ERR_SUCCESS:
             raise BrokerUnavailable(paho.error_string(info.rc))
+        self._published += 1
+
+    async def room(self, most: int) -> None:
+        """Wait until fewer than `most` published messages are still without the broker's PUBACK."""
+        while self._unconfirmed >= most:
+            await asyncio.sleep(0.002)
+
+    async def flush(self) -> None:
+        """Wait until the broker has confirmed everything published."""
+        await self.room(1)
