@@ -166,7 +166,9 @@ class Apt:
             cwd=cwd, env={**os.environ, "LC_ALL": "C"}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
             check=False,
         )  # fmt: skip
-        if done.returncode or re.search(r"^(E|W): .*(Failed to fetch|index files failed|NO_PUBKEY)", done.stderr, re.M):
+        if done.returncode or re.search(
+            r"^(E|W): .*(Failed to fetch|index files failed|NO_PUBKEY)", done.stderr, re.MULTILINE
+        ):
             raise DebsError(f"`{program} {arguments[0]}` failed:\n{_tail(done.stderr or done.stdout)}")
         return done.stdout
 
@@ -180,7 +182,7 @@ class Apt:
     def closure(self, roots: list[str]) -> list[str]:
         """Return the packages and everything they depend on, as if nothing were installed."""
         text = self._run("apt-get", "install", "-s", "--no-install-recommends", *roots)
-        return re.findall(r"^Inst (\S+)", text, re.M)
+        return re.findall(r"^Inst (\S+)", text, re.MULTILINE)
 
     def unpack(self, packages: list[str], root: Path) -> None:
         """Download what is not there yet, and unpack everything under `root`; no maintainer script runs."""
@@ -203,7 +205,9 @@ def _tail(text: str, lines: int = 6) -> str:
 
 def library_folders(root: Path) -> list[Path]:
     """Return the folders of `root` that hold shared libraries of this machine's architecture."""
-    triplets = [path.name for path in root.glob("usr/lib/*-linux-gnu*")] + [p.name for p in root.glob("lib/*-linux-gnu*")]
+    triplets = [path.name for path in root.glob("usr/lib/*-linux-gnu*")] + [
+        p.name for p in root.glob("lib/*-linux-gnu*")
+    ]
     return [
         path
         for triplet in sorted(set(triplets))
@@ -226,6 +230,13 @@ def run_with_own_libraries(program: Path, root: Path, home: Path) -> None:
     def final(path: Path) -> str:
         return str(home / path.relative_to(root))
 
-    command = [final(loaders[0]), "--library-path", ":".join(map(final, folders)), "--argv0", final(program), final(moved)]
+    command = [
+        final(loaders[0]),
+        "--library-path",
+        ":".join(map(final, folders)),
+        "--argv0",
+        final(program),
+        final(moved),
+    ]
     program.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
     program.chmod(0o755)

@@ -203,9 +203,7 @@ def dashboard() -> None:
     if not (folder / "package.json").exists():
         return
     skip = {"node_modules", "dist"}
-    sources = sorted(
-        p for p in folder.rglob("*") if p.is_file() and not skip & set(p.relative_to(folder).parts)
-    )
+    sources = sorted(p for p in folder.rglob("*") if p.is_file() and not skip & set(p.relative_to(folder).parts))
     wanted = digest(*[part for p in sources for part in (str(p.relative_to(folder)), p)])
     stamp = folder / "node_modules" / ".kawamori"
     if stamped(stamp, wanted) and (folder / "dist" / "index.html").exists():

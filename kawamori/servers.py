@@ -228,7 +228,7 @@ def _remove(folder: Path) -> None:
     """Remove a run's folder, and the few bytes of shared memory that a killed PostgreSQL leaves."""
     with contextlib.suppress(OSError, IndexError):
         shared_memory = (folder / "data/postmaster.pid").read_text().splitlines()[6].split()[1]
-        subprocess.run(["ipcrm", "-m", shared_memory], capture_output=True, check=False)
+        subprocess.run(["ipcrm", "-m", shared_memory], capture_output=True, check=False)  # noqa: S603, S607
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -279,7 +279,7 @@ class _Server:
 
     def start(self, within: float = 30) -> Self:
         """Start, on the former port if there was one, and return when clients are welcome."""
-        if self.running:
+        if self._process is not None and self._process.poll() is None:
             return self
         attempts = 1 if self.port else 5  # somebody may take a free port before we do
         for attempt in range(attempts):
@@ -363,6 +363,7 @@ class DatabaseServer(_Server):
 
     @property
     def url(self) -> str:
+        """The address of the database `kawamori`."""
         return self.url_of("kawamori")
 
     def url_of(self, database: str) -> str:
@@ -404,6 +405,7 @@ class BrokerServer(_Server):
 
     @property
     def url(self) -> str:
+        """The broker's address."""
         return f"mqtt://127.0.0.1:{self.port}"
 
     def _command(self) -> list[str]:
@@ -421,7 +423,7 @@ S = TypeVar("S", bound=_Server)
 
 
 def _checked(command: list[str], what: str, *, stdin: str | None = None) -> str:
-    done = subprocess.run(command, input=stdin, cwd="/", capture_output=True, text=True, check=False)
+    done = subprocess.run(command, input=stdin, cwd="/", capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         message = f"could not {what}:\n{done.stderr[-2000:]}"
         raise ServerFailed(message)
@@ -461,8 +463,11 @@ def _make_template(programs: Path, user: pwd.struct_passwd, base: Path, template
         os.chown(path, user.pw_uid, user.pw_gid)
     password.chmod(0o600)
     data = building / "data"
-    initdb = [str(programs / "initdb"), "-D", str(data), "--no-locale", "--encoding=UTF8", "--no-sync", "--no-instructions",
-              "--username=kawamori", "--auth-local=scram-sha-256", "--auth-host=scram-sha-256", f"--pwfile={password}"]  # fmt: skip
+    initdb = [
+        *(str(programs / "initdb"), "-D", str(data), "--no-locale", "--encoding=UTF8", "--no-sync"),
+        *("--no-instructions", "--username=kawamori", "--auth-local=scram-sha-256", "--auth-host=scram-sha-256"),
+        f"--pwfile={password}",
+    ]
     _checked([*as_user(user), *initdb], "create the database's template")
     with (data / "postgresql.conf").open("a") as conf:
         conf.write("\n" + DATABASE_CONF)

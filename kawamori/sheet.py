@@ -72,7 +72,7 @@ class StationEntry(_Entry):
         """The same, as storage registers it."""
         return StationPlan(
             **{name: getattr(self, name) for name in type(self).model_fields if name not in ("sensors", "marks")},
-            marks=dict(self.marks),
+            marks={str(kind): value for kind, value in self.marks.items()},
             sensors=tuple(
                 SensorPlan(
                     quantity=s.quantity, device_id=s.device_id, reports=s.reports,

@@ -58,7 +58,7 @@ class River:
 SHIGI = River(
     "shigi", "鴫川", "Shigi River",
     (
-        Gauge("shigi-takinoue", "滝ノ上", "Takinoue", 140.412, 36.502, 24.0, 14, 7, 0, 18, 96.0, _QUICK, rain_gauge=True),
+        Gauge("shigi-takinoue", "滝ノ上", "Takinoue", 140.412, 36.502, 24.0, 14, 7, 0, 18, 96.0, _QUICK, True),
         Gauge("shigi-yamaguchi", "山口橋", "Yamaguchi Bridge", 140.436, 36.481, 20.1, 9, 9, 10, 22, 61.5, _QUICK),
         Gauge("shigi-kamimachi", "上町", "Kamimachi", 140.463, 36.463, 15.8, 12, 12, 14, 30, 38.2, _QUICK),
         Gauge("shigi-ohashi", "鴫大橋", "Shigi Ohashi", 140.495, 36.447, 11.2, 16, 16, 18, 42, 19.6),
@@ -73,7 +73,7 @@ SHIGI = River(
 ASAGIRI = River(
     "asagiri", "朝霧川", "Asagiri River",
     (
-        Gauge("asagiri-minenosawa", "峰ノ沢", "Minenosawa", 140.438, 36.402, 15.5, 8, 8, 0, 14, 72.3, _SLOW, rain_gauge=True),
+        Gauge("asagiri-minenosawa", "峰ノ沢", "Minenosawa", 140.438, 36.402, 15.5, 8, 8, 0, 14, 72.3, _SLOW, True),
         Gauge("asagiri-tanaka", "田中橋", "Tanaka Bridge", 140.466, 36.400, 12.0, 7, 12, 12, 20, 33.0),
         Gauge("asagiri-shinden", "新田", "Shinden", 140.496, 36.396, 8.3, 6, 14, 14, 28, 14.7),
         Gauge("asagiri-ekimae", "駅前橋", "Ekimae Bridge", 140.524, 36.393, 4.9, 5, 15, 12, 34, 5.2),
@@ -103,7 +103,7 @@ def weather(scenario: str, cycle: int) -> Weather:
     levels, rains = {}, {}
     for number, stream in enumerate(RIVERS):
         strength = share * (1.0 if cycle == 0 else float(np.random.default_rng(cycle).uniform(0.75, 1.05)))
-        storm = river.rain(7 + 10 * cycle + number, CYCLE, _STORM[stream.id] * strength, 70 + 12 * number, 26)
+        storm = river.rain(7 + 10 * cycle + number, CYCLE, _STORM[stream.id] * strength, 88 + 14 * number, 34)
         flow = np.zeros(CYCLE)
         for gauge in stream.gauges:
             local = river.catchment(river.effective(storm), gauge.area_km2, gauge.k_minutes, 0.04 * gauge.area_km2)

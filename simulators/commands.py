@@ -30,9 +30,7 @@ def simulate(scenario: Annotated[str, typer.Option(help="typhoon or calm.")] = "
 
 
 def replay(
-    file: Annotated[
-        Path, typer.Argument(help="CSV or CSV.gz with a station, a time and a value in each row.", exists=True)
-    ],
+    file: Annotated[Path, typer.Argument(help="CSV or CSV.gz: station, time and value in each row.", exists=True)],
     station_column: Annotated[str | None, typer.Option(help="Column of the station's name.")] = None,
     time_column: Annotated[str | None, typer.Option(help="Column of the time.")] = None,
     value_column: Annotated[str | None, typer.Option(help="Column of the value.")] = None,

@@ -48,7 +48,9 @@ def migrate(url: str) -> list[str]:
                 "CREATE TABLE IF NOT EXISTS schema_migration (number integer PRIMARY KEY, name text NOT NULL,"
                 " checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
             )
-            applied = dict(connection.execute("SELECT number, checksum FROM schema_migration").fetchall())
+            applied: dict[int, str] = dict(
+                connection.execute("SELECT number, checksum FROM schema_migration").fetchall()
+            )
             done = []
             for step in migrations():
                 if step.number not in applied:

@@ -1,4 +1,4 @@
-"""Recorded floods through the whole chain: every row once, summaries and crossings as an independent oracle has them."""
+"""Recorded floods through the whole chain: every row once, summaries and crossings as an oracle has them."""
 
 import random
 import time
