@@ -19,7 +19,8 @@ CYCLE = 780
 #: Where thresholds 1–5 lie between the level before the typhoon and its peak there.
 _QUICK = (0.22, 0.38, 0.52, 0.66, 0.86)
 _SLOW = (0.30, 0.50, 0.72, 0.94, 1.20)
-_CALM = (0.60, 0.85, 1.10, 1.35, 1.70)
+_MILD = (0.45, 0.80, 1.15, 1.40, 1.75)
+_CALM = (1.15, 1.35, 1.60, 1.90, 2.30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +75,9 @@ ASAGIRI = River(
     "asagiri", "朝霧川", "Asagiri River",
     (
         Gauge("asagiri-minenosawa", "峰ノ沢", "Minenosawa", 140.438, 36.402, 15.5, 8, 8, 0, 14, 72.3, _SLOW, True),
-        Gauge("asagiri-tanaka", "田中橋", "Tanaka Bridge", 140.466, 36.400, 12.0, 7, 12, 12, 20, 33.0),
-        Gauge("asagiri-shinden", "新田", "Shinden", 140.496, 36.396, 8.3, 6, 14, 14, 28, 14.7),
-        Gauge("asagiri-ekimae", "駅前橋", "Ekimae Bridge", 140.524, 36.393, 4.9, 5, 15, 12, 34, 5.2),
+        Gauge("asagiri-tanaka", "田中橋", "Tanaka Bridge", 140.466, 36.400, 12.0, 7, 12, 12, 20, 33.0, _MILD),
+        Gauge("asagiri-shinden", "新田", "Shinden", 140.496, 36.396, 8.3, 6, 14, 14, 28, 14.7, _MILD),
+        Gauge("asagiri-ekimae", "駅前橋", "Ekimae Bridge", 140.524, 36.393, 4.9, 5, 15, 12, 34, 5.2, _MILD),
         Gauge("asagiri-minato", "港橋", "Minato Bridge", 140.560, 36.388, 1.1, 3, 18, 12, 60, -0.3, _CALM),
     ),
     ((140.420, 36.404), (140.438, 36.402), (140.452, 36.398), (140.466, 36.400), (140.481, 36.399), (140.496, 36.396),

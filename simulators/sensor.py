@@ -64,14 +64,18 @@ def duplicate(chance: random.Random, probability: float) -> Fault:
 
 
 def reorder(chance: random.Random, depth: int) -> Fault:
-    """Reports leave in another order than they were measured, at most `depth` too late."""
-    waiting: list[Report] = []
+    """Reports leave in another order than they were measured, at most twice `depth` reports too late."""
+    waiting: list[tuple[int, Report]] = []
+    count = 0
 
     def apply(report: Report) -> list[Report]:
-        waiting.append(report)
+        nonlocal count
+        count += 1
+        waiting.append((count, report))
         if len(waiting) <= depth:
             return []
-        return [waiting.pop(chance.randrange(len(waiting)) if len(waiting) < 2 * depth else 0)]
+        overdue = count - waiting[0][0] >= 2 * depth
+        return [waiting.pop(0 if overdue else chance.randrange(len(waiting)))[1]]
 
     return apply
 

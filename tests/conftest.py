@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -151,7 +152,9 @@ class Chain:
             async with Database(self.database_url, "test", size=1) as database:
                 await register(database, plans)
 
-        asyncio.run(write())
+        # a thread of its own: the browser's library keeps an event loop running in this one
+        with ThreadPoolExecutor(1) as own:
+            own.submit(lambda: asyncio.run(write())).result()
 
     def client(self) -> paho.Client:
         """A connected device-side client; disconnect it yourself."""

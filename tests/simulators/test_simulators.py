@@ -28,8 +28,8 @@ def test_no_more_water_leaves_a_catchment_than_fell_on_it(seed: int, total: floa
     storm = river.rain(seed, 2000, total, 200, 60)
     flow = river.catchment(river.effective(storm), 10, 12, 0.0)
     assert storm.sum() == pytest.approx(total)
-    assert 0 <= flow.sum() * 60 <= total / 1000 * 10e6
-    assert (flow >= 0).all()
+    assert -1e-6 <= flow.sum() * 60 <= total / 1000 * 10e6
+    assert (flow >= -1e-9).all()
 
 
 @settings(max_examples=30, deadline=None)
@@ -79,14 +79,16 @@ def test_the_peak_reaches_the_stations_one_after_the_other() -> None:
 def test_faults_do_what_they_say() -> None:
     reports = [Report(NOW + timedelta(minutes=i), float(i)) for i in range(50)]
     chance = random.Random(1)
-    late = [out for r in reports for out in through([reorder(chance, 3)], r)]
+    shuffler = [reorder(chance, 3)]
+    late = [out for r in reports for out in through(shuffler, r)]
     assert late != sorted(late, key=lambda r: r.at)
     twice = [out for r in reports for out in through([duplicate(chance, 0.5)], r)]
     assert len(twice) > 50
     assert set(twice) == set(reports)
     start, end = NOW + timedelta(minutes=10), NOW + timedelta(minutes=20)
     assert len([out for r in reports for out in through([silence(start, end)], r)]) == 40
-    held = [out.value for r in reports for out in through([stuck(start, end)], r)]
+    sticking = [stuck(start, end)]
+    held = [out.value for r in reports for out in through(sticking, r)]
     assert held[10:20] == [10.0] * 10
     noisy = through([noise(chance)], Report(NOW, 1.0))
     assert noisy[0].value == pytest.approx(1.0, abs=0.02)

@@ -85,7 +85,7 @@ export const en: Catalogue = {
   chartChoose: "Choose a station in the list or on the map.",
   ranges: { m30: "30 min", h3: "3 h", h24: "24 h", d7: "7 d" },
   rangeLabel: "Period",
-  perReport: (minutes) => `mm/${minutes} min`,
+  perReport: (minutes) => (minutes < 1 ? `mm/${Math.round(minutes * 60)} s` : `mm/${minutes} min`),
   now: "now",
   crest: "Levee crest",
   rain: "Rain, most",

@@ -83,7 +83,7 @@ export const ja = {
   chartChoose: "一覧か地図で観測所を選んでください。",
   ranges: { m30: "30分", h3: "3時間", h24: "24時間", d7: "7日" },
   rangeLabel: "表示期間",
-  perReport: (minutes: number) => `mm/${minutes}分`,
+  perReport: (minutes: number) => (minutes < 1 ? `mm/${Math.round(minutes * 60)}秒` : `mm/${minutes}分`),
   now: "現在",
   crest: "堤防天端",
   rain: "雨量 最大",

@@ -31,6 +31,8 @@ function remembered<T extends string>(key: string, allowed: readonly T[], otherw
 
 export const lang = remembered<Lang>("kawamori.lang", ["ja", "en"], "ja");
 export const theme = remembered<Theme>("kawamori.theme", ["dark", "light"], "dark");
+/** Nobody has chosen a range on this screen yet. */
+const rangeIsOpen = localStorage.getItem("kawamori.range") === null;
 export const range = remembered<Range>("kawamori.range", ["m30", "h3", "h24", "d7"], "h3");
 export const t = computed(() => catalogues[lang.value]);
 
@@ -39,6 +41,12 @@ export const levels = signal<LevelsLatest | null>(null);
 export const stations = signal<ReadonlyMap<string, Station>>(new Map());
 export const geo = signal<GeoCollection | null>(null);
 export const live = signal<Live>(START);
+
+/** Where sensors report every few seconds (a demo, a drill), three hours would squeeze all into one line. */
+effect(() => {
+  const every = [...stations.value.values()].flatMap((s) => s.sensors.map((sensor) => sensor.report_every_s));
+  if (rangeIsOpen && every.length > 0 && Math.max(...every) <= 10) range.value = "m30";
+});
 
 /** The station whose hydrograph is shown: the chosen one, else the most dangerous. */
 export const chosen = signal<string | null>(null);
