@@ -44,7 +44,9 @@ export const live = signal<Live>(START);
 
 /** Where sensors report every few seconds (a demo, a drill), three hours would squeeze all into one line. */
 effect(() => {
-  const every = [...stations.value.values()].flatMap((s) => s.sensors.map((sensor) => sensor.report_every_s));
+  const every = [...stations.value.values()].flatMap((s) =>
+    s.sensors.map((sensor) => sensor.report_every_s ?? Number.POSITIVE_INFINITY),
+  );
   if (rangeIsOpen && every.length > 0 && Math.max(...every) <= 10) range.value = "m30";
 });
 
