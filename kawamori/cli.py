@@ -125,6 +125,7 @@ def check() -> None:
     """Say whether the settings, the database and the broker are as they must be."""
     with _clear_errors():
         settings = load()
+        configure_logs("check", "warning")
         from kawamori.mqtt import Link
         from kawamori.storage.migrate import status
 
