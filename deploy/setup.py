@@ -237,7 +237,9 @@ def chromium() -> None:
                 f'<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>'
                 f"<dir>{home}/usr/share/fonts</dir><cachedir>{home}/var/fonts</cachedir></fontconfig>\n"
             )
-            libraries = ":".join(str(home / f.relative_to(root)) for f in debs.library_folders(root))
+            folders = debs.library_folders(root)
+            folders += [inner for folder in folders if (inner := folder / "pulseaudio").is_dir()]
+            libraries = ":".join(str(home / folder.relative_to(root)) for folder in folders)
             script = root / "usr/bin/chromium"
             script.unlink(missing_ok=True)
             script.write_text(
