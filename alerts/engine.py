@@ -11,6 +11,7 @@ from alerts.paging import due
 from kawamori.domain.flood import Threshold
 from kawamori.domain.reading import SensorId
 from kawamori.domain.registry import Registry, Sensor
+from kawamori.runtime import fail_point
 from kawamori.settings import Settings
 from kawamori.storage import alerts as record
 from kawamori.storage.changes import Change, changes_after, hold_cursor, move_cursor
@@ -49,10 +50,12 @@ class Engine:
                     return False
                 await self._refresh_registry(connection)
                 await self._evaluate(connection, changes)
+                fail_point("alerts.evaluated")
                 await move_cursor(connection, FOLLOWER, changes[-1].cursor)
         except BaseException:
             self._watches.clear()  # they may have seen what was rolled back
             raise
+        fail_point("alerts.committed")
         self.followed_until = changes[-1].committed_at
         return True
 

@@ -14,7 +14,7 @@ from alerts.channels.smtp import SmtpChannel
 from alerts.engine import Engine
 from kawamori.errors import StorageUnavailable
 from kawamori.observe import Health, health_app, log, serve
-from kawamori.runtime import backoff, forever, now, stopping
+from kawamori.runtime import backoff, fail_point, forever, now, stopping
 from kawamori.settings import Settings
 from kawamori.storage import alerts as record
 from kawamori.storage.database import Database
@@ -40,6 +40,7 @@ async def deliver(database: Database, channel: Channel) -> int:
                 log().warning("a notification could not be delivered: trying again", channel=channel.name,
                               error=str(error), attempt=notification.attempts + 1)  # fmt: skip
             else:
+                fail_point("alerts.sent")
                 await record.delivered(connection, notification.id)
                 SENT.labels(channel.name, "delivered").inc()
     return len(notifications)

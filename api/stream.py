@@ -19,7 +19,7 @@ from api import shapes
 from api.directory import DirectoryCache
 from kawamori.errors import StorageUnavailable
 from kawamori.observe import log
-from kawamori.runtime import Clock, forever, sleep_or_stop
+from kawamori.runtime import Clock, fail_point, forever, sleep_or_stop
 from kawamori.storage.changes import Cursor
 from kawamori.storage.database import Database
 from kawamori.storage.history import LATE_CHANGES, News, batch_known, newest, news_after
@@ -208,6 +208,7 @@ class LiveFeed:
             self._directory.forget()
             frames.append(frame("station", {"version": news.registry_version}, position))
         self._version = news.registry_version
+        fail_point("api.read")
         self.hub.publish(frames, position)
         self.read_at = self._clock()
         return bool(frames or news.changes)

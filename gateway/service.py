@@ -17,7 +17,7 @@ from kawamori.domain.reading import DeviceId
 from kawamori.errors import BrokerUnavailable, StorageUnavailable, UndecodableMessage
 from kawamori.mqtt import Link, Message
 from kawamori.observe import Health, health_app, log, serve
-from kawamori.runtime import backoff, sleep_or_stop, stopping
+from kawamori.runtime import backoff, fail_point, sleep_or_stop, stopping
 from kawamori.settings import GatewaySettings, Settings
 
 RECEIVED = Counter("kawamori_gateway_messages_total", "Device messages journalled")
@@ -110,6 +110,7 @@ class Gateway:
             messages = await self._devices.receive(_TOGETHER, linger)
             if not messages:
                 continue
+            fail_point("gateway.received")
             parts, replies = parts_of(messages)
             attempt = 0
             while True:
@@ -124,10 +125,12 @@ class Gateway:
                     log().error("nothing is acknowledged until the journal's disk has room", error=str(error))
                     if await sleep_or_stop(backoff(attempt), stop):
                         return
+            fail_point("gateway.journalled")
             self.trouble = None
             self._moved.set()
             self._devices.acknowledge(messages)
             RECEIVED.inc(len(messages))
+            fail_point("gateway.acknowledged")
             for device, seq in replies:
                 try:
                     self._devices.publish(wire.device_topic(device, "stored"), b'{"seq":%d}' % seq)
@@ -139,6 +142,7 @@ class Gateway:
         while True:
             messages = await self._uplink.receive(_TOGETHER)
             self._uplink.acknowledge(messages)
+            fail_point("gateway.heard_ack")
             for message in messages:
                 try:
                     ack = wire.decode_ack(message.payload)

@@ -18,7 +18,7 @@ from kawamori.domain.registry import Registry
 from kawamori.errors import BrokerUnavailable, StorageRefused, StorageUnavailable, UndecodableMessage
 from kawamori.mqtt import Link, Message
 from kawamori.observe import Health, health_app, log, serve
-from kawamori.runtime import forever, now, stopping
+from kawamori.runtime import fail_point, forever, now, stopping
 from kawamori.settings import IngestSettings, Settings
 from kawamori.storage import readings as rows
 from kawamori.storage.database import Connection, Database
@@ -160,6 +160,7 @@ class Ingest:
             outvoted = [r for o in outcomes.values() for r in o.outvoted]
             zones = {s: ZoneInfo(self._registry.sensors[s].time_zone) for s in by_sensor}
             await rows.add_readings(connection, added)
+            fail_point("ingest.copied")
             await rows.change_readings(connection, changed)
             await rows.keep_revisions(connection, outvoted)
             if added or changed:
@@ -248,6 +249,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 
         async def take_some() -> None:
             messages = await link.receive(_TOGETHER)
+            fail_point("ingest.received")
             begun = now()
             try:
                 acks = await ingest.take(messages)
@@ -256,11 +258,13 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 raise
             finally:
                 link.acknowledge(messages)  # the gateway's journal keeps them, the broker need not
+            fail_point("ingest.committed")
             trouble.pop("database", None)
             COMMITS.observe((now() - begun).total_seconds())
             for topic, ack in acks:
                 try:
                     link.publish(topic, wire.encode(ack))
+                    fail_point("ingest.acknowledged")
                 except BrokerUnavailable:
                     break  # the gateways send again, and nothing is stored twice
 

@@ -1,6 +1,7 @@
 """How a service lives: one event loop, one task group, ended by a signal or by any task that dies."""
 
 import asyncio
+import os
 import random
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -31,6 +32,20 @@ async def sleep_or_stop(seconds: float, stop: asyncio.Event) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+#: `NAME@N` from KAWAMORI_FAIL_POINT: where this process is to die by SIGKILL, and at which passage.
+_fail_at, _, _passages = os.environ.get("KAWAMORI_FAIL_POINT", "").partition("@")
+_left = int(_passages or 1)
+
+
+def fail_point(name: str) -> None:
+    """A place where the fault tests kill the process, as a power cut would, to prove that nothing depends on it."""
+    global _left  # noqa: PLW0603
+    if name == _fail_at:
+        _left -= 1
+        if _left <= 0:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 @asynccontextmanager
