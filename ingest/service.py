@@ -5,6 +5,7 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from itertools import islice
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -33,6 +34,8 @@ COMMITS = Histogram("kawamori_ingest_commit_seconds", "From a batch's arrival to
 
 #: Batches in one transaction at most, and in flight from the broker.
 _TOGETHER = 32
+#: Batches remembered as committed; one that comes again with the very same bytes is acknowledged without work.
+_REMEMBERED = 4096
 #: How often to look for a changed registry when nothing points to one.
 _REGISTRY_AGE = 5.0
 
@@ -58,6 +61,7 @@ class Ingest:
         self._registry_checked = 0.0
         #: What was last known of each sensor, by the revision of its row.
         self._tails: dict[SensorId, tuple[int, Tail]] = {}
+        self._committed: dict[bytes, wire.Ack] = {}
 
     async def take(self, messages: list[Message]) -> list[tuple[str, wire.Ack]]:
         """Store these batches in one transaction; returns what to acknowledge, by topic.
@@ -66,17 +70,28 @@ class Ingest:
         """
         batches: list[tuple[Message, wire.DecodedBatch | wire.Batch]] = []
         broken = []
+        new: dict[bytes, wire.Ack] = {}
+        acks = []
         for message in messages:
-            try:
-                batches.append((message, wire.decode_batch(message.payload)))
-            except UndecodableMessage as error:
-                broken.append(_broken(message, str(error)))
+            digest = blake2b(message.payload, digest_size=16).digest()
+            ack = self._committed.get(digest) or new.get(digest)
+            if ack is None:
+                try:
+                    batch = wire.decode_batch(message.payload)
+                except UndecodableMessage as error:
+                    broken.append(_broken(message, str(error)))
+                    continue
+                batches.append((message, batch))
+                ack = new[digest] = wire.Ack(batch.epoch, batch.seq)
+            acks.append((wire.ack_topic(wire.owner(message.topic)), ack))
         work = await self._validate(batches)
         work.refused.extend(broken)
-        await self._store(work)
-        return [
-            (wire.ack_topic(wire.owner(message.topic)), wire.Ack(batch.epoch, batch.seq)) for message, batch in batches
-        ]
+        if batches or broken:
+            await self._store(work)
+        self._committed |= new
+        while len(self._committed) > _REMEMBERED:
+            del self._committed[next(iter(self._committed))]
+        return acks
 
     async def _validate(self, batches: list[tuple[Message, wire.DecodedBatch | wire.Batch]]) -> Work:
         await self._refresh_registry(force=False)
