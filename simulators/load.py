@@ -38,7 +38,7 @@ _SHARE_SPIKES = 1e-4
 class Board:
     """A few counters in a file that several processes have in memory; each counter has one writer."""
 
-    NAMES = ("ready", "go", "limit", "stop", "sent", "confirmed", "received")
+    NAMES = ("ready", "go", "limit", "stop", "sent", "confirmed", "received", "end_ms")
 
     def __init__(self, path: Path) -> None:
         if not path.exists():
@@ -76,9 +76,9 @@ class Load:
         return self.stations * self.steps // self.together
 
     @property
-    def step_s(self) -> float:
-        """Seconds between two readings of a station: all steps lie within the last 25 minutes."""
-        return min(1.0, 1500 / self.steps)
+    def step_ms(self) -> int:
+        """Between two readings of a station: all steps lie within the last 25 minutes."""
+        return min(1000, 1_500_000 // self.steps)
 
 
 def device(station: int) -> str:
@@ -100,21 +100,20 @@ def levels(load: Load) -> NDArray[np.int64]:
     return np.rint(mm).astype(np.int64)
 
 
-def times(load: Load, end: float) -> list[str]:
-    """The RFC 3339 time of each step; the last is at `end`, in seconds since 1970."""
-    found = []
-    for step in range(load.steps):
-        at = end - (load.steps - 1 - step) * load.step_s
-        whole = int(at)
-        clock = time.gmtime(whole)
-        found.append(f"{time.strftime('%Y-%m-%dT%H:%M:%S', clock)}.{int((at - whole) * 1000):03d}Z")
-    return found
+def moments(load: Load, end_ms: int) -> list[int]:
+    """When each step is measured, in ms since 1970; the last at `end_ms`."""
+    return [end_ms - (load.steps - 1 - step) * load.step_ms for step in range(load.steps)]
 
 
-def packets(load: Load, end: float) -> list[list[bytes]]:
+def rfc3339(ms: int) -> str:
+    """A time as devices write it."""
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(ms // 1000))}.{ms % 1000:03d}Z"
+
+
+def packets(load: Load, end_ms: int) -> list[list[bytes]]:
     """Every PUBLISH packet, by connection. Message k is of station k mod stations, on connection k mod connections."""
     rows = levels(load)
-    at = [f'{{"time":"{text}","quantity":"water_level","value":' for text in times(load, end)]
+    at = [f'{{"time":"{rfc3339(ms)}","quantity":"water_level","value":' for ms in moments(load, end_ms)]
     topics = [device_topic(device(station), "reading") for station in range(load.stations)]
     found: list[list[bytes]] = [[] for _ in range(load.connections)]
     for first in range(0, load.steps, load.together):
@@ -204,9 +203,10 @@ def send(load: Load, address: tuple[str, int], board: Board, sent_at: Path | Non
 
     Keeps the moment of each message's write in `sent_at` (numpy, seconds since 1970; 0 where it was not sent).
     """
-    queues = packets(load, time.time())
+    board["end_ms"] = int(time.time() * 1000)
+    queues = packets(load, board["end_ms"])
     lanes = [_Lane(address, n, queue) for n, queue in enumerate(queues)]
-    moments = np.zeros(load.messages)
+    written = np.zeros(load.messages)
     board["ready"] = 1
     while not board["go"]:
         select.select([], [], [], 0.005)
@@ -220,7 +220,7 @@ def send(load: Load, address: tuple[str, int], board: Board, sent_at: Path | Non
             now = time.time()
             if gone := lane.advance(share):
                 first = (lane.sent - gone) * load.connections + n
-                moments[first : lane.sent * load.connections + n : load.connections] = now
+                written[first : lane.sent * load.connections + n : load.connections] = now
         board["sent"] = sum(lane.sent for lane in lanes)
         board["confirmed"] = sum(lane.confirmed for lane in lanes)
         if (stopped or board["sent"] == load.messages) and board["confirmed"] == board["sent"]:
@@ -229,7 +229,7 @@ def send(load: Load, address: tuple[str, int], board: Board, sent_at: Path | Non
     for lane in lanes:
         lane.close()
     if sent_at is not None:
-        np.save(sent_at, moments)
+        np.save(sent_at, written)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

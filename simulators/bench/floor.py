@@ -8,7 +8,7 @@ import numpy as np
 
 from simulators.bench.report import Report
 from simulators.bench.site import Bench, Site, say
-from simulators.load import Board, Load, levels
+from simulators.load import Board, Load, levels, moments
 
 _AHEAD = 30_000
 _ROWS = 1000
@@ -75,8 +75,8 @@ def copy_file(path: Path, load: Load, first: int, steps: int) -> None:
     for name, size in (("sensor", 4), ("at", 8), ("value", 8), ("flag", 2), ("why", 2), ("received", 8)):
         rows[f"{name}_bytes"] = size
     rows["sensor"] = np.repeat(np.arange(1, load.stations + 1), steps)
-    at = (time.time() - _2000_01_01 - (load.steps - np.arange(first, first + steps)) * load.step_s) * 1e6
-    rows["at"] = np.tile(at.astype(np.int64), load.stations)
+    at = np.array(moments(load, int(time.time() * 1000))[first : first + steps], np.int64) * 1000
+    rows["at"] = np.tile(at - _2000_01_01 * 1_000_000, load.stations)
     rows["value"] = mm.ravel() / 1000
     rows["flag"] = 1
     rows["received"] = int((time.time() - _2000_01_01) * 1e6)
@@ -91,7 +91,9 @@ def database(bench: Bench, report: Report, load: Load) -> None:
         for step in range(load.steps):
             path = site.folder / f"{step}.copy"
             copy_file(path, load, step, 1)
-            commands.append(f"\\copy reading (sensor_id, observed_at, value, flag, reasons, received_at) FROM '{path}' WITH (FORMAT BINARY)")  # noqa: E501
+            commands.append(
+                f"\\copy reading (sensor_id, observed_at, value, flag, reasons, received_at) FROM '{path}' WITH (FORMAT BINARY)"
+            )  # noqa: E501
         before, begun = site.usage(), time.monotonic()
         site.psql("\n".join(commands))
         took = time.monotonic() - begun

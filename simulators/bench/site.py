@@ -76,7 +76,7 @@ class Psql:
         assert self._process.stdout is not None
         self._process.stdin.write(f"{statements}\n\\echo -- done\n")
         self._process.stdin.flush()
-        found = []
+        found: list[str] = []
         for line in self._process.stdout:
             if line == "-- done\n":
                 return found
@@ -107,7 +107,7 @@ class Site:
 
     def __init__(self, broker: BrokerServer, server: DatabaseServer, name: str, stations: int = 1000) -> None:
         self.broker, self.server, self.name = broker, server, name
-        self.folder = Path(tempfile.mkdtemp(prefix=f"kawamori-bench-{name}-", dir="/var/tmp"))  # noqa: S108 - on disk
+        self.folder = Path(tempfile.mkdtemp(prefix=f"kawamori-bench-{name}-", dir="/var/tmp"))
         server.psql(f"CREATE DATABASE {name}")
         self.database_url = server.url_of(name)
         migrate(self.database_url)
