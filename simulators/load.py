@@ -29,9 +29,10 @@ from kawamori.wire import device_topic
 #: The generator looks at its sockets this often; what one look sends goes out in one write.
 _TICK_S = 0.001
 _ONCE = 256
-#: Above the calm water (1.0 ± 0.25 m); a wave of 2.4 m passes the first three.
+#: The calm water stands at 1.0 ± 0.25 m; rising stations begin at 1.6 to 2.0 m and go up by at most 4 m an hour.
 THRESHOLDS_M = (2.0, 2.5, 3.0, 3.5, 4.0)
 _SHARE_RISING = 0.05
+_RISE_MM_S = 4000 / 3600
 _SHARE_SPIKES = 1e-4
 
 
@@ -89,13 +90,13 @@ def device(station: int) -> str:
 def levels(load: Load) -> NDArray[np.int64]:
     """Levels in mm, one row a station."""
     chance = np.random.default_rng(load.seed)
-    at = np.linspace(0, 1, load.steps)
-    swing = chance.uniform(50, 250, (load.stations, 1)) * np.sin(
-        2 * np.pi * (at * chance.uniform(0.3, 1.5, (load.stations, 1)) + chance.uniform(0, 1, (load.stations, 1)))
-    )
-    mm = 1000 + swing + chance.normal(0, 3, (load.stations, load.steps))
+    column = (load.stations, 1)
+    at = np.arange(load.steps) * load.step_ms / 1000
+    swing = np.sin(2 * np.pi * (at / chance.uniform(3600, 14400, column) + chance.uniform(0, 1, column)))
+    mm = 1000 + chance.uniform(50, 250, column) * swing + chance.normal(0, 3, (load.stations, load.steps))
     rising = chance.random(load.stations) < _SHARE_RISING
-    mm[rising] += 2400 * np.exp(-0.5 * ((at - chance.uniform(0.2, 0.8, (int(rising.sum()), 1))) / 0.12) ** 2)
+    start = chance.uniform(600, 1000, (int(rising.sum()), 1))
+    mm[rising] += start + at * chance.uniform(0.3, 1.0, start.shape) * _RISE_MM_S
     mm[chance.random(mm.shape) < _SHARE_SPIKES] -= 450
     return np.rint(mm).astype(np.int64)
 

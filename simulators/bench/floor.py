@@ -12,6 +12,7 @@ from simulators.load import Board, Load, levels, moments
 
 _AHEAD = 30_000
 _ROWS = 1000
+_COLUMNS = "sensor_id, observed_at, value, flag, reasons, received_at"
 #: A row of `COPY … (FORMAT BINARY)`: the number of fields, then each field's length and value.
 _ROW = np.dtype(
     [("fields", ">i2")]
@@ -91,9 +92,7 @@ def database(bench: Bench, report: Report, load: Load) -> None:
         for step in range(load.steps):
             path = site.folder / f"{step}.copy"
             copy_file(path, load, step, 1)
-            commands.append(
-                f"\\copy reading (sensor_id, observed_at, value, flag, reasons, received_at) FROM '{path}' WITH (FORMAT BINARY)"
-            )  # noqa: E501
+            commands.append(f"\\copy reading ({_COLUMNS}) FROM '{path}' WITH (FORMAT BINARY)")
         before, begun = site.usage(), time.monotonic()
         site.psql("\n".join(commands))
         took = time.monotonic() - begun

@@ -4,15 +4,22 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from simulators.bench import chain, floor, latency
+from simulators.bench import chain, floor, history, latency, stream
 from simulators.bench.report import Report
 from simulators.bench.site import Bench, say
 
 Part = Callable[[Bench, Report], None]
 #: In the order in which they run: later parts are compared with earlier ones.
-PARTS: dict[str, Part] = {"floor": floor.run, "chain": chain.run, "latency": latency.run}
+PARTS: dict[str, Part] = {
+    "floor": floor.run,
+    "chain": chain.run,
+    "latency": latency.run,
+    "stream": stream.run,
+    "history": history.run,
+}
 #: Pieces of parts, and parts that take long: only when named.
 NAMED: dict[str, Part] = {
+    "grow": history.grow,
     "single": chain.single,
     "batched": chain.batched,
     "trickle": chain.trickle,
