@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from simulators.bench import chain, floor, history, latency, stream
+from simulators.bench import chain, floor, history, latency, peer, stream
 from simulators.bench.report import Report
 from simulators.bench.site import Bench, say
 
@@ -13,6 +13,7 @@ Part = Callable[[Bench, Report], None]
 PARTS: dict[str, Part] = {
     "floor": floor.run,
     "chain": chain.run,
+    "peer": peer.run,
     "latency": latency.run,
     "stream": stream.run,
     "history": history.run,
