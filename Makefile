@@ -49,8 +49,8 @@ integration: ## Tests on real Mosquitto and TimescaleDB
 e2e: ## The whole chain, and the page in a browser
 	$(BIN)/python -m pytest -m "e2e and not slow"
 
-bench: ## Speed, as ratios within one run
-	$(BIN)/python -m pytest -m slow tests/benchmarks -s
+bench: ## Speed: every ratio within one run; table and pictures into docs/ (ARGS="--quick" is rough)
+	$(BIN)/kawamori bench --json docs/performance.json --docs docs $(ARGS)
 
 wheel: ## Build the wheel
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,21 @@ class Figure:
         return "met" if (self.value >= self.target if self.at_least else self.value <= self.target) else "missed"
 
 
+def machine() -> dict[str, Any]:
+    """What it is measured on."""
+    info = Path("/proc/cpuinfo").read_text()
+    model = next((line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")), "")
+    return {
+        "measured": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "cores": os.cpu_count(),
+        "processor": model,
+        "memory_gib": round(int(Path("/proc/meminfo").read_text().split()[1]) / 2**20, 1),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "load_before": os.getloadavg()[0],
+    }
+
+
 @dataclass(slots=True)
 class Report:
     """Everything measured in one run."""
@@ -35,6 +51,7 @@ class Report:
     figures: list[Figure] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    machine: dict[str, Any] = field(default_factory=machine)
 
     def add(self, part: str, what: str, value: float, unit: str, **more: Any) -> None:
         """Keep one figure."""
@@ -55,11 +72,23 @@ class Report:
         lines.insert(1, "  ".join("-" * width for width in widths[:4]))
         return "\n".join([*lines, "", *self.notes])
 
+    def markdown(self) -> str:
+        """For docs/performance.md."""
+        of = self.machine
+        system = f"{of['cores']} cores of {of['processor']}, {of['memory_gib']} GiB, Python {of['python']}"
+        lines = [f"Measured {of['measured']} on {system}. Load before it began: {of['load_before']:.2f}.", ""]
+        lines += ["| part | what | measured | target | | |", "|---|---|---|---|---|---|"]
+        for f in self.figures:
+            target = "" if f.target is None else f"{'≥' if f.at_least else '≤'} {_number(f.target)}"
+            verdict = f"**{f.verdict}**" if f.verdict == "missed" else f.verdict
+            lines.append(f"| {f.part} | {f.what} | {_number(f.value)} {f.unit} | {target} | {verdict} | {f.note} |")
+        return "\n".join([*lines, "", *(f"- {note}" for note in self.notes)])
+
     def json(self) -> str:
         """For scripts and plots."""
         figures = [asdict(f) | {"verdict": f.verdict} for f in self.figures]
         return json.dumps(
-            {"machine": machine(), "figures": figures, "details": self.details, "notes": self.notes},
+            {"machine": self.machine, "figures": figures, "details": self.details, "notes": self.notes},
             indent=1, ensure_ascii=False,
         )  # fmt: skip
 
@@ -68,15 +97,6 @@ def _number(value: float) -> str:
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"
-
-
-def machine() -> dict[str, Any]:
-    """What it was measured on."""
-    info = Path("/proc/cpuinfo").read_text()
-    model = next((line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")), "")
-    memory = int(Path("/proc/meminfo").read_text().split()[1]) / 2**20
-    return {"cores": os.cpu_count(), "processor": model, "memory_gib": round(memory, 1), "system": platform.platform(),
-            "python": platform.python_version(), "load_before": os.getloadavg()[0]}  # fmt: skip
 
 
 def percentile(values: list[float], share: float) -> float:
