@@ -33,7 +33,7 @@ def run(bench: Bench, report: Report) -> None:
 
 def broker(bench: Bench, report: Report, load: Load, kind: str, unit: str) -> None:
     """Messages to a subscriber that only acknowledges."""
-    seconds = 3 if bench.quick else 10
+    seconds = 2 if bench.quick else 10
     say(f"floor: the broker alone, {kind} readings, about {seconds + 5} s")
     with bench.site(f"floor_{kind}", stations=1) as site:
         board = _subscriber(site)

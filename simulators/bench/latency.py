@@ -20,7 +20,7 @@ def run(bench: Bench, report: Report) -> None:
 
 def at_rate(bench: Bench, report: Report, rate: int, targets: dict[float, float]) -> None:
     """Publish steadily, listen to the stream, and match each reading with the moment of its write."""
-    warm, seconds = (2, 5) if bench.quick else (5, 20)
+    warm, seconds = (1, 3) if bench.quick else (5, 20)
     say(f"latency: {rate:,} readings a second, about {warm + seconds + 10} s")
     with bench.site(f"latency_{rate}") as site:
         site.start(*SERVICES)

@@ -54,7 +54,7 @@ def _route(site: Site) -> dict[str, Any]:
 
 
 def _measure(bench: Bench, report: Report, site: Site, version: str) -> None:
-    warm, seconds = (2, 5) if bench.quick else (5, 20)
+    warm, seconds = (1, 3) if bench.quick else (5, 20)
     say(f"peer: {WHEEL} {version}, about {warm + seconds + 15} s")
     site.psql(_TABLE)
     route = site.folder / "peer.json"

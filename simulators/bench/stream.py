@@ -15,7 +15,7 @@ STATIONS = 200
 def run(bench: Bench, report: Report) -> None:
     """Each station once a second, evenly over the second; every client hears every reading."""
     clients = 100 if bench.quick else 1000
-    seconds = 6 if bench.quick else 30
+    seconds = 4 if bench.quick else 30
     say(f"stream: {clients:,} clients, about {seconds + 20} s")
     with bench.site("stream", stations=STATIONS) as site:
         site.start(*SERVICES)

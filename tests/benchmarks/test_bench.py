@@ -29,7 +29,7 @@ def test_a_quick_run_measures_the_real_chain_and_finds_nothing_lost(tmp_path):
     assert report.value("kept", "chain, trickle: readings sent and not stored") == 0
     assert report.value("kept", "chain, trickle: in quarantine") == 0
     details = report.details["kept_chain, trickle"]
-    assert details["sent"] == details["stored"] > 5000
+    assert details["sent"] == details["stored"] >= 4000
     for process in ("gateway", "ingest", "alerts", "database", "broker"):
         assert 0 < report.value("cpu", f"trickle: {process}") < 10_000
         assert 5 < report.value("memory", f"trickle: {process}") < 2_000
