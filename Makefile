@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CODE := kawamori gateway ingest alerts api simulators tests deploy
 
-.PHONY: help demo test check format lint types imports unit integration e2e bench wheel clean setup setup-test page
+.PHONY: help demo test check format lint types imports unit integration e2e bench wheel clean setup setup-test setup-bench page
 
 help: ## List the commands
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -20,6 +20,9 @@ setup:
 
 setup-test:
 	@$(PYTHON) deploy/setup.py test
+
+setup-bench:
+	@$(PYTHON) deploy/setup.py bench
 
 check: lint types imports page ## What needs no server
 
@@ -49,8 +52,8 @@ integration: ## Tests on real Mosquitto and TimescaleDB
 e2e: ## The whole chain, and the page in a browser
 	$(BIN)/python -m pytest -m "e2e and not slow"
 
-bench: ## Speed, as ratios within one run
-	$(BIN)/python -m pytest -m slow tests/benchmarks -s
+bench: setup-bench ## Speed: every ratio within one run; table and pictures into docs/ (ARGS="--quick" is rough)
+	$(BIN)/kawamori bench --json docs/performance.json --docs docs $(ARGS)
 
 wheel: ## Build the wheel
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .
