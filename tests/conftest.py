@@ -111,6 +111,8 @@ class Chain:
             if service in ("gateway", "ingest", "alerts"):
                 port = self.health.setdefault(name, free_port())
                 environment[f"KAWAMORI_{service.upper()}__HEALTH_PORT"] = str(port)
+            elif "KAWAMORI_API__PORT" not in environment:  # the same one at every start
+                environment["KAWAMORI_API__PORT"] = str(self.health.setdefault(name, free_port()))
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-m", "kawamori.cli", service], env=environment, stdout=self.log, stderr=self.log,
                 cwd=self.folder,
