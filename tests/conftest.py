@@ -119,9 +119,13 @@ class Chain:
             )  # fmt: skip
         return self
 
+    def url(self, name: str) -> str:
+        """Where a service answers over HTTP."""
+        return f"http://127.0.0.1:{self.health[name]}"
+
     def ready(self, name: str) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.health[name]}/readyz", timeout=2) as answer:
+            with urllib.request.urlopen(f"{self.url(name)}/readyz", timeout=2) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
