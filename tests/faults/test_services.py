@@ -160,7 +160,9 @@ def test_a_screen_that_resumes_hears_every_reading_however_often_the_api_dies(
         wait_until(screen.live.is_set, 20, "the screen is live")
 
         def heard(at: datetime, what: str) -> float:
-            wait_until(lambda: any(time >= at for _, time in list(screen.heard)[-2000:]), 40, f"the screen hears {what}")
+            wait_until(
+                lambda: any(time >= at for _, time in list(screen.heard)[-2000:]), 40, f"the screen hears {what}"
+            )
             return (datetime.now(UTC) - at).total_seconds()
 
         with site.fleet(names, rate=100) as fleet:
