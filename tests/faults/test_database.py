@@ -72,9 +72,9 @@ def test_an_hour_without_the_database_is_kept_and_the_newest_comes_first(
         stored, _ = site.check(fleet)
     grown = {name: round(most[name] - before[name], 1) for name in SERVICES}
     print(
-        f"database away for {hour} min x {sensors} sensors (told in {away:.0f} s): {stored:,} journalled, 0 lost, 0 doubled; "
-        f"newest of every sensor visible after {visible:.1f} s, with {stored_then:,} stored; drained in {drain:.1f} s; "
-        f"memory grown by MB {grown}"
+        f"database away for {hour} min x {sensors} sensors (told in {away:.0f} s): {stored:,} journalled, 0 lost, 0 "
+        f"doubled; newest of every sensor visible after {visible:.1f} s, with {stored_then:,} stored; drained in "
+        f"{drain:.1f} s; memory grown by MB {grown}"
     )
     assert visible <= 10
     assert drain <= 360

@@ -95,9 +95,9 @@ def test_a_full_journal_disk_stops_acknowledging_before_it_is_full_and_loses_not
         stored, _ = site.check(fleet)
     log = site.chain.last_words(10_000_000)
     print(
-        f"journal's disk full x{times}: {stored:,} journalled, 0 lost, 0 doubled; alarm at {max(a or 1 for a in alarms):.0%} "
-        f"used at the latest, nothing acknowledged below {KEEP_FREE // 1024} KiB free, least free {emptiest // 1024} KiB; "
-        f"flowing {max(recovered):.1f} s after the database's return at worst"
+        f"journal's disk full x{times}: {stored:,} journalled, 0 lost, 0 doubled; alarm at "
+        f"{max(a or 1 for a in alarms):.0%} used at the latest, nothing acknowledged below {KEEP_FREE // 1024} KiB "
+        f"free, least free {emptiest // 1024} KiB; flowing {max(recovered):.1f} s after the database's return at worst"
     )
     assert "is full" not in log
     assert emptiest > 0
