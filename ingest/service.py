@@ -38,6 +38,8 @@ _TOGETHER = 32
 _REMEMBERED = 4096
 #: How often to look for a changed registry when nothing points to one.
 _REGISTRY_AGE = 5.0
+#: A worker that freezes while it holds sensors' locks makes the others wait for so long at most.
+_FROZEN = timedelta(seconds=8)
 
 
 @dataclass(slots=True)
@@ -296,7 +298,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Take batches until stopped. While the database is away, batches are left to their gateways."""
     health = Health()
     async with (
-        Database(settings.database(), "ingest", size=2) as database,
+        Database(settings.database(), "ingest", size=2, idle=_FROZEN) as database,
         Link(
             settings.mqtt(),
             f"kawamori-ingest-{uuid4().hex[:12]}",
