@@ -67,6 +67,17 @@ class ApiSettings(_Part):
     host: str = "127.0.0.1"
     #: The next free port is taken when this one is not free.
     port: Port = 8000
+    #: A client that takes nothing of what waits for it for so long is let go; it comes back by itself.
+    frozen_after: Positive = timedelta(seconds=20)
+
+
+class RetainSettings(_Part):
+    """What `kawamori db retain` lets go of."""
+
+    #: Raw readings older than this; hours and days stay.
+    raw: Positive = timedelta(days=3653)
+    #: Rows of the change feeds that every follower has passed.
+    feed: Positive = timedelta(days=14)
 
 
 class SiteSettings(_Part):
