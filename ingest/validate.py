@@ -25,6 +25,8 @@ def accept(item: UplinkReading, registry: Registry, settings: IngestSettings) ->
         raise Refused(f"time: more than {settings.ahead} ahead of its arrival")
     if at < item.received_at - settings.oldest:
         raise Refused(f"time: older than the oldest accepted, {settings.oldest.days} days")
+    if registry.kept_from is not None and at < registry.kept_from:
+        raise Refused("time: older than the raw readings that are kept")
     if sent.quantity not in registry.quantities:
         raise Refused("quantity: not a registered quantity")
     unit = registry.units.get(sent.unit)
