@@ -4,8 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CODE := kawamori gateway ingest alerts api simulators tests deploy
 
-.PHONY: help demo test check format lint types imports unit integration e2e bench wheel clean setup setup-test page
-
+.PHONY: help demo test check format lint types imports unit integration e2e faults bench wheel clean setup setup-test page
 help: ## List the commands
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
@@ -17,7 +16,6 @@ test: setup-test check ## Everything that must hold: style, types, imports, the 
 
 setup:
 	@$(PYTHON) deploy/setup.py demo
-
 setup-test:
 	@$(PYTHON) deploy/setup.py test
 
@@ -48,6 +46,9 @@ integration: ## Tests on real Mosquitto and TimescaleDB
 
 e2e: ## The whole chain, and the page in a browser
 	$(BIN)/python -m pytest -m "e2e and not slow"
+
+faults: ## Kill, stop and fill everything, at length, and see that nothing is lost
+	$(BIN)/python -m pytest -m faults -s tests/faults
 
 bench: ## Speed, as ratios within one run
 	$(BIN)/python -m pytest -m slow tests/benchmarks -s
