@@ -4,10 +4,11 @@ import asyncio
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
+from msgspec import Raw
 from prometheus_client import Counter, Histogram
 
 from ingest.series import Outcome, Tail, append, follows, insert_among, spans_of
@@ -109,7 +110,7 @@ class Ingest:
                 try:
                     reading = accept(item, self._registry, self._settings)
                 except Refused as refusal:
-                    work.refused.append(_quarantined(gateway, item, str(refusal)))
+                    work.refused.append(_quarantined_reading(gateway, item, str(refusal)))
                 else:
                     work.readings.append(reading)
                     work.sources.append((gateway, item))
@@ -124,11 +125,13 @@ class Ingest:
                 )
                 for u in batch.undecoded
             )
-            work.statuses.extend(
-                (s.device_id, s.received_at, bytes(s.status))
-                for s in batch.status
-                if s.device_id in self._registry.devices
-            )
+            for s in batch.status:
+                if b"\\u0000" in bytes(s.status):  # jsonb has no such character
+                    work.refused.append(
+                        _quarantined(gateway, s.device_id, s.received_at, s.status, "status: holds a NUL")
+                    )
+                elif s.device_id in self._registry.devices:
+                    work.statuses.append((s.device_id, s.received_at, bytes(s.status)))
         return work
 
     async def _store(self, work: Work) -> None:
@@ -146,7 +149,7 @@ class Ingest:
                 await self._commit(work, trusting_tails=False)
             except StorageRefused as again:
                 log().error("a reading the database refuses goes to quarantine: look at its reason", error=str(again))
-                poison = [_quarantined(g, item, f"database: {again}") for g, item in work.sources]
+                poison = [_quarantined_reading(g, item, f"database: {again}") for g, item in work.sources]
                 await self._commit(Work(refused=[*work.refused, *poison]), trusting_tails=True)
 
     async def _commit(self, work: Work, *, trusting_tails: bool) -> None:
@@ -218,13 +221,17 @@ class Ingest:
         return limits.flat_after if limits.flat_after and limits.flat_above is not None else timedelta(0)
 
 
-def _quarantined(gateway: str, item: wire.UplinkReading, reason: str) -> rows.Quarantined:
+def _quarantined_reading(gateway: str, item: wire.UplinkReading, reason: str) -> rows.Quarantined:
+    return _quarantined(gateway, item.device_id, item.received_at, item.reading, reason)
+
+
+def _quarantined(gateway: str, device: str, received_at: datetime, payload: Raw, reason: str) -> rows.Quarantined:
     return rows.Quarantined(
-        received_at=item.received_at.astimezone(UTC),
-        topic=wire.device_topic(item.device_id, "reading"),
-        device_id=item.device_id,
+        received_at=received_at.astimezone(UTC),
+        topic=wire.device_topic(device, "reading"),
+        device_id=device,
         reason=reason,
-        payload=bytes(item.reading),
+        payload=bytes(payload),
         gateway_id=gateway,
     )
 

@@ -200,10 +200,12 @@ def decode_ack(payload: bytes) -> Ack:
 
 
 def _explain(error: Exception) -> str:
-    """Name the field and what is wrong with it; the library's words hold no content of the message."""
+    """Name the field and what is wrong with it, without any content of the message."""
     if isinstance(error, msgspec.ValidationError):
         text, _, path = str(error).partition(" - at `$")
         field = path.strip("`.") or "message"
+        if "unknown field" in text:  # its name is the sender's: any length, any character
+            text = "Holds a field that is not of the contract"
         if field == "time" and "timezone" in text:
             return "time: has no offset from UTC"
         return f"{field}: {text[0].lower()}{text[1:]}"[:200]
