@@ -52,7 +52,8 @@ def parts_of(messages: list[Message]) -> tuple[list[Part], list[tuple[DeviceId, 
         except UndecodableMessage as error:
             UNDECODED.inc()
             device = message.topic.split("/")[3] if message.topic.count("/") == 4 else None
-            undecoded.append(wire.UplinkUndecoded(message.topic, at, message.payload, str(error), device))
+            kept = message.payload[: wire.LARGEST_KEPT]
+            undecoded.append(wire.UplinkUndecoded(message.topic, at, kept, str(error), device))
             continue
         readings.extend(wire.UplinkReading(decoded.device, at, Raw(raw)) for raw in decoded.readings)
         undecoded.extend(

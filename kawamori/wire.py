@@ -18,6 +18,8 @@ DEVICE_READINGS = "kawamori/v1/device/+/reading"
 BATCHES = "kawamori/v1/gateway/+/batch"
 #: A device that says more than this in one message is not a sensor.
 LARGEST_MESSAGE = 256 * 1024
+#: Of a larger one quarantine keeps the beginning: as a whole, in base64, it might not fit through the broker again.
+LARGEST_KEPT = 1024 * 1024
 #: What the uplink carries at most: one oversize device message (the broker's limit) in base64, and change.
 LARGEST_BATCH = 8 * 1024 * 1024
 
