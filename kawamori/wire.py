@@ -168,10 +168,13 @@ def decode_device_message(topic: str, payload: bytes) -> DeviceMessage:
             status = None if peek.status is UNSET or bytes(peek.status) == b"null" else bytes(peek.status)
             return DeviceMessage(device, (payload.strip(),), (), status, peek.seq)
         many = _many.decode(payload)
-        if many.status is not UNSET:
-            _status.decode(many.status)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UndecodableMessage(_explain(error)) from error
+    if many.status is not UNSET:
+        try:
+            _status.decode(many.status)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise UndecodableMessage(f"status: {_explain(error)}") from error
     good: list[bytes] = []
     refused: list[tuple[bytes, str]] = []
     for index, raw in enumerate(many.readings):

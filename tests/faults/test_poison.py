@@ -79,7 +79,7 @@ def test_poison_among_thousands_is_quarantined_at_once_and_harms_nobody(
     slowest = max(delays, key=lambda what: delays[what] if what != "fifteen megabytes" else 0)
     print(
         f"poison: {len(delays)} kinds among {len(rows)} readings at 2,000/s: all in quarantine, the slowest ({slowest})"
-        f" after {delays[slowest]:.2f} s, 15 MB of noise after {delays['fifteen megabytes']:.2f} s; neighbours untouched"
+        f" after {delays[slowest]:.2f} s, 15 MB of noise after {delays['fifteen megabytes']:.2f} s; no neighbour lost"
     )
     assert delays[slowest] <= 1
 
