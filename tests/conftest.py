@@ -111,15 +111,21 @@ class Chain:
             if service in ("gateway", "ingest", "alerts"):
                 port = self.health.setdefault(name, free_port())
                 environment[f"KAWAMORI_{service.upper()}__HEALTH_PORT"] = str(port)
+            elif "KAWAMORI_API__PORT" not in environment:  # the same one at every start
+                environment["KAWAMORI_API__PORT"] = str(self.health.setdefault(name, free_port()))
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-m", "kawamori.cli", service], env=environment, stdout=self.log, stderr=self.log,
                 cwd=self.folder,
             )  # fmt: skip
         return self
 
+    def url(self, name: str) -> str:
+        """Where a service answers over HTTP."""
+        return f"http://127.0.0.1:{self.health[name]}"
+
     def ready(self, name: str) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.health[name]}/readyz", timeout=2) as answer:
+            with urllib.request.urlopen(f"{self.url(name)}/readyz", timeout=2) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False

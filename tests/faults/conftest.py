@@ -25,7 +25,7 @@ def _module(name: str) -> ModuleType:
     return module
 
 
-devices, checker, site = _module("devices"), _module("checker"), _module("site")
+devices, checker, site, listener = map(_module, ("devices", "checker", "site", "listener"))
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +38,12 @@ def fleet_of() -> Callable[..., Any]:
 def check() -> Callable[..., tuple[int, int]]:
     """Hold a chain's tables against a ledger."""
     return checker.check  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="session")
+def listener_on() -> Callable[..., Any]:
+    """A client of the live stream: `with listener_on(api_url) as screen:`."""
+    return listener.Listener  # type: ignore[no-any-return]
 
 
 @pytest.fixture

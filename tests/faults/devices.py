@@ -50,6 +50,7 @@ class _Message:
     readings: tuple[Said, ...]
     bad: tuple[bytes, ...]
     due: float = 0.0
+    wait: float = 0.0
 
 
 class _Connection(asyncio.Protocol):
@@ -299,7 +300,8 @@ class Fleet:
         if not readings and not bad:
             return self._of[device].publish(f"{_PREFIX}{device}/reading", body, 0)
         seq = self._seq + 1
-        message = _Message(device, body % seq, readings, bad, time.monotonic() + self._repeat_after)
+        wait = self._repeat_after * self._chance.uniform(1, 1.3)
+        message = _Message(device, body % seq, readings, bad, time.monotonic() + wait, wait)
         if not self._of[device].publish(f"{_PREFIX}{device}/reading", message.payload, seq):
             return False
         self._seq = seq
@@ -332,7 +334,8 @@ class Fleet:
                     continue
                 topic = f"{_PREFIX}{message.device}/reading"
                 if self._of[message.device].publish(topic, message.payload, seq):
-                    message.due = moment + self._repeat_after * self._chance.uniform(1, 1.3)
+                    message.wait = min(2 * message.wait, 30.0)  # or a busy gateway drowns in repeats
+                    message.due = moment + message.wait
                     self.ledger.repeats += 1
 
     async def _pulse(self) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
+
 from kawamori.servers import BrokerServer, DatabaseServer
 from kawamori.storage.registry import SensorPlan, StationPlan
 
@@ -56,7 +58,14 @@ class Site:
 
     def flowing(self, since: datetime, within: float, what: str) -> float:
         """Wait until a reading measured at or after `since` is committed; returns the seconds from `since` to then."""
-        self._wait_until(lambda: self.newest_of_probe() >= since, within, f"a new reading is stored {what}")
+
+        def stored() -> bool:
+            try:
+                return self.newest_of_probe() >= since
+            except psycopg.OperationalError:  # the database is not back yet
+                return False
+
+        self._wait_until(stored, within, f"a new reading is stored {what}")
         return (datetime.now(UTC) - since).total_seconds()
 
     def talk(self, fleet: Any, least: int, most: int, within: float = 60) -> None:

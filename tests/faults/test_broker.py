@@ -18,12 +18,12 @@ def full(*values: Any) -> Any:
     return pytest.param(*values, id="full", marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize(("kills", "rate", "gap"), [quick(3, 1000, 0.8), full(50, 2500, 1.2)])
+@pytest.mark.parametrize(("kills", "rate", "gap"), [quick(3, 500, 0.6), full(50, 600, 4.0)])
 def test_a_broker_that_is_killed_at_random_moments_costs_nothing(
     kills: int, rate: float, gap: float, site_of: Callable[..., Any]
 ) -> None:
     site = site_of("gateway", "ingest")
-    names = site.register(300)
+    names = site.register(60)
     times = []
     with site.fleet(names, rate=rate, bad_every=100) as fleet:
         site.flowing(datetime.now(UTC), 20, "at the start")

@@ -96,9 +96,11 @@ VALUES (%(readings)s, %(sensors)s, %(starts)s, %(ends)s)
 SELECT pg_notify('kawamori_batch', '')
 
 -- name: quarantine
+-- A message that comes again is the same message; a batch sent again changes nothing.
 INSERT INTO quarantine (received_at, topic, device_id, reason, payload, gateway_id)
 VALUES (%(received_at)s, %(topic)s, %(device_id)s, %(reason)s, %(payload)s, %(gateway_id)s)
-ON CONFLICT DO NOTHING
+ON CONFLICT (topic, digest) DO UPDATE SET came_again_at = greatest(quarantine.came_again_at, excluded.received_at)
+WHERE excluded.received_at > quarantine.received_at
 
 -- name: save_status
 INSERT INTO device_status (device_id, received_at, status) VALUES (%(device_id)s, %(received_at)s, %(status)s::jsonb)
