@@ -68,7 +68,7 @@ def parts_of(messages: list[Message]) -> tuple[list[Part], list[tuple[str, bytes
         except UndecodableMessage as error:
             UNDECODED.inc()
             device = topic.split("/")[3] if topic.count("/") == 4 else None
-            undecoded.append(wire.UplinkUndecoded(topic, at, payload, str(error), device))
+            undecoded.append(wire.UplinkUndecoded(topic, at, payload[: wire.LARGEST_KEPT], str(error), device))
             continue
         if decoded.readings:
             readings.append(wire.UplinkReading(decoded.device, at, Raw(decoded.readings)))

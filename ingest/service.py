@@ -10,6 +10,7 @@ from itertools import islice
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
+from msgspec import Raw
 from prometheus_client import Counter, Histogram
 
 from ingest.quality import REACH_BACK
@@ -134,11 +135,12 @@ class Ingest:
                 )
                 for u in batch.undecoded
             )
-            work.statuses.extend(
-                (s.device_id, s.received_at, bytes(s.status))
-                for s in batch.status
-                if s.device_id in self._gate.registry.devices
-            )
+            for s in batch.status:
+                if b"\\u0000" in bytes(s.status):  # jsonb has no such character
+                    why = "status: holds a NUL"
+                    work.refused.append(_quarantined_part(message, s.device_id, s.received_at, s.status, why))
+                elif s.device_id in self._gate.registry.devices:
+                    work.statuses.append((s.device_id, s.received_at, bytes(s.status)))
         return work
 
     def _sort_readings(self, work: Work, message: Message, items: list[wire.Decoded]) -> None:
@@ -272,12 +274,18 @@ class Ingest:
 def _quarantined(message: Message, place: int, reason: str) -> rows.Quarantined:
     """The reading at that place of a gateway's message, byte for byte: read again, because few need it."""
     item = next(islice(wire.readings_of(wire.decode_raw_batch(message.payload)), place, None))
+    return _quarantined_part(message, item.device_id, item.received_at, item.reading, reason)
+
+
+def _quarantined_part(
+    message: Message, device: str, received_at: datetime, payload: Raw, reason: str
+) -> rows.Quarantined:
     return rows.Quarantined(
-        received_at=item.received_at.astimezone(UTC),
-        topic=wire.device_topic(item.device_id, "reading"),
-        device_id=item.device_id,
+        received_at=received_at.astimezone(UTC),
+        topic=wire.device_topic(device, "reading"),
+        device_id=device,
         reason=reason,
-        payload=bytes(item.reading),
+        payload=bytes(payload),
         gateway_id=wire.owner(message.topic),
     )
 
