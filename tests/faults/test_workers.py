@@ -61,7 +61,7 @@ def test_the_other_workers_take_over_the_share_of_one_that_dies_or_freezes(
                 victim = site.chance.choice(names)
                 if how == "killed":
                     site.chain.kill(victim)
-                elif n % 2:
+                elif n % 2 == 0:
                     site.chain.freeze(victim)
                 else:
                     freeze_in_a_transaction(site, victim)
