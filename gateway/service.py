@@ -68,7 +68,7 @@ def parts_of(messages: list[Message]) -> tuple[list[Part], list[tuple[str, bytes
         except UndecodableMessage as error:
             UNDECODED.inc()
             device = topic.split("/")[3] if topic.count("/") == 4 else None
-            undecoded.append(wire.UplinkUndecoded(topic, at, payload, str(error), device))
+            undecoded.append(wire.UplinkUndecoded(topic, at, payload[: wire.LARGEST_KEPT], str(error), device))
             continue
         if decoded.readings:
             readings.append(wire.UplinkReading(decoded.device, at, Raw(decoded.readings)))
@@ -120,6 +120,8 @@ class Gateway:
         self._acknowledged: list[tuple[int, int]] = []
         self._moved = asyncio.Event()
         self._last_ack = time.monotonic()
+        #: How long an acknowledgement usually takes, in seconds.
+        self._usual_wait = 0.0
         self._stalled = True
         self.trouble: str | None = None
         self.disk_used = 0.0
@@ -180,6 +182,8 @@ class Gateway:
                     continue
                 if ack.epoch == self._journal.epoch and (sent := self._sent.pop(ack.seq, None)) is not None:
                     self._acknowledged.append((sent.first, ack.seq))
+                    if sent.attempts == 1:
+                        self._usual_wait += (time.monotonic() - sent.at - self._usual_wait) / 8
             self._last_ack = time.monotonic()
             self._moved.set()
 
@@ -222,8 +226,10 @@ class Gateway:
         elif self._stalled and moment - self._last_ack <= _STALLED:
             self._stalled = False
             await self._send_newest_first()
+        # A slow ingest must not be sent the same again: that would make it slower (compare TCP's RTO, RFC 6298).
+        patience = max(self._settings.resend_after.total_seconds(), 4 * self._usual_wait)
         for last, sent in list(self._sent.items()):
-            wait = self._settings.resend_after.total_seconds() * min(sent.attempts, 2) * random.uniform(0.8, 1.2)  # noqa: S311
+            wait = patience * min(sent.attempts, 2) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
             if moment - sent.at > wait:
                 payloads = await self._on_disk(self._journal.between, sent.first, last)
                 if not payloads or last not in self._sent:

@@ -5,10 +5,12 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from itertools import islice
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
+from msgspec import Raw
 from prometheus_client import Counter, Histogram
 
 from ingest.quality import REACH_BACK
@@ -33,6 +35,8 @@ COMMITS = Histogram("kawamori_ingest_commit_seconds", "From a batch's arrival to
 
 #: Batches in one transaction at most, and in flight from the broker.
 _TOGETHER = 32
+#: Batches remembered as committed; one that comes again with the very same bytes is acknowledged without work.
+_REMEMBERED = 4096
 #: How often to look for a changed registry when nothing points to one.
 _REGISTRY_AGE = 5.0
 #: A worker that freezes while it holds sensors' locks makes the others wait for so long at most.
@@ -60,6 +64,7 @@ class Ingest:
         self._registry_checked = 0.0
         #: What was last known of each sensor, by the revision of its row.
         self._tails: dict[SensorId, tuple[int, Tail]] = {}
+        self._committed: dict[bytes, wire.Ack] = {}
 
     async def take(self, messages: list[Message]) -> list[tuple[str, wire.Ack]]:
         """Store these batches in one transaction; returns what to acknowledge, by topic.
@@ -68,17 +73,28 @@ class Ingest:
         """
         batches: list[tuple[Message, wire.DecodedBatch | wire.Batch]] = []
         broken = []
+        new: dict[bytes, wire.Ack] = {}
+        acks = []
         for message in messages:
-            try:
-                batches.append((message, wire.decode_batch(message.payload)))
-            except UndecodableMessage as error:
-                broken.append(_broken(message, str(error)))
+            digest = blake2b(message.payload, digest_size=16).digest()
+            ack = self._committed.get(digest) or new.get(digest)
+            if ack is None:
+                try:
+                    batch = wire.decode_batch(message.payload)
+                except UndecodableMessage as error:
+                    broken.append(_broken(message, str(error)))
+                    continue
+                batches.append((message, batch))
+                ack = new[digest] = wire.Ack(batch.epoch, batch.seq)
+            acks.append((wire.ack_topic(wire.owner(message.topic)), ack))
         work = await self._validate(batches)
         work.refused.extend(broken)
-        await self._store(work)
-        return [
-            (wire.ack_topic(wire.owner(message.topic)), wire.Ack(batch.epoch, batch.seq)) for message, batch in batches
-        ]
+        if batches or broken:
+            await self._store(work)
+        self._committed |= new
+        while len(self._committed) > _REMEMBERED:
+            del self._committed[next(iter(self._committed))]
+        return acks
 
     async def _validate(self, batches: list[tuple[Message, wire.DecodedBatch | wire.Batch]]) -> Work:
         await self._refresh_registry(force=False)
@@ -119,11 +135,12 @@ class Ingest:
                 )
                 for u in batch.undecoded
             )
-            work.statuses.extend(
-                (s.device_id, s.received_at, bytes(s.status))
-                for s in batch.status
-                if s.device_id in self._gate.registry.devices
-            )
+            for s in batch.status:
+                if b"\\u0000" in bytes(s.status):  # jsonb has no such character
+                    why = "status: holds a NUL"
+                    work.refused.append(_quarantined_part(message, s.device_id, s.received_at, s.status, why))
+                elif s.device_id in self._gate.registry.devices:
+                    work.statuses.append((s.device_id, s.received_at, bytes(s.status)))
         return work
 
     def _sort_readings(self, work: Work, message: Message, items: list[wire.Decoded]) -> None:
@@ -257,12 +274,18 @@ class Ingest:
 def _quarantined(message: Message, place: int, reason: str) -> rows.Quarantined:
     """The reading at that place of a gateway's message, byte for byte: read again, because few need it."""
     item = next(islice(wire.readings_of(wire.decode_raw_batch(message.payload)), place, None))
+    return _quarantined_part(message, item.device_id, item.received_at, item.reading, reason)
+
+
+def _quarantined_part(
+    message: Message, device: str, received_at: datetime, payload: Raw, reason: str
+) -> rows.Quarantined:
     return rows.Quarantined(
-        received_at=item.received_at.astimezone(UTC),
-        topic=wire.device_topic(item.device_id, "reading"),
-        device_id=item.device_id,
+        received_at=received_at.astimezone(UTC),
+        topic=wire.device_topic(device, "reading"),
+        device_id=device,
         reason=reason,
-        payload=bytes(item.reading),
+        payload=bytes(payload),
         gateway_id=wire.owner(message.topic),
     )
 

@@ -34,6 +34,7 @@ class Gate:
         self._ways: dict[tuple[str, str, str], _Way] = {}
         self._received_at = _EVER
         self._earliest = self._latest = _EVER
+        self._kept_from = registry.kept_from or _EVER
 
     def accept(self, device: str, received_at: datetime, sent: DeviceReading) -> Reading:
         """The reading in the sensor's stored unit; raises Refused."""
@@ -47,6 +48,8 @@ class Gate:
             raise Refused(f"time: more than {self._settings.ahead} ahead of its arrival")
         if at < self._earliest:
             raise Refused(f"time: older than the oldest accepted, {self._settings.oldest.days} days")
+        if at < self._kept_from:
+            raise Refused("time: older than the raw readings that are kept")
         way = self._ways.get((device, sent.quantity, sent.unit))
         if way is None:
             way = self._find_way(device, sent)

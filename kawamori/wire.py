@@ -5,6 +5,7 @@ device sent. What is sound is decoded by one call into C; only what is not is lo
 """
 
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +22,8 @@ DEVICE_READINGS = "kawamori/v1/device/+/reading"
 BATCHES = "kawamori/v1/gateway/+/batch"
 #: A device that says more than this in one message is not a sensor.
 LARGEST_MESSAGE = 256 * 1024
+#: Of a larger one quarantine keeps the beginning: as a whole, in base64, it might not fit through the broker again.
+LARGEST_KEPT = 1024 * 1024
 #: What the uplink carries at most: one oversize device message (the broker's limit) in base64, and change.
 LARGEST_BATCH = 8 * 1024 * 1024
 
@@ -40,9 +43,10 @@ class DeviceReading(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
 
 class _Peek(Struct, frozen=True):
-    """What tells the two forms of a device's message apart."""
+    """What tells the two forms of a device's message apart, and the status byte for byte."""
 
     readings: Raw | UnsetType = UNSET
+    status: Raw = Raw(b"null")
 
 
 class _Several(Struct, frozen=True, forbid_unknown_fields=True):
@@ -127,6 +131,9 @@ class Ack(Struct, frozen=True):
     seq: int
 
 
+#: What may be repeated of a field that nobody knows.
+_PLAIN_NAME = re.compile(r"unknown field `[a-z_]{1,32}`$")
+
 _encoder = msgspec.json.Encoder()
 _peek = msgspec.json.Decoder(_Peek)
 _several = msgspec.json.Decoder(_Several)
@@ -188,7 +195,8 @@ def decode_device_message(topic: str, payload: bytes) -> DeviceMessage:
         one = _reading.decode(payload)
     except _DECODING as error:
         return _decode_several(device, payload, error)
-    return DeviceMessage(device, payload, (), _encoder.encode(one.status) if one.status else None, one.seq)
+    status = bytes(_peek.decode(payload).status) if one.status else None
+    return DeviceMessage(device, payload, (), status, one.seq)
 
 
 def _decode_several(device: DeviceId, payload: bytes, why_not_one: Exception) -> DeviceMessage:
@@ -203,9 +211,12 @@ def _decode_several(device: DeviceId, payload: bytes, why_not_one: Exception) ->
     status = None if several.status is UNSET else bytes(several.status)
     good: list[bytes] = []
     refused: list[tuple[bytes, str]] = []
-    try:
-        if status is not None:
+    if status is not None:
+        try:
             _status.decode(status)
+        except _DECODING as error:
+            raise UndecodableMessage(f"status: {_explain(error)}") from error
+    try:
         raws = _raws.decode(readings)
         with contextlib.suppress(*_DECODING):
             _readings.decode(readings)
@@ -272,10 +283,12 @@ def decode_ack(payload: bytes) -> Ack:
 
 
 def _explain(error: Exception) -> str:
-    """Name the field and what is wrong with it; the library's words hold no content of the message."""
+    """Name the field and what is wrong with it, without any content of the message."""
     if isinstance(error, msgspec.ValidationError):
         text, _, path = str(error).partition(" - at `$")
         field = path.strip("`.") or "message"
+        if "unknown field" in text and not _PLAIN_NAME.search(text):  # the sender's: any length, any character
+            text = "Holds a field that is not of the contract"
         if field == "time" and "timezone" in text:
             return "time: has no offset from UTC"
         return f"{field}: {text[0].lower()}{text[1:]}"[:200]

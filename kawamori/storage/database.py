@@ -46,7 +46,10 @@ def query(name: str) -> LiteralString:
 def translate(error: psycopg.Error) -> StorageUnavailable | StorageRefused:
     """Our word for a database error: unavailable (try again) or refused (the work itself is bad)."""
     text = str(error).strip().split("\n", 1)[0]
-    if error.sqlstate is None or error.sqlstate.startswith(_RETRYABLE):
+    if error.sqlstate is None:  # the library's own: a connection that broke, or a value it cannot send
+        broken = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+        return StorageUnavailable(text) if broken else StorageRefused(text)
+    if error.sqlstate.startswith(_RETRYABLE):
         return StorageUnavailable(text)
     return StorageRefused(text)
 

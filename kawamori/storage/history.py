@@ -97,13 +97,16 @@ def bucket_start(at: datetime, resolution: Resolution, time_zone: str) -> dateti
     return at
 
 
-async def choose_resolution(database: Database, sensor: Sensor, start: datetime, end: datetime) -> Resolution:
-    """The finest resolution with no more points than a chart can show."""
+async def choose_resolution(
+    database: Database, sensor: Sensor, start: datetime, end: datetime, kept_from: datetime | None = None
+) -> Resolution:
+    """The finest resolution with no more points than a chart can show; before `kept_from` only summaries are left."""
     bounds = {"sensor": sensor.id, "start": start, "end": end, "limit": CHART_POINTS + 1}
     span = end - start
-    if span <= _RAW_SPAN and (await database.fetch("count_raw_readings", bounds))[0][0] <= CHART_POINTS:
+    raw_is_kept = kept_from is None or kept_from <= start
+    if raw_is_kept and span <= _RAW_SPAN and (await database.fetch("count_raw_readings", bounds))[0][0] <= CHART_POINTS:
         return Resolution.RAW
-    if span <= (CHART_POINTS - 1) * timedelta(minutes=10):
+    if raw_is_kept and span <= (CHART_POINTS - 1) * timedelta(minutes=10):
         return Resolution.TEN_MINUTES
     bounds["start"] = bucket_start(start, Resolution.HOUR, sensor.time_zone)
     if (await database.fetch("count_hourly_readings", bounds))[0][0] <= CHART_POINTS:

@@ -253,6 +253,11 @@ async def record_batch(connection: Connection, added: Sequence[Reading], changed
     )  # fmt: skip
 
 
+def _storable(text: str) -> str:
+    """Quarantine takes everything: no NUL, which PostgreSQL refuses, and no more than its index can hold."""
+    return text.replace("\0", "\ufffd")[:500]
+
+
 async def quarantine(connection: Connection, messages: Sequence[Quarantined]) -> None:
     """Keep what could not be stored; a message that comes again changes nothing."""
     if messages:
@@ -260,7 +265,8 @@ async def quarantine(connection: Connection, messages: Sequence[Quarantined]) ->
             query("quarantine"),
             [
                 {
-                    "received_at": m.received_at, "topic": m.topic, "device_id": m.device_id, "reason": m.reason,
+                    "received_at": m.received_at, "topic": _storable(m.topic),
+                    "device_id": m.device_id and _storable(m.device_id), "reason": _storable(m.reason),
                     "payload": m.payload, "gateway_id": m.gateway_id,
                 }
                 for m in messages

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -148,7 +149,7 @@ def test_a_page_that_was_not_built_says_so_kindly(app):
 def test_a_taken_port_gives_way_to_the_next_free_one():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with listener("127.0.0.1", port) as found:
+        with listener("127.0.0.1", port, timedelta(seconds=20)) as found:
             assert port < found.getsockname()[1] <= port + 100
 
 
@@ -168,3 +169,12 @@ def test_headers_do_not_touch_what_is_no_http():
 
 if __name__ == "__main__":
     SNAPSHOT.write_text(json.dumps(app_of(Database(NOBODY, "test")).openapi(), indent=1, ensure_ascii=False) + "\n")
+
+
+def test_an_answer_is_not_held_back_until_the_browser_acknowledges_its_head():
+    with (
+        listener("127.0.0.1", 20_000) as listening,
+        socket.create_connection(listening.getsockname()),
+        listening.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
