@@ -20,7 +20,7 @@ def read(json_file: Path) -> Report:
     try:
         found = json.loads(json_file.read_text())
         figures = [Figure(**{k: v for k, v in figure.items() if k != "verdict"}) for figure in found["figures"]]
-        return Report(figures, found["details"], found["notes"], found["machine"])
+        return Report(figures, found["details"], found["notes"], found["failed"], found["machine"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(f"{json_file}: not the JSON of a bench: {error}") from error
 
