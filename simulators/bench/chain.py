@@ -1,6 +1,8 @@
 """The whole chain with everything on: how many readings a second are committed, and what each one costs."""
 
 import time
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from simulators.bench.report import Report
@@ -8,8 +10,10 @@ from simulators.bench.site import Bench, BenchFailed, Site, say, wait_until
 from simulators.load import Board, Load
 
 SERVICES = ("gateway", "ingest", "alerts", "api")
-#: Readings that the generator may be ahead of the last commit: enough to keep everybody busy, no more.
-_AHEAD = 30_000
+#: Readings that the generator may be ahead of the last commit: a second's worth, which keeps everybody busy and lets
+#: no backlog grow whose cost would be counted to the readings committed meanwhile; and its bounds.
+_AHEAD_S = 1.0
+_AHEAD = (5_000, 60_000)
 #: Cores that the rest of the machine (the kernel's own work, mostly) may take before the figures say so.
 _QUIET = 0.15
 
@@ -59,14 +63,9 @@ def saturate(bench: Bench, report: Report, kind: str, load: Load, seconds: float
         site.start(*SERVICES)
         board, _ = site.generator(load)
         board["go"] = 1
-
-        def feed(until: float) -> None:
-            while time.monotonic() < until and board["sent"] < load.messages:
-                board["limit"] = (site.committed() + _AHEAD) // load.together
-                time.sleep(0.05)
-
-        feed(time.monotonic() + warm)
-        found = measure(site, lambda: feed(time.monotonic() + seconds))
+        keep_busy = Feeder(site, board, load)
+        keep_busy(warm)
+        found = measure(site, lambda: keep_busy(seconds))
         if board["sent"] == load.messages:
             report.notes.append(f"chain, {kind}: the generator ran out of messages after {found.seconds:.0f} s.")
         finish(site, board, load, report, f"chain, {kind}")
@@ -94,9 +93,26 @@ def trickle(bench: Bench, report: Report) -> None:
         report.add("chain", "gateway + ingest at 1,000 readings/s", both * 100, "% of a core", target=15)
 
 
-def measure(site: Site, meanwhile: "object") -> Measured:
+class Feeder:
+    """Lets the generator run a second ahead of the commits."""
+
+    def __init__(self, site: Site, board: Board, load: Load) -> None:
+        self._site, self._board, self._load = site, board, load
+        self._seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)], maxlen=20)
+
+    def __call__(self, seconds: float) -> None:
+        """Keep the chain busy for so long, or until all is sent."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and self._board["sent"] < self._load.messages:
+            self._seen.append((time.monotonic(), self._site.committed()))
+            (begun, first), (now, last) = self._seen[0], self._seen[-1]
+            ahead = (last - first) / (now - begun) * _AHEAD_S
+            self._board["limit"] = (last + int(max(_AHEAD[0], min(ahead, _AHEAD[1])))) // self._load.together
+            time.sleep(0.05)
+
+
+def measure(site: Site, meanwhile: Callable[[], object]) -> Measured:
     """What is committed, and what it costs, while `meanwhile` runs."""
-    assert callable(meanwhile)
     first, before = site.stored(), site.usage()
     meanwhile()
     last, after = site.stored(), site.usage()
