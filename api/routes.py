@@ -203,7 +203,8 @@ def read_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of sma
         if cursor is not None:
             resolution, start = _reading_cursor(cursor, resolution)
         elif resolution is Resolution.AUTO:
-            resolution = await history.choose_resolution(using.database, sensor, start, end)
+            kept_from = directory.registry.kept_from
+            resolution = await history.choose_resolution(using.database, sensor, start, end, kept_from)
         rows = await history.readings_page(using.database, sensor, resolution, start, end, limit + 1)
         point = shapes.raw_point if resolution is Resolution.RAW else shapes.bucket_point
         more = f"{resolution}.{_micros(rows[limit][0])}" if len(rows) > limit else None
@@ -236,7 +237,8 @@ def read_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of sma
         sensor = _sensor(directory, _station(directory, station_id), quantity)
         start, end = _span(start, to, using.clock())
         if resolution is Resolution.AUTO:
-            resolution = await history.choose_resolution(using.database, sensor, start, end)
+            kept_from = directory.registry.kept_from
+            resolution = await history.choose_resolution(using.database, sensor, start, end, kept_from)
         zone = ZoneInfo(sensor.time_zone)
         day = f"{start.astimezone(zone):%Y%m%d}-{end.astimezone(zone):%Y%m%d}"
         return StreamingResponse(

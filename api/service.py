@@ -4,6 +4,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable
+from datetime import timedelta
 
 from api.app import create_app
 from api.directory import DirectoryCache
@@ -18,15 +19,24 @@ from kawamori.storage.database import Database
 
 #: Ports to try after the wanted one.
 NEXT_PORTS = 100
+#: What the kernel keeps for a client that does not read; left alone it would grow to megabytes each.
+SEND_BUFFER = 128 * 1024
 
 
-def listener(host: str, port: int) -> socket.socket:
-    """A socket that listens on the port, or on the next free one; raises ConfigurationError."""
+def listener(host: str, port: int, frozen_after: timedelta) -> socket.socket:
+    """A socket that listens on the port, or on the next free one; raises ConfigurationError.
+
+    The kernel lets go of a client that has taken nothing of what waits for it for `frozen_after`: a frozen
+    browser, a laptop whose lid was shut. It keeps probing a closed window for ever otherwise.
+    """
     last = min(port + NEXT_PORTS, 65535)
     for candidate in range(port, last + 1):
         try:
             family, _, _, _, address = socket.getaddrinfo(host, candidate, type=socket.SOCK_STREAM)[0]
             listening = socket.create_server(address[:2], family=family, backlog=1024)
+            # accepted connections inherit both
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, frozen_after // timedelta(milliseconds=1))
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise ConfigurationError(
@@ -49,7 +59,7 @@ def address(listening: socket.socket) -> str:
 
 async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[str], None] | None = None) -> None:
     """Serve until `stop` is set; `on_ready` gets the page's address once it answers."""
-    with listener(settings.api.host, settings.api.port) as listening:
+    with listener(settings.api.host, settings.api.port, settings.api.frozen_after) as listening:
         url = address(listening)
         async with Database(settings.database(), "api", size=8) as database:
             directory = DirectoryCache(database, now)

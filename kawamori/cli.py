@@ -172,6 +172,36 @@ def db_status(as_json: Json = False) -> None:
             typer.echo("\n".join(f"{'applied' if applied else 'missing'}  {name}" for name, applied in steps))
 
 
+@db.command("retain")
+def db_retain(
+    older_than: Annotated[
+        str | None, typer.Option(help="Raw readings older than this go, like P400D; else KAWAMORI_RETAIN__RAW.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Let go of very old raw readings, chunk by chunk while the site runs; hours, days and alerts stay."""
+    from kawamori.runtime import now
+    from kawamori.settings import duration
+    from kawamori.storage.retention import retain
+
+    with _clear_errors():
+        settings = load()
+        configure_logs("retain", settings.log_level)
+        raw = settings.retain.raw if older_than is None else duration("--older-than", older_than)
+        done = retain(settings.database(), now=now(), raw=raw, feed=settings.retain.feed, dry_run=dry_run)
+        if as_json:
+            chunks = [{"from": c.start.isoformat(), "to": c.end.isoformat(), "bytes": c.size} for c in done.chunks]
+            typer.echo(json.dumps({"kept_from": done.kept_from.isoformat(), "chunks": chunks, "dry_run": dry_run,
+                                   "batches": done.batches, "alert_changes": done.alert_changes}))  # fmt: skip
+            return
+        verb = "would drop" if dry_run else "dropped"
+        for chunk in done.chunks:
+            typer.echo(f"{verb} readings {chunk.start:%Y-%m-%d} to {chunk.end:%Y-%m-%d} ({chunk.size / 1e6:.1f} MB)")
+        typer.echo(f"{verb} {done.batches} rows of the change feed, {done.alert_changes} of the alerts' feed")
+        typer.echo(f"raw readings are taken from {done.kept_from:%Y-%m-%d %H:%M} UTC on")
+
+
 @station.command("import")
 def station_import(
     file: Annotated[Path, typer.Argument(help="JSON: a list of stations, see docs/operations.md.", exists=True)],

@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from kawamori.errors import ConfigurationError
@@ -26,6 +26,8 @@ class GatewaySettings(_Part):
 
     id: str = Field("gateway-1", pattern=r"^[A-Za-z0-9_-]{1,64}$")
     journal: Path = Path("kawamori-journal.db")
+    #: Bytes that the journal leaves free on its disk: below, nothing is acknowledged.
+    journal_keep_free: int = Field(64 * 1024 * 1024, ge=0)
     #: How long to gather messages before one journal commit; what it costs in latency it saves in fsyncs.
     linger: timedelta = timedelta(milliseconds=10)
     #: Batches on the way to ingest at once.
@@ -67,6 +69,17 @@ class ApiSettings(_Part):
     host: str = "127.0.0.1"
     #: The next free port is taken when this one is not free.
     port: Port = 8000
+    #: A client that takes nothing of what waits for it for so long is let go; it comes back by itself.
+    frozen_after: Positive = timedelta(seconds=20)
+
+
+class RetainSettings(_Part):
+    """What `kawamori db retain` lets go of."""
+
+    #: Raw readings older than this; hours and days stay.
+    raw: Positive = timedelta(days=3653)
+    #: Rows of the change feeds that every follower has passed.
+    feed: Positive = timedelta(days=14)
 
 
 class SiteSettings(_Part):
@@ -92,6 +105,7 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     alerts: AlertSettings = AlertSettings()
     api: ApiSettings = ApiSettings()
+    retain: RetainSettings = RetainSettings()
     site: SiteSettings = SiteSettings()
 
     def database(self) -> str:
@@ -105,6 +119,17 @@ class Settings(BaseSettings):
         if self.mqtt_url is None:
             raise ConfigurationError("KAWAMORI_MQTT_URL is not set: where is the broker? (mqtt://host:port)")
         return self.mqtt_url.get_secret_value()
+
+
+def duration(name: str, text: str) -> timedelta:
+    """A duration that a person typed, like P400D; raises ConfigurationError that names where."""
+    try:
+        found = TypeAdapter(timedelta).validate_python(text)
+    except ValidationError:
+        raise ConfigurationError(f"{name}: must be a duration like P400D or PT12H") from None
+    if found <= timedelta(0):
+        raise ConfigurationError(f"{name}: must be positive")
+    return found
 
 
 def load() -> Settings:

@@ -91,42 +91,71 @@ class Chain:
             "KAWAMORI_GATEWAY__RESEND_AFTER": "PT1S",
             **extra,
         }
-        self.health = {name: free_port() for name in ("gateway", "ingest", "alerts")}
-        for name, port in self.health.items():
-            self.environment[f"KAWAMORI_{name.upper()}__HEALTH_PORT"] = str(port)
+        self.health: dict[str, int] = {}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.log = (folder / "services.log").open("ab")
 
-    def start(self, *names: str) -> "Chain":
-        for name in names:
-            self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "kawamori.cli", name], env=self.environment, stdout=self.log, stderr=self.log,
-                cwd=self.folder,
-            )  # fmt: skip
+    def start(self, *names: str, **extra: str) -> "Chain":
+        """Start services and wait until they are ready; `ingest-2` is one more worker."""
+        self.launch(*names, **extra)
         for name in names:
             if name in self.health:
                 wait_until(lambda name=name: self.ready(name), 20, f"{name} is ready\n{self.last_words()}")
         return self
 
+    def launch(self, *names: str, **extra: str) -> "Chain":
+        """Start services without waiting for them, with `extra` in their environment."""
+        for name in names:
+            service = name.partition("-")[0]
+            environment = {**self.environment, **extra}
+            if service in ("gateway", "ingest", "alerts"):
+                port = self.health.setdefault(name, free_port())
+                environment[f"KAWAMORI_{service.upper()}__HEALTH_PORT"] = str(port)
+            elif "KAWAMORI_API__PORT" not in environment:  # the same one at every start
+                environment["KAWAMORI_API__PORT"] = str(self.health.setdefault(name, free_port()))
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "kawamori.cli", service], env=environment, stdout=self.log, stderr=self.log,
+                cwd=self.folder,
+            )  # fmt: skip
+        return self
+
+    def url(self, name: str) -> str:
+        """Where a service answers over HTTP."""
+        return f"http://127.0.0.1:{self.health[name]}"
+
     def ready(self, name: str) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.health[name]}/readyz", timeout=2) as answer:
+            with urllib.request.urlopen(f"{self.url(name)}/readyz", timeout=2) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
 
-    def last_words(self) -> str:
-        return (self.folder / "services.log").read_text(errors="replace")[-2000:]
+    def last_words(self, length: int = 2000) -> str:
+        return (self.folder / "services.log").read_text(errors="replace")[-length:]
 
     def kill(self, name: str) -> None:
         """kill -9, as the machine would."""
         self.processes[name].send_signal(signal.SIGKILL)
         self.processes[name].wait()
 
+    def freeze(self, name: str) -> None:
+        """SIGSTOP: the process is there and does nothing."""
+        self.processes[name].send_signal(signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        self.processes[name].send_signal(signal.SIGCONT)
+
+    def wait_dead(self, name: str, within: float) -> None:
+        """Wait until the service has died of a fail point."""
+        wait_until(lambda: self.processes[name].poll() is not None, within, f"{name} dies\n{self.last_words()}")
+        assert self.processes[name].returncode == -signal.SIGKILL, f"{name} ended otherwise\n{self.last_words()}"
+
     def memory_mb(self) -> dict[str, float]:
-        """Resident memory of each service."""
+        """Resident memory of each service that runs."""
         found = {}
         for name, process in self.processes.items():
+            if process.poll() is not None:
+                continue
             status = Path(f"/proc/{process.pid}/status").read_text()
             found[name] = int(status.split("VmRSS:")[1].split()[0]) / 1024
         return found
@@ -134,6 +163,7 @@ class Chain:
     def close(self) -> None:
         for process in self.processes.values():
             process.terminate()
+            process.send_signal(signal.SIGCONT)
         for name, process in self.processes.items():
             try:
                 process.wait(15)
@@ -181,6 +211,22 @@ class Chain:
             info.wait_for_publish(60)
         client.disconnect()
         client.loop_stop()
+
+
+@pytest.fixture(scope="session")
+def fresh_chain_on() -> Callable[..., Chain]:
+    """Make a chain on servers that the caller holds: `fresh_chain_on(stack, broker, database, folder, KAWAMORI_…)`."""
+
+    def make(
+        stack: ExitStack, broker: BrokerServer, database: DatabaseServer, folder: Path, **extra: str
+    ) -> Chain:  # fmt: skip
+        migrate(database.url)
+        extra.setdefault("KAWAMORI_GATEWAY__ID", f"g{os.urandom(4).hex()}")
+        chain = Chain(broker.url, database.url, folder, **extra)
+        stack.callback(chain.close)
+        return chain
+
+    return make
 
 
 def _chains(broker: BrokerServer, database_url: str, folder: Path, stack: ExitStack) -> Callable[..., Chain]:

@@ -20,7 +20,8 @@ class LogChannel:
         """Write the line; raises OSError when the disk does not take it."""
         line = json.dumps(
             {
-                "id": notification.id, "alert_id": notification.alert_id, "event": notification.event,
+                "id": notification.id, "idempotency_key": notification.idempotency_key,
+                "alert_id": notification.alert_id, "event": notification.event,
                 "created_at": notification.created_at.isoformat(), "subject": notification.subject,
                 "body": notification.body,
             },

@@ -93,6 +93,8 @@ class Registry:
     #: By device and the quantity it reports, oldest first.
     deployments: Mapping[tuple[str, str], tuple[Deployment, ...]] = field(default_factory=dict)
     thresholds: Mapping[StationId, tuple[Threshold, ...]] = field(default_factory=dict)
+    #: Raw readings older than this were dropped, their summaries stay; none may be added.
+    kept_from: datetime | None = None
 
     def thresholds_at(self, station: StationId, at: datetime) -> tuple[Threshold, ...]:
         """A station's thresholds in force at that time, lowest level first."""

@@ -1,13 +1,19 @@
-"""Bring a database to the newest schema: numbered files, one transaction each, under one advisory lock."""
+"""Bring a database to the newest schema: numbered files, one transaction each, under one advisory lock.
+
+A step gives way when it does not get its locks at once, and comes again: a site may be migrated while it runs.
+"""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.resources import files
 
 import psycopg
 
 from kawamori.errors import ConfigurationError
 from kawamori.storage.database import translate
+from kawamori.storage.patience import PATIENCE, Connection, patiently
 
 _LOCK = 7_305_809_918  # any number that is ours alone
 
@@ -36,8 +42,11 @@ def migrations() -> list[Migration]:
     return sorted(steps, key=lambda step: step.number)
 
 
-def migrate(url: str) -> list[str]:
-    """Apply what is missing and return the names; raises ConfigurationError or StorageUnavailable."""
+def migrate(url: str, steps: Sequence[Migration] | None = None, patience: timedelta = PATIENCE) -> list[str]:
+    """Apply what is missing of these steps (all of ours) and return the names.
+
+    Raises ConfigurationError, or StorageUnavailable when others held the tables for all of `patience`.
+    """
     try:
         with psycopg.connect(
             url, autocommit=True, connect_timeout=10, application_name="kawamori-migrate"
@@ -52,14 +61,10 @@ def migrate(url: str) -> list[str]:
                 connection.execute("SELECT number, checksum FROM schema_migration").fetchall()
             )
             done = []
-            for step in migrations():
+            for step in migrations() if steps is None else steps:
                 if step.number not in applied:
-                    with connection.transaction():
-                        connection.execute(step.text.encode())
-                        connection.execute(
-                            "INSERT INTO schema_migration (number, name, checksum) VALUES (%s, %s, %s)",
-                            (step.number, step.name, step.checksum),
-                        )
+                    name = f"migration {step.number:04}_{step.name}"
+                    patiently(connection, name, lambda step=step: _apply(connection, step), patience)  # type: ignore[misc]
                     done.append(f"{step.number:04}_{step.name}")
                 elif applied[step.number] != step.checksum:
                     raise ConfigurationError(
@@ -68,6 +73,14 @@ def migrate(url: str) -> list[str]:
             return done
     except psycopg.Error as error:
         raise translate(error) from error
+
+
+def _apply(connection: Connection, step: Migration) -> None:
+    connection.execute(step.text.encode())
+    connection.execute(
+        "INSERT INTO schema_migration (number, name, checksum) VALUES (%s, %s, %s)",
+        (step.number, step.name, step.checksum),
+    )
 
 
 def status(url: str) -> list[tuple[str, bool]]:

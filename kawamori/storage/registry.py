@@ -98,6 +98,7 @@ async def load_registry(database: Database) -> Registry:
                     valid_to=r[6],
                 )
             )
+        kept = await rows("kept_from")
     return Registry(
         version=version,
         units=units,
@@ -107,6 +108,7 @@ async def load_registry(database: Database) -> Registry:
         devices=devices,
         deployments={key: tuple(found) for key, found in deployments.items()},
         thresholds={key: tuple(found) for key, found in thresholds.items()},
+        kept_from=kept[0][0] if kept else None,
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -148,7 +149,7 @@ def test_a_page_that_was_not_built_says_so_kindly(app):
 def test_a_taken_port_gives_way_to_the_next_free_one():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with listener("127.0.0.1", port) as found:
+        with listener("127.0.0.1", port, timedelta(seconds=20)) as found:
             assert port < found.getsockname()[1] <= port + 100
 
 

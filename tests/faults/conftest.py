@@ -1,0 +1,70 @@
+"""The fault tests' site, and the devices that live at it."""
+
+import importlib.util
+import os
+import random
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from kawamori.servers import private_broker, private_database
+
+
+def _module(name: str) -> ModuleType:
+    """A file beside this one; tests are no package."""
+    spec = importlib.util.spec_from_file_location(f"faults_{name}", Path(__file__).with_name(f"{name}.py"))
+    assert spec
+    assert spec.loader
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+devices, checker, site, listener = map(_module, ("devices", "checker", "site", "listener"))
+
+
+@pytest.fixture(scope="session")
+def fleet_of() -> Callable[..., Any]:
+    """Make devices: `with fleet_of(broker_url, names, seed=…) as fleet:`."""
+    return devices.Fleet  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="session")
+def check() -> Callable[..., tuple[int, int]]:
+    """Hold a chain's tables against a ledger: `check(chain.sql, ledger)`."""
+    return checker.check  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="session")
+def listener_on() -> Callable[..., Any]:
+    """A client of the live stream: `with listener_on(api_url) as screen:`."""
+    return listener.Listener  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def seed() -> int:
+    """KAWAMORI_SEED, else another one every time; printed, so that a failure can be had again."""
+    number = int(os.environ.get("KAWAMORI_SEED") or random.SystemRandom().randrange(2**32))
+    print(f"\nKAWAMORI_SEED={number}")
+    return number
+
+
+@pytest.fixture
+def site_of(
+    tmp_path: Path, wait_until: Any, fresh_chain_on: Callable[..., Any], seed: int
+) -> Iterator[Callable[..., Any]]:
+    """Make a site with servers of its own: `site_of("gateway", "ingest", KAWAMORI_…="…")` starts these services."""
+    with ExitStack() as stack:
+
+        def make(*names: str, **extra: str) -> Any:
+            database, broker = stack.enter_context(private_database()), stack.enter_context(private_broker())
+            chain = fresh_chain_on(stack, broker, database, tmp_path, **extra)
+            chain.start(*names)
+            return site.Site(broker, database, chain, devices.Fleet, checker.check, wait_until, seed)
+
+        yield make

@@ -1,0 +1,118 @@
+"""TimescaleDB is away, loses its sessions, or crashes: the gateway's disk holds what comes, memory stays flat."""
+
+import os
+import signal
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
+
+SERVICES = ("gateway", "ingest", "alerts", "api")
+
+
+def minutes(names: list[str], start: datetime, count: int) -> Iterator[tuple[str, datetime, float]]:
+    """Every sensor once a minute, a slow wave each."""
+    for minute in range(count):
+        for i, name in enumerate(names):
+            yield name, start + timedelta(minutes=minute, milliseconds=i), round(2 + (minute + i) % 50 / 100, 3)
+
+
+@pytest.mark.parametrize(
+    ("sensors", "hour"), [pytest.param(150, 20, id="quick"), pytest.param(3000, 60, id="full", marks=pytest.mark.slow)]
+)
+def test_an_hour_without_the_database_is_kept_and_the_newest_comes_first(
+    sensors: int, hour: int, site_of: Callable[..., Any], wait_until: Callable[..., Any]
+) -> None:
+    site = site_of(*SERVICES, KAWAMORI_GATEWAY__RESEND_AFTER="PT3S")
+    names = site.register(sensors)
+    start = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=hour + 2)
+    with site.fleet(names, rate=3000, says=minutes(names, start, hour + 2), probe=None) as fleet:
+        wait_until(lambda: len(fleet.ledger.told) >= 2 * sensors, 60, "the first minutes are journalled")
+        fleet.pause()
+        wait_until(lambda: site.chain.sql("SELECT count(*) FROM reading")[0][0] >= len(fleet.ledger.sent), 60, "stored")
+        before = most = site.chain.memory_mb()
+        site.database.stop()
+        begun = time.monotonic()
+        fleet.resume()
+
+        def all_told() -> bool:
+            nonlocal most
+            now = site.chain.memory_mb()
+            most = {name: max(mb, now[name]) for name, mb in most.items()}
+            return fleet.all_said and not fleet.waiting
+
+        wait_until(all_told, 600, "the whole hour is journalled while the database is away")
+        away = time.monotonic() - begun
+        site.database.start()
+        back = time.monotonic()
+        newest = {name: start + timedelta(minutes=hour + 1, milliseconds=i) for i, name in enumerate(names)}
+
+        def newest_visible() -> bool:
+            all_told()
+            rows = site.chain.sql("SELECT device_id, observed_at FROM latest_reading JOIN deployment USING (sensor_id)")
+            return all(newest[name] == at for name, at in rows if name in newest)
+
+        wait_until(newest_visible, 400, "the newest value of every sensor is visible")
+        visible = time.monotonic() - back
+        ((stored_then,),) = site.chain.sql("SELECT count(*) FROM reading")
+        total = sensors * (hour + 2)
+
+        def drained() -> bool:
+            all_told()
+            return bool(site.chain.sql("SELECT count(*) FROM reading")[0][0] >= total)
+
+        wait_until(drained, 600, "the history is stored")
+        drain = time.monotonic() - back
+        site.stored_all(fleet, 60)
+        stored, _ = site.check(fleet)
+    grown = {name: round(most[name] - before[name], 1) for name in SERVICES}
+    print(
+        f"database away for {hour} min x {sensors} sensors (told in {away:.0f} s): {stored:,} journalled, 0 lost, 0 "
+        f"doubled; newest of every sensor visible after {visible:.1f} s, with {stored_then:,} stored; drained in "
+        f"{drain:.1f} s; memory grown by MB {grown}"
+    )
+    assert visible <= 10
+    assert drain <= 360
+    assert max(grown.values()) <= 50
+    assert stored_then < total or sensors < 1000, "the newest came no earlier than the rest"
+
+
+@pytest.mark.parametrize("times", [pytest.param(1, id="quick"), pytest.param(12, id="full", marks=pytest.mark.slow)])
+def test_sessions_and_servers_that_die_under_load_cost_nothing(times: int, site_of: Callable[..., Any]) -> None:
+    site = site_of(*SERVICES)
+
+    def end_sessions() -> None:
+        site.chain.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'kawamori-%'"
+        )
+
+    def kill_a_session() -> None:
+        """kill -9 of one backend: PostgreSQL ends all the others and recovers."""
+        pids = site.chain.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'kawamori-ingest'")
+        os.kill(site.chance.choice(pids)[0], signal.SIGKILL)
+
+    ways = {
+        "pg_terminate_backend": end_sessions, "kill -9 of a backend": kill_a_session,
+        "immediate restart": site.immediate_restart_of_database,
+    }  # fmt: skip
+    took: dict[str, list[float]] = {way: [] for way in ways}
+    with site.fleet(site.register(40), rate=200, bad_every=50) as fleet:
+        site.flowing(datetime.now(UTC), 20, "at the start")
+        for n in range(times):
+            for way, strike in ways.items():
+                site.talk(fleet, 1, 300)
+                at = datetime.now(UTC)
+                strike()
+                took[way].append(site.flowing(at, 40, f"after {way} no. {n + 1}"))
+        site.stored_all(fleet, 60)
+        stored, refused = site.check(fleet)
+    figures = "; ".join(f"{way}: {statistics.median(s):.1f} s median, {max(s):.1f} s worst" for way, s in took.items())
+    print(
+        f"database x{times} each: {stored:,} journalled, {refused} refused, 0 lost, 0 doubled; flowing after {figures}"
+    )
+    assert max(map(max, took.values())) <= 15
