@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -251,8 +252,8 @@ class Bench:
 
     def __init__(self, stack: ExitStack, *, quick: bool) -> None:
         self.quick = quick
-        self._broker: BrokerServer | None = None
-        self._stack = stack
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a thousand clients, and the API that serves them
         say("starting a private TimescaleDB")
         self.server = stack.enter_context(private_database(durable=True))
 
