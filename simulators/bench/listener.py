@@ -64,9 +64,7 @@ class Listener:
         found: dict[tuple[int, int], float] = {}
         rest = b""
         for at, chunk in self._chunks:
-            frames, end, rest = (rest + chunk).rpartition(b"\n\n")
-            if not end:
-                frames, end, rest = (rest + chunk).rpartition(b"\r\n\r\n")
+            frames, _, rest = (rest + chunk).rpartition(b"\n\n")
             for station, seconds in readings_in(frames):
                 found.setdefault((station, round(seconds * 1000)), at)
         return found

@@ -117,4 +117,7 @@ def test_table_and_pictures_come_from_an_earlier_run(tmp_path):
     assert "21,000 readings/s" in text
     assert "old" not in text
     assert (tmp_path / "pictures/bench-rates.svg").stat().st_size > 1000
+    assert "](pictures/bench-latency.svg)" in text
     assert (tmp_path / "pictures/bench-latency.svg").exists()
+    assert not (tmp_path / "pictures/bench-history.svg").exists()  # that part was not measured
+    assert "bench-history" not in text
