@@ -4,9 +4,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 CODE := kawamori gateway ingest alerts api simulators tests deploy
 
-.PHONY: help demo test check format lint types imports unit integration e2e faults bench wheel clean setup setup-test page
+.PHONY: help demo test check format lint types imports unit integration e2e faults bench wheel clean setup setup-test \
+	setup-bench page
+
 help: ## List the commands
-	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-24s %s\n", $$1, $$2}'
 
 demo: setup ## Watch a typhoon flood rise through a small city's rivers
 	@exec $(BIN)/kawamori demo $(ARGS)
@@ -18,6 +20,9 @@ setup:
 	@$(PYTHON) deploy/setup.py demo
 setup-test:
 	@$(PYTHON) deploy/setup.py test
+
+setup-bench:
+	@$(PYTHON) deploy/setup.py bench
 
 check: lint types imports page ## What needs no server
 
@@ -38,20 +43,16 @@ imports: ## What may import what
 page: ## The page's own checks and tests
 	@PATH="$(CURDIR)/$(BIN):$$PATH" && export PATH && cd dashboard && npm run --silent check && npm test --silent
 
-unit: ## Tests that need no server
-	$(BIN)/python -m pytest -m "not integration and not e2e and not slow"
-
-integration: ## Tests on real Mosquitto and TimescaleDB
-	$(BIN)/python -m pytest -m "integration and not slow"
-
-e2e: ## The whole chain, and the page in a browser
-	$(BIN)/python -m pytest -m "e2e and not slow"
+unit: TESTS = not integration and not e2e
+integration e2e: TESTS = $@
+unit integration e2e: ## Part of the tests: without servers, on real servers, the whole chain and the page
+	$(BIN)/python -m pytest -m "($(TESTS)) and not slow"
 
 faults: ## Kill, stop and fill everything, at length, and see that nothing is lost
 	$(BIN)/python -m pytest -m faults -s tests/faults
 
-bench: ## Speed, as ratios within one run
-	$(BIN)/python -m pytest -m slow tests/benchmarks -s
+bench: setup-bench ## Speed: every ratio within one run; table and pictures into docs/ (ARGS="--quick" is rough)
+	$(BIN)/kawamori bench --json docs/performance.json --docs docs $(ARGS)
 
 wheel: ## Build the wheel
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .

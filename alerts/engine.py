@@ -66,37 +66,65 @@ class Engine:
             self._watches.clear()
 
     async def _evaluate(self, connection: Connection, changes: list[Change]) -> None:
-        spans: dict[SensorId, tuple[datetime, datetime]] = {}
-        for change in changes:
-            for touched in change.touched:
-                sensor = self._registry.sensors.get(touched.sensor)
-                if sensor is None or sensor.quantity != "water_level" or not self._thresholds(sensor):
-                    continue
-                start, end = spans.get(touched.sensor, (touched.start, touched.end))
-                spans[touched.sensor] = (min(start, touched.start), max(end, touched.end))
-        if not spans:
-            return
         live, late = [], []
-        for id_, (start, end) in sorted(spans.items()):
+        spans = self._touched(changes)
+        lasting = await record.sensors_with_episodes(connection, self._unwatched(spans))
+        for id_, (start, end, high) in sorted(spans.items()):
             watch = self._watches.get(id_)
             if watch is not None and watch.last is not None and start > watch.last:
-                live.append((id_, watch.last, end))
-            else:
+                if watch.is_calm_below(high):
+                    watch.last = end
+                else:
+                    live.append((id_, watch.last, end))
+            elif id_ in lasting or not self._starts_calm(id_, high):
                 late.append((id_, await self._restart(connection, self._registry.sensors[id_], start)))
-        newest = await record.trends(connection, list(spans))
+            elif watch is None:
+                self._watches[id_] = Watch(self._thresholds(self._registry.sensors[id_]), end)
+        if not live and not late:
+            return
+        since_of = {id_: watched + _MOMENT for id_, watched, _ in live} | dict(late)
+        newest = await record.trends(connection, list(since_of))
         forever = self._clock() + timedelta(days=3650)
         rows = await record.rows_to_evaluate(
             connection, live + [(id_, since - _MOMENT, forever) for id_, since in late]
         )
         EVALUATED.inc(sum(map(len, rows.values())))
-        since_of = {id_: watched + _MOMENT for id_, watched, _ in live} | dict(late)
-        for id_ in sorted(spans):
+        for id_, _ in late:
+            self._watches[id_] = Watch(self._thresholds(self._registry.sensors[id_]))
+        for id_ in sorted(since_of):
             sensor = self._registry.sensors[id_]
-            if id_ in dict(late):
-                self._watches[id_] = Watch(self._thresholds(sensor))
             found = self._watches[id_].feed(rows[id_])
             if rows[id_] or found:
                 await self._reconcile(connection, sensor, since_of[id_], found, newest[id_])
+
+    def _touched(self, changes: list[Change]) -> dict[SensorId, tuple[datetime, datetime, float]]:
+        """Of each sensor that has thresholds the span that changed, and the highest value new in it."""
+        spans: dict[SensorId, tuple[datetime, datetime, float]] = {}
+        for change in changes:
+            for id_, start, end, high in change.touched:
+                known = spans.get(id_)
+                if known is not None:
+                    spans[id_] = (min(known[0], start), max(known[1], end), max(known[2], high))
+                    continue
+                sensor = self._registry.sensors.get(id_)
+                if sensor is not None and sensor.quantity == "water_level" and self._thresholds(sensor):
+                    spans[id_] = (start, end, high)
+        return spans
+
+    def _unwatched(self, spans: dict[SensorId, tuple[datetime, datetime, float]]) -> dict[SensorId, datetime]:
+        """Sensors whose change is not after all that was watched, and where it begins."""
+        return {
+            id_: start
+            for id_, (start, _, _) in spans.items()
+            if (watch := self._watches.get(id_)) is None or watch.last is None or start <= watch.last
+        }
+
+    def _starts_calm(self, id_: SensorId, high: float) -> bool:
+        """Whether readings up to `high` change nothing where no episode lasts: they are below all thresholds, and
+        nothing can be pending, because no threshold has a hold.
+        """
+        thresholds = self._thresholds(self._registry.sensors[id_])
+        return all(not t.hold and high < t.value_m for t in thresholds)
 
     def _thresholds(self, sensor: Sensor) -> tuple[Threshold, ...]:
         return self._registry.thresholds.get(sensor.station, ())

@@ -74,11 +74,16 @@ def step(threshold: Threshold, state: State, reading: Reading) -> tuple[State, E
 class Watch:
     """All levels of one station, fed with its readings in order of measurement."""
 
-    def __init__(self, thresholds: Iterable[Threshold]) -> None:
+    def __init__(self, thresholds: Iterable[Threshold], last: datetime | None = None) -> None:
         self._thresholds = tuple(thresholds)
         self._lowest = min((t.value_m for t in self._thresholds), default=float("inf"))
         self._states: dict[int, State] = {}
-        self.last: datetime | None = None
+        #: The newest reading that has been watched.
+        self.last = last
+
+    def is_calm_below(self, value: float) -> bool:
+        """Whether readings up to this value change nothing: no level is reached or held, and none would be."""
+        return not self._states and value < self._lowest
 
     def feed(self, readings: Iterable[Reading]) -> list[Episode]:
         """Take readings later than all before; return the episodes they began, changed or ended, and the open ones."""

@@ -49,9 +49,8 @@ def create_app(using: Dependencies, health: Health, page: Path | None) -> FastAP
 
     @app.get("/readyz", include_in_schema=False)
     async def ready() -> Response:
-        troubles = health.troubles()
-        text = "\n".join(f"{part}: {why}" for part, why in troubles.items()) or "ready"
-        return Response(f"{text}\n", 503 if troubles else 200, media_type="text/plain; charset=utf-8")
+        status, text = health.report()
+        return Response(text, status, media_type="text/plain; charset=utf-8")
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:

@@ -43,6 +43,9 @@ def listener(host: str, port: int, frozen_after: timedelta) -> socket.socket:
                     f"KAWAMORI_API__HOST, KAWAMORI_API__PORT: cannot listen there: {error.strerror}"
                 ) from error
         else:
+            # asyncio sets it only on sockets that name their protocol, which these do not; without it the kernel
+            # holds every answer's second packet back for 40 ms. Accepted connections inherit it.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return listening
     raise ConfigurationError(f"KAWAMORI_API__PORT: no port from {port} to {last} is free")
 

@@ -41,9 +41,9 @@ def _judged(latest: Latest, interval: timedelta, at: datetime) -> float | None:
     """The level to judge by: the newest, or where that failed the newest trusted one while it is not dead."""
     if latest.flag is None or latest.flag < Flag.FAIL:
         return latest.value
-    for observed_at, value in reversed(latest.trusted_tail):
-        return value if at - observed_at <= DEAD_AFTER * interval else None
-    return None
+    if latest.trusted is None or at - latest.trusted[0] > DEAD_AFTER * interval:
+        return None
+    return latest.trusted[1]
 
 
 def _level(station: Station, sensor: Sensor, latest: Latest, directory: Directory, at: datetime) -> Json:

@@ -108,6 +108,18 @@ def venv(*, dev: bool) -> None:
         stamps[0].write_text(wanted)
 
 
+def bench_extra() -> None:
+    """The bench's peer and its plots, beside whatever the .venv has."""
+    wanted = digest(CLONE / "pyproject.toml", CONSTRAINTS, sys.version, str(CLONE))
+    stamp = VENV / ".kawamori-bench"
+    if stamped(stamp, wanted):
+        return
+    with told("the bench's libraries in .venv"):
+        run(VENV / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "-c", CONSTRAINTS,
+            "-e", f"{CLONE}[bench]")  # fmt: skip
+        stamp.write_text(wanted)
+
+
 def make_venv() -> None:
     """A virtual environment with pip, also where Debian's python3-venv is missing."""
     try:
@@ -252,15 +264,16 @@ def chromium() -> None:
 
 
 def main() -> int:
-    """Run the steps named, or those for `demo` or `test`."""
+    """Run the steps named, or those for `demo`, `test` or `bench`."""
     own_database = not os.environ.get("KAWAMORI_DATABASE_URL")
     own_broker = not os.environ.get("KAWAMORI_MQTT_URL")
     steps: dict[str, Callable[[], object]] = {
-        "venv": lambda: venv(dev=False), "venv-dev": lambda: venv(dev=True), "timescaledb": timescaledb,
-        "mosquitto": mosquitto, "node": node, "dashboard": dashboard, "chromium": chromium,
+        "venv": lambda: venv(dev=False), "venv-dev": lambda: venv(dev=True), "venv-bench": bench_extra,
+        "timescaledb": timescaledb, "mosquitto": mosquitto, "node": node, "dashboard": dashboard, "chromium": chromium,
     }  # fmt: skip
     groups = {
         "demo": ["venv", *["timescaledb"] * own_database, *["mosquitto"] * own_broker, "dashboard"],
+        "bench": ["venv", "venv-bench", "timescaledb", "mosquitto"],
         "test": ["venv-dev", "timescaledb", "mosquitto", "node", "dashboard", "chromium"],
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -1,9 +1,10 @@
 """The journal: what devices were told is safe, on disk until ingest has committed it.
 
-One row a batch, exactly as it travels, so that a batch sent again is the same batch. SQLite in WAL mode with
-`synchronous=FULL`: `append` returns after the fsync. Blocking; the service calls it in a thread of its own.
+One row a commit, encoded as it travels. SQLite in WAL mode with `synchronous=FULL`: `append` returns after the fsync.
+Blocking; the service calls it in a thread of its own.
 """
 
+import os
 import sqlite3
 import uuid
 from pathlib import Path
@@ -20,8 +21,14 @@ CREATE TABLE IF NOT EXISTS batch (seq INTEGER PRIMARY KEY AUTOINCREMENT, payload
 class Journal:
     """Batches in order of arrival; `epoch` names this journal, `seq` counts within it and is never used twice."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or create; raises ConfigurationError when the place cannot hold a journal."""
+    def __init__(self, path: Path, keep_free: int = 0) -> None:
+        """Open or create; raises ConfigurationError when the place cannot hold a journal.
+
+        New rows are refused while the disk has less than `keep_free` bytes left and the journal no room of its own:
+        a database needs some disk even to delete.
+        """
+        self._folder = path.parent
+        self._keep_free = keep_free
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -33,6 +40,7 @@ class Journal:
             self.epoch: str = found[0] if found else uuid.uuid4().hex
             if not found:
                 self._db.execute("INSERT INTO epoch VALUES (?)", (self.epoch,))
+            (self._page,) = self._db.execute("PRAGMA page_size").fetchone()
             last = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'batch'").fetchone()
             self._last: int = last[0] if last else 0
         except (OSError, sqlite3.Error) as error:
@@ -41,19 +49,21 @@ class Journal:
     def append(
         self,
         parts: list[tuple[list[UplinkReading], list[UplinkUndecoded], list[UplinkStatus]]],
-        acknowledged: list[int],
+        acknowledged: list[tuple[int, int]],
     ) -> list[tuple[int, bytes]]:
-        """Store each part as a batch and forget the acknowledged ones, in one commit; returns (seq, payload) each.
+        """Store each part as a row and forget the acknowledged spans, in one commit; returns (seq, payload) each.
 
         Raises StorageUnavailable when the disk does not take it: then nothing was stored.
         """
         rows = [
-            (self._last + n, encode(Batch(self.epoch, self._last + n, *part))) for n, part in enumerate(parts, start=1)
+            (seq, encode(Batch(self.epoch, seq, undecoded, status, readings=readings)))
+            for seq, (readings, undecoded, status) in enumerate(parts, self._last + 1)
         ]
+        self._require_room(sum(len(payload) for _, payload in rows))
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany("INSERT INTO batch (seq, payload) VALUES (?, ?)", rows)
-            self._db.executemany("DELETE FROM batch WHERE seq = ?", [(seq,) for seq in acknowledged])
+            self._db.executemany("DELETE FROM batch WHERE seq BETWEEN ? AND ?", acknowledged)
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             if self._db.in_transaction:
@@ -63,24 +73,48 @@ class Journal:
             self._last = rows[-1][0]
         return rows
 
-    def after(self, seq: int, limit: int) -> list[tuple[int, bytes]]:
-        """The next batches in order, as they travel."""
-        return self._db.execute(
-            "SELECT seq, payload FROM batch WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
-        ).fetchall()
+    def _require_room(self, size: int) -> None:
+        """Refuse new rows before the disk does."""
+        if not size or not self._keep_free:
+            return
+        disk = os.statvfs(self._folder)
+        if disk.f_bavail * disk.f_frsize >= self._keep_free + 2 * size:
+            return
+        (unused,) = self._db.execute("PRAGMA freelist_count").fetchone()
+        if unused * self._page < 2 * size:
+            raise StorageUnavailable(f"less than {self._keep_free // 2**20} MiB are free on the journal's disk")
 
-    def newest(self, limit: int) -> list[tuple[int, bytes]]:
-        """The newest batches, newest first."""
-        return self._db.execute("SELECT seq, payload FROM batch ORDER BY seq DESC LIMIT ?", (limit,)).fetchall()
+    def disk_used(self) -> float:
+        """The used share of the journal's disk, 0 to 1."""
+        disk = os.statvfs(self._folder)
+        return 1 - disk.f_bavail / max(1, disk.f_blocks - disk.f_bfree + disk.f_bavail)
 
-    def get(self, seq: int) -> bytes | None:
-        """One batch, if it is still here."""
-        found = self._db.execute("SELECT payload FROM batch WHERE seq = ?", (seq,)).fetchone()
-        return found[0] if found else None
+    def after(self, seq: int, size: int) -> list[tuple[int, bytes]]:
+        """The next rows in order, about `size` bytes of them and at least one."""
+        return self._some("SELECT seq, payload FROM batch WHERE seq > ? ORDER BY seq", seq, size)
 
-    def count(self) -> int:
-        """How many batches are waiting."""
-        return int(self._db.execute("SELECT count(*) FROM batch").fetchone()[0])
+    def before(self, seq: int, size: int) -> list[tuple[int, bytes]]:
+        """The rows before `seq`, newest first, about `size` bytes of them and at least one."""
+        return self._some("SELECT seq, payload FROM batch WHERE seq < ? ORDER BY seq DESC", seq, size)
+
+    def _some(self, sql: str, seq: int, size: int) -> list[tuple[int, bytes]]:
+        found = []
+        for row in self._db.execute(sql, (seq,)):
+            found.append(row)
+            size -= len(row[1])
+            if size <= 0:
+                break
+        return found
+
+    def between(self, first: int, last: int) -> list[bytes]:
+        """The rows of a span that are still here."""
+        found = self._db.execute("SELECT payload FROM batch WHERE seq BETWEEN ? AND ? ORDER BY seq", (first, last))
+        return [payload for (payload,) in found]
+
+    def waiting(self) -> int:
+        """How many rows are waiting; what lies between the oldest and the newest, without counting."""
+        oldest, newest = self._db.execute("SELECT min(seq), max(seq) FROM batch").fetchone()
+        return newest - oldest + 1 if newest else 0
 
     def close(self) -> None:
         """Let go of the file."""

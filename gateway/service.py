@@ -3,9 +3,11 @@
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 from msgspec import Raw
@@ -13,73 +15,90 @@ from prometheus_client import Counter, Gauge
 
 from gateway.journal import Journal
 from kawamori import wire
-from kawamori.domain.reading import DeviceId
 from kawamori.errors import BrokerUnavailable, StorageUnavailable, UndecodableMessage
-from kawamori.mqtt import Link, Message
+from kawamori.mqtt import Link, Message, Receiver
 from kawamori.observe import Health, health_app, log, serve
 from kawamori.runtime import backoff, fail_point, sleep_or_stop, stopping
 from kawamori.settings import GatewaySettings, Settings
 
 RECEIVED = Counter("kawamori_gateway_messages_total", "Device messages journalled")
 UNDECODED = Counter("kawamori_gateway_undecoded_total", "Device messages that break the contract; they travel on")
-WAITING = Gauge("kawamori_gateway_waiting_batches", "Batches on disk that ingest has not acknowledged")
+WAITING = Gauge("kawamori_gateway_waiting_batches", "Rows of the journal that ingest has not acknowledged")
 RESENT = Counter("kawamori_gateway_resent_total", "Batches sent again")
+DISK_USED = Gauge("kawamori_gateway_journal_disk_used_ratio", "Used share of the journal's disk")
 
-#: Messages in one journal commit, and bytes in one batch.
+#: Messages in one journal commit, and bytes in one of its rows.
 _TOGETHER = 1000
-_BATCH_BYTES = 512 * 1024
+_ROW_BYTES = 512 * 1024
+#: Commits under way: while one waits for the disk, the next is being decoded.
+_RECEIVERS = 2
+#: What the broker may have in flight to us: enough that it never waits for a commit.
+_IN_FLIGHT = 4 * _TOGETHER
+#: Small rows of a backlog travel together, up to about so many bytes.
+_UPLINK_BYTES = 64 * 1024
+#: What is kept in memory of the newest rows, so that they need not be read back to be forwarded.
+_FRESH_BYTES = 8 * 1024 * 1024
 #: After so long without any acknowledgement the newest readings go first when ingest is back.
 _STALLED = 5.0
+#: Looking for them, read so much of the journal at once, and stop after so many pieces with nothing new.
+_LOOK_BACK_BYTES = 2 * 1024 * 1024
+_QUIET_PIECES = 5
+#: A disk fuller than this is worth a person's attention.
+_DISK_ALARM = 0.85
 
 Part = tuple[list[wire.UplinkReading], list[wire.UplinkUndecoded], list[wire.UplinkStatus]]
 T = TypeVar("T")
 
 
-def parts_of(messages: list[Message]) -> tuple[list[Part], list[tuple[DeviceId, int]]]:
-    """Decode messages into parts of a batch's size, and (device, seq) of those who want to hear `stored`."""
+def parts_of(messages: list[Message]) -> tuple[list[Part], list[tuple[str, bytes]]]:
+    """Decode messages into parts of a row's size, and the `stored` replies (topic, payload) for who wants them."""
     parts: list[Part] = [([], [], [])]
     replies = []
     size = 0
+    readings, undecoded, status = parts[0]
     for message in messages:
-        if size and size + len(message.payload) > _BATCH_BYTES:
+        topic, payload, at = message.topic, message.payload, message.received_at
+        if size and size + len(payload) > _ROW_BYTES:
             parts.append(([], [], []))
+            readings, undecoded, status = parts[-1]
             size = 0
-        size += len(message.payload)
-        readings, undecoded, status = parts[-1]
-        at = message.received_at
+        size += len(payload)
         try:
-            decoded = wire.decode_device_message(message.topic, message.payload)
+            decoded = wire.decode_device_message(topic, payload)
         except UndecodableMessage as error:
             UNDECODED.inc()
-            device = message.topic.split("/")[3] if message.topic.count("/") == 4 else None
-            kept = message.payload[: wire.LARGEST_KEPT]
-            undecoded.append(wire.UplinkUndecoded(message.topic, at, kept, str(error), device))
+            device = topic.split("/")[3] if topic.count("/") == 4 else None
+            undecoded.append(wire.UplinkUndecoded(topic, at, payload[: wire.LARGEST_KEPT], str(error), device))
             continue
-        readings.extend(wire.UplinkReading(decoded.device, at, Raw(raw)) for raw in decoded.readings)
-        undecoded.extend(
-            wire.UplinkUndecoded(message.topic, at, raw, why, decoded.device) for raw, why in decoded.refused
-        )
+        if decoded.readings:
+            readings.append(wire.UplinkReading(decoded.device, at, Raw(decoded.readings)))
+        if decoded.refused:
+            undecoded.extend(wire.UplinkUndecoded(topic, at, raw, why, decoded.device) for raw, why in decoded.refused)
         if decoded.status is not None:
             status.append(wire.UplinkStatus(decoded.device, at, Raw(decoded.status)))
         if decoded.seq is not None:
-            replies.append((decoded.device, decoded.seq))
+            replies.append((wire.device_topic(decoded.device, "stored"), b'{"seq":%d}' % decoded.seq))
     return parts, replies
 
 
-def newest_of_each(epoch: str, payloads: list[bytes]) -> wire.Batch:
-    """The newest reading of every device and quantity in these batches, as a batch out of turn (seq 0)."""
-    newest: dict[tuple[str, str], tuple[object, wire.UplinkReading]] = {}
+def keep_newest(newest: dict[tuple[str, str], tuple[datetime, wire.UplinkReading]], payloads: list[bytes]) -> bool:
+    """Keep the newest reading of every device and quantity in these rows; whether there was any to keep."""
+    grew = False
     for payload in payloads:
-        for item in wire.decode_batch(payload).readings:
+        for item in wire.readings_of(wire.decode_raw_batch(payload)):
             reading = wire.decode_reading(item.reading)
-            key = (item.device_id, reading.quantity)
-            if key not in newest or newest[key][0] < reading.time:  # type: ignore[operator]
-                newest[key] = (reading.time, item)
-    return wire.Batch(epoch, 0, [item for _, item in newest.values()])
+            known = newest.get((item.device_id, reading.quantity))
+            if known is None or known[0] < reading.time:
+                newest[item.device_id, reading.quantity] = (reading.time, item)
+                grew = True
+    return grew
 
 
 @dataclass(slots=True)
 class _Sent:
+    """A span of rows on its way, known by its last one."""
+
+    first: int
     at: float
     attempts: int = 1
 
@@ -87,19 +106,25 @@ class _Sent:
 class Gateway:
     """Journals on one side, forwards on the other; the journal is all they share."""
 
-    def __init__(self, journal: Journal, settings: GatewaySettings, devices: Link, uplink: Link) -> None:
+    def __init__(self, journal: Journal, settings: GatewaySettings, devices: Receiver, uplink: Link) -> None:
         self._journal = journal
         self._settings = settings
         self._devices = devices
         self._uplink = uplink
+        self._topic = wire.batch_topic(settings.id)
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._fresh: deque[tuple[int, bytes]] = deque()
+        self._fresh_bytes = 0
         self._sent: dict[int, _Sent] = {}
         self._last_sent = 0
-        self._acknowledged: list[int] = []
+        self._acknowledged: list[tuple[int, int]] = []
         self._moved = asyncio.Event()
         self._last_ack = time.monotonic()
+        #: How long an acknowledgement usually takes, in seconds.
+        self._usual_wait = 0.0
         self._stalled = True
         self.trouble: str | None = None
+        self.disk_used = 0.0
 
     async def _on_disk(self, work: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, work, *arguments)
@@ -109,34 +134,39 @@ class Gateway:
         linger = self._settings.linger.total_seconds()
         while True:
             messages = await self._devices.receive(_TOGETHER, linger)
-            if not messages:
-                continue
             fail_point("gateway.received")
             parts, replies = parts_of(messages)
             attempt = 0
             while True:
                 acknowledged, self._acknowledged = self._acknowledged, []
                 try:
-                    await self._on_disk(self._journal.append, parts, acknowledged)
+                    rows = await self._on_disk(self._journal.append, parts, acknowledged)
                     break
                 except StorageUnavailable as error:
                     self._acknowledged = acknowledged + self._acknowledged
                     self.trouble = str(error)
                     attempt += 1
-                    log().error("nothing is acknowledged until the journal's disk has room", error=str(error))
+                    if attempt in (1, 10) or attempt % 100 == 0:
+                        log().error("nothing is acknowledged until the journal's disk has room", error=str(error))
+                    await self._forget()
                     if await sleep_or_stop(backoff(attempt), stop):
                         return
             fail_point("gateway.journalled")
             self.trouble = None
+            self._keep_fresh(rows)
             self._moved.set()
             self._devices.acknowledge(messages)
             RECEIVED.inc(len(messages))
             fail_point("gateway.acknowledged")
-            for device, seq in replies:
-                try:
-                    self._devices.publish(wire.device_topic(device, "stored"), b'{"seq":%d}' % seq)
-                except BrokerUnavailable:
-                    break  # the device repeats itself until it hears of us
+            if replies:
+                self._devices.answer(replies)
+
+    def _keep_fresh(self, rows: list[tuple[int, bytes]]) -> None:
+        """Remember the newest rows, within bounds."""
+        self._fresh.extend(rows)
+        self._fresh_bytes += sum(len(payload) for _, payload in rows)
+        while self._fresh_bytes > _FRESH_BYTES:
+            self._fresh_bytes -= len(self._fresh.popleft()[1])
 
     async def hear_acks(self) -> None:
         """Take ingest's acknowledgements for ever."""
@@ -150,30 +180,37 @@ class Gateway:
                 except UndecodableMessage as error:
                     log().warning("an acknowledgement that cannot be read", error=str(error))
                     continue
-                if ack.epoch == self._journal.epoch and self._sent.pop(ack.seq, None) is not None:
-                    self._acknowledged.append(ack.seq)
+                if ack.epoch == self._journal.epoch and (sent := self._sent.pop(ack.seq, None)) is not None:
+                    self._acknowledged.append((sent.first, ack.seq))
+                    if sent.attempts == 1:
+                        self._usual_wait += (time.monotonic() - sent.at - self._usual_wait) / 8
             self._last_ack = time.monotonic()
             self._moved.set()
 
     async def forward(self) -> None:
-        """Send batches in order, at most a window of them at once, and again until they are acknowledged."""
+        """Send rows in order, at most a window of batches at once, and again until they are acknowledged."""
+        looked = 0.0
         while True:
             try:
                 await self._uplink.wait_connected()
                 await self._forward_some()
             except BrokerUnavailable:
                 await asyncio.sleep(backoff(1))
-            if len(self._acknowledged) >= 100:
+            if time.monotonic() - looked > 1:
+                looked = time.monotonic()
                 await self._forget()
+                WAITING.set(await self._on_disk(self._journal.waiting))
+                self.disk_used = await self._on_disk(self._journal.disk_used)
+                DISK_USED.set(self.disk_used)
             self._moved.clear()
             try:
                 async with asyncio.timeout(0.5):
                     await self._moved.wait()
             except TimeoutError:
-                await self._forget()
+                pass
 
     async def _forget(self) -> None:
-        """Delete acknowledged batches; busy gateways do it along with the next append."""
+        """Delete acknowledged rows; a busy gateway does it along with the next append."""
         acknowledged, self._acknowledged = self._acknowledged, []
         if acknowledged:
             try:
@@ -181,56 +218,85 @@ class Gateway:
             except StorageUnavailable as error:
                 self._acknowledged += acknowledged
                 self.trouble = str(error)
-        WAITING.set(await self._on_disk(self._journal.count))
 
     async def _forward_some(self) -> None:
         moment = time.monotonic()
-        topic = wire.batch_topic(self._settings.id)
         if self._sent and moment - self._last_ack > _STALLED:
             self._stalled = True
         elif self._stalled and moment - self._last_ack <= _STALLED:
             self._stalled = False
-            await self._send_newest_first(topic)
-        for seq, sent in list(self._sent.items()):
-            wait = self._settings.resend_after.total_seconds() * min(sent.attempts, 2) * random.uniform(0.8, 1.2)  # noqa: S311
+            await self._send_newest_first()
+        # A slow ingest must not be sent the same again: that would make it slower (compare TCP's RTO, RFC 6298).
+        patience = max(self._settings.resend_after.total_seconds(), 4 * self._usual_wait)
+        for last, sent in list(self._sent.items()):
+            wait = patience * min(sent.attempts, 2) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
             if moment - sent.at > wait:
-                payload = await self._on_disk(self._journal.get, seq)
-                if payload is None or seq not in self._sent:
+                payloads = await self._on_disk(self._journal.between, sent.first, last)
+                if not payloads or last not in self._sent:
                     continue
-                self._uplink.publish(topic, payload)
+                self._uplink.publish(self._topic, wire.merged(payloads))
                 RESENT.inc()
                 sent.at = moment
                 sent.attempts += 1
-        room = self._settings.window - len(self._sent)
-        if room > 0:
-            for seq, payload in await self._on_disk(self._journal.after, self._last_sent, room):
-                self._uplink.publish(topic, payload)
-                self._sent[seq] = _Sent(moment)
-                self._last_sent = seq
+        while len(self._sent) < self._settings.window:
+            rows = await self._next_rows()
+            if not rows:
+                break
+            last = rows[-1][0]
+            self._uplink.publish(self._topic, wire.merged([payload for _, payload in rows]))
+            self._sent[last] = _Sent(rows[0][0], moment)
+            self._last_sent = last
 
-    async def _send_newest_first(self, topic: str) -> None:
+    async def _next_rows(self) -> list[tuple[int, bytes]]:
+        """The rows to send next, about a batch of them: from memory if they are fresh, else from the disk."""
+        fresh = self._fresh
+        while fresh and fresh[0][0] <= self._last_sent:
+            self._fresh_bytes -= len(fresh.popleft()[1])
+        if not fresh or fresh[0][0] != self._last_sent + 1:
+            return await self._on_disk(self._journal.after, self._last_sent, _UPLINK_BYTES)
+        rows, size = [], 0
+        while fresh and size < _UPLINK_BYTES:
+            rows.append(fresh.popleft())
+            size += len(rows[-1][1])
+        self._fresh_bytes -= size
+        return rows
+
+    async def _send_newest_first(self) -> None:
         """With a backlog on disk, let people see the newest level of every sensor before the history."""
-        if await self._on_disk(self._journal.count) <= self._settings.window:
+        if await self._on_disk(self._journal.waiting) <= self._settings.window:
             return
-        payloads = [payload for _, payload in await self._on_disk(self._journal.newest, 200)]
-        self._uplink.publish(topic, wire.encode(newest_of_each(self._journal.epoch, payloads)))
+        newest: dict[tuple[str, str], tuple[datetime, wire.UplinkReading]] = {}
+        seq, quiet = 2**62, 0
+        while quiet < _QUIET_PIECES:
+            rows = await self._on_disk(self._journal.before, seq, _LOOK_BACK_BYTES)
+            if not rows:
+                break
+            seq = rows[-1][0]
+            quiet = 0 if keep_newest(newest, [payload for _, payload in rows]) else quiet + 1
+        readings = [item for _, item in newest.values()]
+        for i in range(0, len(readings), _TOGETHER):
+            batch = wire.Batch(self._journal.epoch, 0, readings=readings[i : i + _TOGETHER])
+            self._uplink.publish(self._topic, wire.encode(batch))
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Serve devices until stopped."""
-    journal = Journal(settings.gateway.journal)
+    journal = Journal(settings.gateway.journal, settings.gateway.journal_keep_free)
     name = f"kawamori-gateway-{settings.gateway.id}"
     health = Health()
     try:
-        async with (
-            Link(settings.mqtt(), name, [wire.DEVICE_READINGS], manual_ack=True, keep_session=True) as devices,
-            Link(settings.mqtt(), f"{name}-uplink", [wire.ack_topic(settings.gateway.id)]) as uplink,
-        ):
+        devices = Receiver(settings.mqtt(), name, wire.DEVICE_READINGS, receive_maximum=_IN_FLIGHT)
+        async with Link(settings.mqtt(), f"{name}-uplink", [wire.ack_topic(settings.gateway.id)]) as uplink:
             gateway = Gateway(journal, settings.gateway, devices, uplink)
             health.check("broker", lambda: None if devices.connected and uplink.connected else "not connected")
             health.check("journal", lambda: gateway.trouble)
+            health.warn(
+                "journal's disk", lambda: f"{gateway.disk_used:.0%} used" if gateway.disk_used > _DISK_ALARM else None
+            )
             async with stopping(stop) as group:
-                group.create_task(gateway.receive(stop), name="receive")
+                group.create_task(devices.stay_connected(), name="devices")
+                for n in range(_RECEIVERS):
+                    group.create_task(gateway.receive(stop), name=f"receive-{n}")
                 group.create_task(gateway.hear_acks(), name="acks")
                 group.create_task(gateway.forward(), name="forward")
                 if settings.gateway.health_port:

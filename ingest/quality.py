@@ -9,8 +9,10 @@ Data, 2021); the constants were measured on recorded rivers (docs/decisions/0005
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
+from math import inf
 
-from kawamori.domain.reading import Flag, Reason
+from kawamori.domain.reading import Flag
+from kawamori.domain.reading import Reason as _Reason
 from kawamori.domain.registry import Limits
 
 #: A spike comes back to within this of where it left, in stored units (m). Quiet-time noise is 1 to 4 mm.
@@ -28,11 +30,15 @@ REACH_BACK = 20
 REACH_ON = SPIKE_SAMPLES + 1
 
 
-def flag_of(reasons: Reason) -> Flag:
+#: The reasons as plain numbers: a hundred of them are added and taken apart for a reading.
+LATE, RANGE, RATE, FLAT, SPIKE = map(int, (_Reason.LATE, _Reason.RANGE, _Reason.RATE, _Reason.FLAT, _Reason.SPIKE))
+
+
+def flag_of(reasons: int) -> Flag:
     """The QARTOD flag that the reasons add up to; lateness alone does not make a value doubtful."""
-    if reasons & (Reason.RANGE | Reason.SPIKE):
+    if reasons & (RANGE | SPIKE):
         return Flag.FAIL
-    return Flag.SUSPECT if reasons & (Reason.RATE | Reason.FLAT) else Flag.GOOD
+    return Flag.SUSPECT if reasons & (RATE | FLAT) else Flag.GOOD
 
 
 def out_of_range(value: float, limits: Limits) -> bool:
@@ -42,29 +48,36 @@ def out_of_range(value: float, limits: Limits) -> bool:
     )
 
 
-def assess(times: Sequence[datetime], values: Sequence[float], limits: Limits) -> list[Reason]:
+def is_quiet(values: Sequence[float], limits: Limits) -> bool:
+    """Whether no step between neighbours is large enough for `assess` to find anything: the usual case, told fast."""
+    least = min(inf if limits.spike is None else limits.spike, inf if limits.max_step is None else limits.max_step)
+    return max(values) - min(values) <= least or all(abs(b - a) <= least for a, b in pairwise(values))
+
+
+def assess(times: Sequence[datetime], values: Sequence[float], limits: Limits) -> list[int]:
     """RATE and SPIKE of in-range readings, oldest first. The ends see fewer neighbours than they may need."""
-    reasons = [Reason(0)] * len(values)
+    reasons = [0] * len(values)
     if limits.spike is not None:
         for start in range(1, len(values) - 2):
-            _mark_spike(times, values, limits, start, reasons)
+            if abs(values[start + 1] - values[start]) > limits.spike:
+                _mark_spike(times, values, limits, start, reasons)
     if limits.max_step is not None and limits.max_rate_h is not None:
         previous = None
         for i, value in enumerate(values):
-            if reasons[i] & Reason.SPIKE:
+            if reasons[i] & SPIKE:
                 continue
             if previous is not None:
                 step = abs(value - values[previous])
                 if step > limits.max_step:
                     hours = (times[i] - times[previous]).total_seconds() / 3600
                     if step > limits.max_rate_h * hours:
-                        reasons[i] |= Reason.RATE
+                        reasons[i] |= RATE
             previous = i
     return reasons
 
 
 def _mark_spike(
-    times: Sequence[datetime], values: Sequence[float], limits: Limits, base: int, reasons: list[Reason]
+    times: Sequence[datetime], values: Sequence[float], limits: Limits, base: int, reasons: list[int]
 ) -> None:
     """Mark the samples after `base`, if they leave its settled level together and come back to it.
 
@@ -87,7 +100,7 @@ def _mark_spike(
             continue
         if abs(away) <= BACK_WITHIN:
             for spike in range(base + 1, i):
-                reasons[spike] |= Reason.SPIKE
+                reasons[spike] |= SPIKE
         return
 
 

@@ -6,25 +6,25 @@ neighbours in order of measurement, and of two values for one moment the higher 
 
 from bisect import bisect_left
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import NamedTuple
 
-from ingest.quality import REACH_BACK, REACH_ON, assess, flag_of, is_flat, out_of_range, runs
+from ingest import quality
+from ingest.quality import FLAT, LATE, RANGE, REACH_BACK, REACH_ON, assess, flag_of, is_flat, is_quiet, runs
 from kawamori.domain.flood import trend_per_hour
-from kawamori.domain.reading import Flag, Reading, Reason
+from kawamori.domain.reading import Flag, Reading
 from kawamori.domain.registry import Limits
 
-_NOTHING = Reason(0)
 #: What neighbours decide; the other reasons belong to the reading alone.
-_NEIGHBOURLY = Reason.RATE | Reason.SPIKE
+_NEIGHBOURLY = quality.RATE | quality.SPIKE
 #: Late readings further apart than this are put in separately.
 _APART = timedelta(hours=6)
 #: Readings behind the trend arrow.
 _TREND_OVER = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Tail:
+class Tail(NamedTuple):
     """A sensor's recent past: the newest reading, and the last in-range ones for quality control."""
 
     latest: Reading | None = None
@@ -38,8 +38,7 @@ class Tail:
         return trend_per_hour([r.observed_at for r in good], [r.value for r in good])
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a sensor's new readings come to."""
 
     tail: Tail
@@ -60,27 +59,30 @@ def append(tail: Tail, incoming: list[Reading], limits: Limits, late_after: time
     """Add readings newer than all stored ones."""
     added, outvoted = _settle(incoming)
     fresh = [_alone(r, limits, late_after) for r in added]
-    past = list(tail.recent)
-    inside = [r for r in fresh if not r.reasons & Reason.RANGE]
-    line = past + inside
-    times, values = [r.observed_at for r in line], [r.value for r in line]
+    inside = [r for r in fresh if not r.reasons & RANGE]
+    line = [*tail.recent, *inside]
+    values = [r.value for r in line]
+    flat = limits.flat_after is not None and limits.flat_above is not None
+    if not flat and (not inside or is_quiet(values, limits)):
+        return Outcome(Tail(fresh[-1], tuple(line[-REACH_BACK:])), tuple(fresh), (), tuple(outvoted))
+    times = [r.observed_at for r in line]
     found = assess(times, values, limits)
-    since = runs(times[-len(inside) - 1 :], values[-len(inside) - 1 :], tail.flat_since if past else None)
+    known = len(tail.recent)
+    since = runs(times[-len(inside) - 1 :], values[-len(inside) - 1 :], tail.flat_since if known else None)
     offset = len(line) - len(since)
-    judged: dict[datetime, Reading] = {}
     changed = []
-    for i in range(max(0, len(past) - REACH_ON), len(line)):
+    judged: dict[datetime, Reading] = {}
+    for i in range(max(0, known - REACH_ON), len(line)):
         before = line[i]
         reasons = (before.reasons & ~_NEIGHBOURLY) | found[i]
-        if i >= len(past) and is_flat(before.observed_at, before.value, since[i - offset], limits):
-            reasons |= Reason.FLAT
-        after = _with(before, reasons)
-        line[i] = after
-        if i >= len(past):
+        if i >= known and is_flat(before.observed_at, before.value, since[i - offset], limits):
+            reasons |= FLAT
+        after = line[i] = _with(before, reasons)
+        if i >= known:
             judged[after.observed_at] = after
         elif after is not before:
             changed.append((before, after))
-    rows = tuple(judged.get(r.observed_at, r) for r in fresh)
+    rows = tuple([judged.get(r.observed_at, r) for r in fresh])
     newest = Tail(rows[-1], tuple(line[-REACH_BACK:]), since[-1] if since else tail.flat_since)
     return Outcome(newest, rows, tuple(changed), tuple(outvoted))
 
@@ -101,7 +103,7 @@ def insert_among(
     tail: Tail, around: list[list[Reading]], incoming: list[Reading], limits: Limits, late_after: timedelta
 ) -> Outcome:
     """Add readings to the stretches of the series that `around` holds, one for each of `spans_of`, oldest first."""
-    waiting = sorted(incoming, key=lambda r: r.observed_at)
+    waiting = sorted(incoming, key=_when)
     stretches: list[dict[datetime, Reading]] = []
     for context in around:
         if stretches and context and stretches[-1] and context[0].observed_at <= max(stretches[-1]):
@@ -146,15 +148,15 @@ def insert(
         winner = known
         if reading.value > known.value:
             outvoted.append(known)
-            winner = replace(known, value=reading.value)
+            winner = known._replace(value=reading.value)
             touched.append(at)
         elif reading.value < known.value:
             outvoted.append(reading)
         if reading.received_at < known.received_at:
-            winner = replace(winner, received_at=reading.received_at)
+            winner = winner._replace(received_at=reading.received_at)
         if winner is not known:
-            stored[at] = _alone(winner, limits, late_after, keep=_NEIGHBOURLY | Reason.FLAT)
-    series = sorted(stored.values(), key=lambda r: r.observed_at)
+            stored[at] = _alone(winner, limits, late_after, keep=_NEIGHBOURLY | FLAT)
+    series = sorted(stored.values(), key=_when)
     if touched:
         series = _reassess(series, touched[0], touched[-1], limits)
     return _compare(tail, series, before, added, outvoted)
@@ -162,7 +164,7 @@ def insert(
 
 def _reassess(series: list[Reading], first: datetime, last: datetime, limits: Limits) -> list[Reading]:
     """Judge again what a change between `first` and `last` can reach."""
-    inside = [r for r in series if not r.reasons & Reason.RANGE]
+    inside = [r for r in series if not r.reasons & RANGE]
     times, values = [r.observed_at for r in inside], [r.value for r in inside]
     found, since = assess(times, values, limits), runs(times, values)
     low = bisect_left(times, first) - REACH_ON
@@ -176,7 +178,7 @@ def _reassess(series: list[Reading], first: datetime, last: datetime, limits: Li
             reasons = (reasons & ~_NEIGHBOURLY) | found[i]
         if may_be_flat and times[i] >= first:
             flat = is_flat(times[i], values[i], since[i], limits)
-            reasons = (reasons | Reason.FLAT) if flat else (reasons & ~Reason.FLAT)
+            reasons = (reasons | FLAT) if flat else (reasons & ~FLAT)
         judged[times[i]] = _with(reading, reasons)
     return [judged.get(r.observed_at, r) for r in series]
 
@@ -188,11 +190,11 @@ def _compare(
     changed = tuple((old, r) for r in series if (old := before.get(r.observed_at)) is not None and old != r)
     latest = series[-1] if tail.latest is None or series[-1].observed_at >= tail.latest.observed_at else tail.latest
     recent = {r.observed_at: r for r in tail.recent}
-    recent.update((r.observed_at, r) for r in series if not r.reasons & Reason.RANGE)
-    kept = sorted(recent.values(), key=lambda r: r.observed_at)[-REACH_BACK:]
+    recent.update((r.observed_at, r) for r in series if not r.reasons & RANGE)
+    kept = sorted(recent.values(), key=_when)[-REACH_BACK:]
     flat_since = tail.flat_since
     if latest is series[-1]:
-        inside = [r for r in series if not r.reasons & Reason.RANGE]
+        inside = [r for r in series if not r.reasons & RANGE]
         since = runs([r.observed_at for r in inside], [r.value for r in inside])
         flat_since = since[-1] if since else None
         if flat_since and tail.flat_since and flat_since == inside[0].observed_at:
@@ -203,6 +205,8 @@ def _compare(
 
 def _settle(incoming: list[Reading]) -> tuple[list[Reading], list[Reading]]:
     """One reading a moment, oldest first: the higher value and the earlier arrival; and those that gave way."""
+    if all(a.observed_at < b.observed_at for a, b in pairwise(incoming)):
+        return incoming, []
     best: dict[datetime, Reading] = {}
     outvoted = []
     for reading in incoming:
@@ -213,26 +217,26 @@ def _settle(incoming: list[Reading]) -> tuple[list[Reading], list[Reading]]:
         high, low = (reading, other) if reading.value > other.value else (other, reading)
         if low.value < high.value:
             outvoted.append(low)
-        best[reading.observed_at] = replace(high, received_at=min(high.received_at, low.received_at))
-    return sorted(best.values(), key=lambda r: r.observed_at), outvoted
+        best[reading.observed_at] = high._replace(received_at=min(high.received_at, low.received_at))
+    return sorted(best.values(), key=_when), outvoted
 
 
 def _when(reading: Reading) -> datetime:
     return reading.observed_at
 
 
-def _alone(reading: Reading, limits: Limits, late_after: timedelta, keep: Reason = _NOTHING) -> Reading:
+def _alone(reading: Reading, limits: Limits, late_after: timedelta, keep: int = 0) -> Reading:
     """The reading with what can be said of it without its neighbours."""
     reasons = reading.reasons & keep
     if reading.received_at - reading.observed_at > late_after:
-        reasons |= Reason.LATE
-    if out_of_range(reading.value, limits):
-        reasons = (reasons & Reason.LATE) | Reason.RANGE
+        reasons |= LATE
+    if quality.out_of_range(reading.value, limits):
+        reasons = (reasons & LATE) | RANGE
     return _with(reading, reasons)
 
 
-def _with(reading: Reading, reasons: Reason) -> Reading:
+def _with(reading: Reading, reasons: int) -> Reading:
     flag = flag_of(reasons)
     if reasons == reading.reasons and flag == reading.flag:
         return reading
-    return replace(reading, reasons=reasons, flag=flag)
+    return Reading(reading.sensor, reading.observed_at, reading.value, reading.received_at, flag, reasons)

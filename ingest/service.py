@@ -5,14 +5,17 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from itertools import islice
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from msgspec import Raw
 from prometheus_client import Counter, Histogram
 
+from ingest.quality import REACH_BACK
 from ingest.series import Outcome, Tail, append, follows, insert_among, spans_of
-from ingest.validate import Refused, accept, only_registration_can_help
+from ingest.validate import Gate, Refused, only_registration_can_help
 from kawamori import wire
 from kawamori.domain.reading import Reading, SensorId
 from kawamori.domain.registry import Registry
@@ -32,8 +35,12 @@ COMMITS = Histogram("kawamori_ingest_commit_seconds", "From a batch's arrival to
 
 #: Batches in one transaction at most, and in flight from the broker.
 _TOGETHER = 32
+#: Batches remembered as committed; one that comes again with the very same bytes is acknowledged without work.
+_REMEMBERED = 4096
 #: How often to look for a changed registry when nothing points to one.
 _REGISTRY_AGE = 5.0
+#: A worker that freezes while it holds sensors' locks makes the others wait for so long at most.
+_FROZEN = timedelta(seconds=8)
 
 
 @dataclass(slots=True)
@@ -41,10 +48,10 @@ class Work:
     """What one transaction is to store."""
 
     readings: list[Reading] = field(default_factory=list)
-    #: Where each reading came from, should the database refuse it.
-    sources: list[tuple[str, wire.UplinkReading]] = field(default_factory=list)
+    #: Where each reading came from, should the database refuse it: the gateway's message and the place in it.
+    sources: list[tuple[Message, int]] = field(default_factory=list)
     refused: list[rows.Quarantined] = field(default_factory=list)
-    statuses: list[tuple[str, object, bytes]] = field(default_factory=list)
+    statuses: list[tuple[str, datetime, bytes]] = field(default_factory=list)
 
 
 class Ingest:
@@ -53,37 +60,43 @@ class Ingest:
     def __init__(self, database: Database, settings: IngestSettings) -> None:
         self._database = database
         self._settings = settings
-        self._registry = Registry(version=0)
+        self._gate = Gate(Registry(version=0), settings)
         self._registry_checked = 0.0
+        #: What was last known of each sensor, by the revision of its row.
+        self._tails: dict[SensorId, tuple[int, Tail]] = {}
+        self._committed: dict[bytes, wire.Ack] = {}
 
     async def take(self, messages: list[Message]) -> list[tuple[str, wire.Ack]]:
         """Store these batches in one transaction; returns what to acknowledge, by topic.
 
         Raises StorageUnavailable: then nothing was stored, and the gateways send again.
         """
-        batches = []
+        batches: list[tuple[Message, wire.DecodedBatch | wire.Batch]] = []
         broken = []
+        new: dict[bytes, wire.Ack] = {}
+        acks = []
         for message in messages:
-            gateway = wire.owner(message.topic)
-            try:
-                batches.append((gateway, wire.decode_batch(message.payload)))
-            except UndecodableMessage as error:
-                broken.append(
-                    rows.Quarantined(
-                        received_at=message.received_at,
-                        topic=message.topic,
-                        device_id=None,
-                        reason=f"batch: {error}",
-                        payload=message.payload,
-                        gateway_id=gateway,
-                    )
-                )
+            digest = blake2b(message.payload, digest_size=16).digest()
+            ack = self._committed.get(digest) or new.get(digest)
+            if ack is None:
+                try:
+                    batch = wire.decode_batch(message.payload)
+                except UndecodableMessage as error:
+                    broken.append(_broken(message, str(error)))
+                    continue
+                batches.append((message, batch))
+                ack = new[digest] = wire.Ack(batch.epoch, batch.seq)
+            acks.append((wire.ack_topic(wire.owner(message.topic)), ack))
         work = await self._validate(batches)
         work.refused.extend(broken)
-        await self._store(work)
-        return [(wire.ack_topic(gateway), wire.Ack(batch.epoch, batch.seq)) for gateway, batch in batches]
+        if batches or broken:
+            await self._store(work)
+        self._committed |= new
+        while len(self._committed) > _REMEMBERED:
+            del self._committed[next(iter(self._committed))]
+        return acks
 
-    async def _validate(self, batches: list[tuple[str, wire.Batch]]) -> Work:
+    async def _validate(self, batches: list[tuple[Message, wire.DecodedBatch | wire.Batch]]) -> Work:
         await self._refresh_registry(force=False)
         work = self._sort(batches)
         if any(only_registration_can_help(q.reason) for q in work.refused) and await self._refresh_registry(force=True):
@@ -97,23 +110,20 @@ class Ingest:
         async with self._database.transaction() as connection:
             version = await registry_version(connection)
         self._registry_checked = time.monotonic()
-        if version == self._registry.version:
+        if version == self._gate.registry.version:
             return False
-        self._registry = await load_registry(self._database)
+        self._gate = Gate(await load_registry(self._database), self._settings)
         return True
 
-    def _sort(self, batches: list[tuple[str, wire.Batch]]) -> Work:
+    def _sort(self, batches: list[tuple[Message, wire.DecodedBatch | wire.Batch]]) -> Work:
         """What can be stored, and what goes to quarantine and why."""
         work = Work()
-        for gateway, batch in batches:
-            for item in batch.readings:
-                try:
-                    reading = accept(item, self._registry, self._settings)
-                except Refused as refusal:
-                    work.refused.append(_quarantined_reading(gateway, item, str(refusal)))
-                else:
-                    work.readings.append(reading)
-                    work.sources.append((gateway, item))
+        for message, batch in batches:
+            if isinstance(batch, wire.DecodedBatch):
+                self._sort_readings(work, message, batch.readings)
+            else:
+                self._sort_raw_readings(work, message, batch)
+            gateway = wire.owner(message.topic)
             work.refused.extend(
                 rows.Quarantined(
                     received_at=u.received_at,
@@ -127,12 +137,36 @@ class Ingest:
             )
             for s in batch.status:
                 if b"\\u0000" in bytes(s.status):  # jsonb has no such character
-                    work.refused.append(
-                        _quarantined(gateway, s.device_id, s.received_at, s.status, "status: holds a NUL")
-                    )
-                elif s.device_id in self._registry.devices:
+                    why = "status: holds a NUL"
+                    work.refused.append(_quarantined_part(message, s.device_id, s.received_at, s.status, why))
+                elif s.device_id in self._gate.registry.devices:
                     work.statuses.append((s.device_id, s.received_at, bytes(s.status)))
         return work
+
+    def _sort_readings(self, work: Work, message: Message, items: list[wire.Decoded]) -> None:
+        """The usual case: every reading is sound, and hardly any is refused. A reading's place counts them all."""
+        accept, place = self._gate.accept, -1
+        for item in items:
+            device, at, sent = item.device_id, item.received_at, item.reading
+            for one in sent if isinstance(sent, list) else (sent,):
+                place += 1
+                try:
+                    work.readings.append(accept(device, at, one))
+                except Refused as refusal:
+                    work.refused.append(_quarantined(message, place, str(refusal)))
+                else:
+                    work.sources.append((message, place))
+
+    def _sort_raw_readings(self, work: Work, message: Message, batch: wire.Batch) -> None:
+        """Not every reading is sound: each is decoded by itself."""
+        for place, item in enumerate(wire.readings_of(batch)):
+            try:
+                sent = wire.decode_reading(item.reading)
+                work.readings.append(self._gate.accept(item.device_id, item.received_at, sent))
+            except (UndecodableMessage, Refused) as refusal:
+                work.refused.append(_quarantined(message, place, str(refusal)))
+            else:
+                work.sources.append((message, place))
 
     async def _store(self, work: Work) -> None:
         """One transaction; what the database refuses is bisected until only the poison is left aside."""
@@ -149,55 +183,64 @@ class Ingest:
                 await self._commit(work, trusting_tails=False)
             except StorageRefused as again:
                 log().error("a reading the database refuses goes to quarantine: look at its reason", error=str(again))
-                poison = [_quarantined_reading(g, item, f"database: {again}") for g, item in work.sources]
+                poison = [_quarantined(message, place, f"database: {again}") for message, place in work.sources]
                 await self._commit(Work(refused=[*work.refused, *poison]), trusting_tails=True)
 
     async def _commit(self, work: Work, *, trusting_tails: bool) -> None:
+        sensors = self._gate.registry.sensors
         by_sensor: dict[SensorId, list[Reading]] = defaultdict(list)
         for reading in work.readings:
             by_sensor[reading.sensor].append(reading)
+        if not trusting_tails:
+            self._tails.clear()
         async with self._database.transaction() as connection:
-            outcomes = await self._outcomes(connection, by_sensor, trusting_tails=trusting_tails)
-            added = [r for o in outcomes.values() for r in o.added]
+            revisions, outcomes = await self._outcomes(connection, by_sensor, trusting_tails=trusting_tails)
+            added = [r for _, o in sorted(outcomes.items()) for r in o.added]
             changed = [pair for o in outcomes.values() for pair in o.changed]
             outvoted = [r for o in outcomes.values() for r in o.outvoted]
-            zones = {s: ZoneInfo(self._registry.sensors[s].time_zone) for s in by_sensor}
             await rows.add_readings(connection, added)
             fail_point("ingest.copied")
-            await rows.change_readings(connection, changed)
             await rows.keep_revisions(connection, outvoted)
             if added or changed:
-                await rows.save_tails(
+                zones = {s: ZoneInfo(sensors[s].time_zone) for s in outcomes}
+                await rows.change_readings(connection, changed)
+                await rows.save_latest(
                     connection,
                     [
-                        (rows.TailRow(s, o.tail.latest, o.tail.recent, o.tail.flat_since), o.tail.trend_h())
-                        for s, o in sorted(outcomes.items())
-                        if o.added or o.changed
+                        rows.LatestRow(o.tail.latest, o.tail.trend_h(), o.tail.flat_since)
+                        for _, o in sorted(outcomes.items())
+                        if o.tail.latest is not None
                     ],
                 )
                 await rows.add_to_summaries(connection, added, zones)
                 await rows.recompute_summaries(connection, changed, zones)
-                await rows.record_batch(connection, [*added, *(after for _, after in changed)])
+                await rows.record_batch(connection, added, [after for _, after in changed])
             await rows.quarantine(connection, work.refused)
-            await rows.save_statuses(connection, work.statuses)  # type: ignore[arg-type]
+            await rows.save_statuses(connection, work.statuses)
+        if added or changed:
+            self._tails.update((s, (revisions[s] + 1, o.tail)) for s, o in outcomes.items())
         STORED.inc(len(added))
         REPEATED.inc(len(work.readings) - len(added))
         QUARANTINED.inc(len(work.refused))
 
     async def _outcomes(
         self, connection: Connection, by_sensor: dict[SensorId, list[Reading]], *, trusting_tails: bool
-    ) -> dict[SensorId, Outcome]:
-        """Judge every sensor's new readings; live data by the tail alone, late data by what is stored around it."""
+    ) -> tuple[dict[SensorId, int], dict[SensorId, Outcome]]:
+        """Judge every sensor's new readings; live data by the tail alone, late data by what is stored around it.
+
+        Returns each sensor's revision, and what comes of those whose rows change.
+        """
         if not by_sensor:
-            return {}
-        locked = await rows.lock_tails(connection, by_sensor)
+            return {}, {}
+        revisions = await rows.lock_sensors(connection, by_sensor)
+        await self._remember(connection, revisions)
         outcomes: dict[SensorId, Outcome] = {}
         late: dict[SensorId, Tail] = {}
-        for sensor, row in locked.items():
-            tail = Tail(row.latest, row.recent, row.flat_since)
+        for sensor in revisions:
+            tail = self._tails[sensor][1]
             incoming = by_sensor[sensor]
             if trusting_tails and follows(tail, incoming):
-                limits = self._registry.sensors[sensor].limits
+                limits = self._gate.registry.sensors[sensor].limits
                 outcomes[sensor] = append(tail, incoming, limits, self._settings.late_after)
             else:
                 late[sensor] = tail
@@ -209,30 +252,53 @@ class Ingest:
             for (sensor, _, _), context in zip(spans, await rows.readings_around(connection, spans), strict=True):
                 around[sensor].append(context)
             for sensor, tail in late.items():
-                limits = self._registry.sensors[sensor].limits
-                outcomes[sensor] = insert_among(
-                    tail, around[sensor], by_sensor[sensor], limits, self._settings.late_after
-                )
-        return outcomes
+                limits = self._gate.registry.sensors[sensor].limits
+                outcome = insert_among(tail, around[sensor], by_sensor[sensor], limits, self._settings.late_after)
+                if outcome.added or outcome.changed or outcome.outvoted:  # else all of it was known
+                    outcomes[sensor] = outcome
+        return revisions, outcomes
+
+    async def _remember(self, connection: Connection, revisions: dict[SensorId, int]) -> None:
+        """Make sure that what we know of these sensors is of these revisions: another worker may have written them."""
+        unknown = [s for s, revision in revisions.items() if self._tails.get(s, (None, None))[0] != revision]
+        if unknown:
+            for sensor, (latest, recent, flat) in (await rows.tails(connection, unknown, REACH_BACK)).items():
+                self._tails[sensor] = (revisions[sensor], Tail(latest, recent, flat))
 
     def _margin(self, sensor: SensorId) -> timedelta:
         """How far around late readings the flat check looks."""
-        limits = self._registry.sensors[sensor].limits
+        limits = self._gate.registry.sensors[sensor].limits
         return limits.flat_after if limits.flat_after and limits.flat_above is not None else timedelta(0)
 
 
-def _quarantined_reading(gateway: str, item: wire.UplinkReading, reason: str) -> rows.Quarantined:
-    return _quarantined(gateway, item.device_id, item.received_at, item.reading, reason)
+def _quarantined(message: Message, place: int, reason: str) -> rows.Quarantined:
+    """The reading at that place of a gateway's message, byte for byte: read again, because few need it."""
+    item = next(islice(wire.readings_of(wire.decode_raw_batch(message.payload)), place, None))
+    return _quarantined_part(message, item.device_id, item.received_at, item.reading, reason)
 
 
-def _quarantined(gateway: str, device: str, received_at: datetime, payload: Raw, reason: str) -> rows.Quarantined:
+def _quarantined_part(
+    message: Message, device: str, received_at: datetime, payload: Raw, reason: str
+) -> rows.Quarantined:
     return rows.Quarantined(
         received_at=received_at.astimezone(UTC),
         topic=wire.device_topic(device, "reading"),
         device_id=device,
         reason=reason,
         payload=bytes(payload),
-        gateway_id=gateway,
+        gateway_id=wire.owner(message.topic),
+    )
+
+
+def _broken(message: Message, reason: str) -> rows.Quarantined:
+    """A batch that cannot be read."""
+    return rows.Quarantined(
+        received_at=message.received_at,
+        topic=message.topic,
+        device_id=None,
+        reason=f"batch: {reason}",
+        payload=message.payload,
+        gateway_id=wire.owner(message.topic),
     )
 
 
@@ -240,7 +306,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Take batches until stopped. While the database is away, batches are left to their gateways."""
     health = Health()
     async with (
-        Database(settings.database(), "ingest", size=2) as database,
+        Database(settings.database(), "ingest", size=2, idle=_FROZEN) as database,
         Link(
             settings.mqtt(),
             f"kawamori-ingest-{uuid4().hex[:12]}",

@@ -1,57 +1,93 @@
 """Hold a reading against the registry: whose is it, when was it, what is it in the sensor's unit? Pure."""
 
-from datetime import UTC
+from datetime import UTC, datetime
+from typing import NamedTuple
 
-from kawamori.domain.quantity import convert, is_sentinel
-from kawamori.domain.reading import Reading
-from kawamori.domain.registry import Registry
-from kawamori.errors import KawamoriError, UndecodableMessage
+from kawamori.domain.quantity import Unit, convert, is_sentinel
+from kawamori.domain.reading import Flag, Reading
+from kawamori.domain.registry import Deployment, Registry
+from kawamori.errors import KawamoriError
 from kawamori.settings import IngestSettings
-from kawamori.wire import UplinkReading, decode_reading
+from kawamori.wire import DeviceReading
+
+_EVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Refused(KawamoriError):
     """A reading that cannot be stored; the text names the field and goes to quarantine with the raw bytes."""
 
 
-def accept(item: UplinkReading, registry: Registry, settings: IngestSettings) -> Reading:
-    """The reading in the sensor's stored unit; raises Refused."""
-    try:
-        sent = decode_reading(item.reading)
-    except UndecodableMessage as error:
-        raise Refused(str(error)) from error
-    at = sent.time
-    if at > item.received_at + settings.ahead:
-        raise Refused(f"time: more than {settings.ahead} ahead of its arrival")
-    if at < item.received_at - settings.oldest:
-        raise Refused(f"time: older than the oldest accepted, {settings.oldest.days} days")
-    if registry.kept_from is not None and at < registry.kept_from:
-        raise Refused("time: older than the raw readings that are kept")
-    if sent.quantity not in registry.quantities:
-        raise Refused("quantity: not a registered quantity")
-    unit = registry.units.get(sent.unit)
-    if unit is None:
-        raise Refused("unit: not a registered unit")
-    if is_sentinel(sent.value):
-        raise Refused("value: a sentinel that stands for no measurement")
-    if item.device_id not in registry.devices:
-        raise Refused("device: not registered")
-    deployments = registry.deployments.get((item.device_id, sent.quantity), ())
-    if not deployments:
-        raise Refused("quantity: this device is not deployed to measure it")
-    deployment = next((d for d in reversed(deployments) if d.in_force(at)), None)
-    if deployment is None:
-        raise Refused("time: the device was not deployed then")
-    try:
-        value = convert(sent.value, unit, deployment.unit)
-    except ValueError as error:
-        raise Refused("unit: measures something else than the quantity") from error
-    return Reading(
-        sensor=deployment.sensor.id,
-        observed_at=at.astimezone(UTC),
-        value=round(value * deployment.scale + deployment.shift, 9),
-        received_at=item.received_at.astimezone(UTC),
-    )
+class _Way(NamedTuple):
+    """How a device's number of one quantity in one unit becomes a sensor's."""
+
+    #: Oldest first.
+    deployments: tuple[Deployment, ...]
+    unit: Unit
+
+
+class Gate:
+    """Judges readings by one version of the registry."""
+
+    def __init__(self, registry: Registry, settings: IngestSettings) -> None:
+        self.registry = registry
+        self._settings = settings
+        self._ways: dict[tuple[str, str, str], _Way] = {}
+        self._received_at = _EVER
+        self._earliest = self._latest = _EVER
+        self._kept_from = registry.kept_from or _EVER
+
+    def accept(self, device: str, received_at: datetime, sent: DeviceReading) -> Reading:
+        """The reading in the sensor's stored unit; raises Refused."""
+        if received_at is not self._received_at:
+            received_at = received_at.astimezone(UTC)
+            self._received_at = received_at
+            self._earliest = received_at - self._settings.oldest
+            self._latest = received_at + self._settings.ahead
+        at = sent.time
+        if at > self._latest:
+            raise Refused(f"time: more than {self._settings.ahead} ahead of its arrival")
+        if at < self._earliest:
+            raise Refused(f"time: older than the oldest accepted, {self._settings.oldest.days} days")
+        if at < self._kept_from:
+            raise Refused("time: older than the raw readings that are kept")
+        way = self._ways.get((device, sent.quantity, sent.unit))
+        if way is None:
+            way = self._find_way(device, sent)
+        if is_sentinel(sent.value):
+            raise Refused("value: a sentinel that stands for no measurement")
+        for deployment in reversed(way.deployments):
+            if deployment.in_force(at):
+                break
+        else:
+            raise Refused("time: the device was not deployed then")
+        value = sent.value
+        if way.unit.symbol != deployment.unit.symbol:
+            try:
+                value = convert(value, way.unit, deployment.unit)
+            except ValueError as error:
+                raise Refused("unit: measures something else than the quantity") from error
+        return Reading(
+            deployment.sensor.id,
+            at.astimezone(UTC),
+            round(value * deployment.scale + deployment.shift, 9),
+            self._received_at,
+            Flag.NOT_EVALUATED,
+        )
+
+    def _find_way(self, device: str, sent: DeviceReading) -> _Way:
+        """Look it up, and remember it."""
+        if sent.quantity not in self.registry.quantities:
+            raise Refused("quantity: not a registered quantity")
+        unit = self.registry.units.get(sent.unit)
+        if unit is None:
+            raise Refused("unit: not a registered unit")
+        if device not in self.registry.devices:
+            raise Refused("device: not registered")
+        deployments = self.registry.deployments.get((device, sent.quantity), ())
+        if not deployments:
+            raise Refused("quantity: this device is not deployed to measure it")
+        way = self._ways[device, sent.quantity, sent.unit] = _Way(deployments, unit)
+        return way
 
 
 def only_registration_can_help(reason: str) -> bool:

@@ -321,10 +321,11 @@ def _read_if_there(file: Path) -> str:
 
 
 def _add_simulators() -> None:
-    from simulators.commands import replay, simulate
+    from simulators.commands import bench, replay, simulate
 
     app.command()(simulate)
     app.command()(replay)
+    app.command()(bench)
 
 
 if not set(sys.argv[1:2]) & set(SERVICES):  # a service starts without loading the simulators

@@ -37,14 +37,26 @@ class Health:
 
     def __init__(self) -> None:
         self._checks: dict[str, Callable[[], str | None]] = {}
+        self._warnings: dict[str, Callable[[], str | None]] = {}
 
     def check(self, part: str, what_is_wrong: Callable[[], str | None]) -> None:
         """Register a part; the function answers None while all is well."""
         self._checks[part] = what_is_wrong
 
+    def warn(self, part: str, what_to_look_at: Callable[[], str | None]) -> None:
+        """Register what a person should look at while the work still goes on."""
+        self._warnings[part] = what_to_look_at
+
     def troubles(self) -> dict[str, str]:
         """What is wrong now, by part."""
         return {part: why for part, check in self._checks.items() if (why := check()) is not None}
+
+    def report(self) -> tuple[int, str]:
+        """The answer of /readyz: 503 while something is wrong, and a line for each trouble and warning."""
+        troubles = self.troubles()
+        lines = [f"{part}: {why}" for part, why in troubles.items()] or ["ready"]
+        lines += [f"warning: {part}: {why}" for part, look in self._warnings.items() if (why := look()) is not None]
+        return 503 if troubles else 200, "\n".join(lines) + "\n"
 
 
 async def _send(send: Callable[[dict[str, Any]], Any], status: int, body: bytes, kind: bytes) -> None:
@@ -62,9 +74,8 @@ def health_app(health: Health) -> Callable[..., Any]:
             case "/healthz":
                 await _send(send, 200, b"alive\n", b"text/plain")
             case "/readyz":
-                troubles = health.troubles()
-                text = "\n".join(f"{part}: {why}" for part, why in troubles.items()) or "ready"
-                await _send(send, 503 if troubles else 200, f"{text}\n".encode(), b"text/plain; charset=utf-8")
+                status, text = health.report()
+                await _send(send, status, text.encode(), b"text/plain; charset=utf-8")
             case "/metrics":
                 await _send(send, 200, generate_latest(), CONTENT_TYPE_LATEST.encode())
             case _:

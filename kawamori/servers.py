@@ -65,7 +65,7 @@ allow_anonymous true
 persistence true
 persistence_location {folder}/
 autosave_interval 10
-max_inflight_messages 1000
+max_inflight_messages 5000
 max_queued_messages 1000000
 max_queued_bytes 536870912
 max_packet_size 16777216

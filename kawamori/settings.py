@@ -26,6 +26,8 @@ class GatewaySettings(_Part):
 
     id: str = Field("gateway-1", pattern=r"^[A-Za-z0-9_-]{1,64}$")
     journal: Path = Path("kawamori-journal.db")
+    #: Bytes that the journal leaves free on its disk: below, nothing is acknowledged.
+    journal_keep_free: int = Field(64 * 1024 * 1024, ge=0)
     #: How long to gather messages before one journal commit; what it costs in latency it saves in fsyncs.
     linger: timedelta = timedelta(milliseconds=10)
     #: Batches on the way to ingest at once.

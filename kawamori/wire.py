@@ -1,11 +1,15 @@
 """The MQTT contract, version 1: topics, payloads, encode and decode. Pure; the same code at both ends.
 
 Readings travel verbatim (`msgspec.Raw`), so that what ingest refuses goes to quarantine with the bytes the
-device sent.
+device sent. What is sound is decoded by one call into C; only what is not is looked at piece by piece.
 """
 
+import contextlib
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
@@ -27,49 +31,51 @@ Time = Annotated[datetime, Meta(tz=True)]
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
-class DeviceReading(Struct, frozen=True, forbid_unknown_fields=True):
+class DeviceReading(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """One measurement as a device states it, in its own unit."""
 
     time: Time
     quantity: Word
-    value: float
+    value: Annotated[float, Meta(ge=-LARGEST_VALUE, le=LARGEST_VALUE)]
     unit: Word
     status: dict[str, Any] | None = None
     seq: int | None = None
 
 
-class _DeviceMessage(Struct, frozen=True, forbid_unknown_fields=True):
-    readings: list[Raw]
-    status: Raw | UnsetType = UNSET
-    seq: int | None = None
-
-
 class _Peek(Struct, frozen=True):
-    """What is looked at before we know which of the two forms a message has."""
+    """What tells the two forms of a device's message apart, and the status byte for byte."""
 
     readings: Raw | UnsetType = UNSET
+    status: Raw = Raw(b"null")
+
+
+class _Several(Struct, frozen=True, forbid_unknown_fields=True):
+    """The other form of a device's message."""
+
+    readings: Raw
     status: Raw | UnsetType = UNSET
     seq: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceMessage:
-    """A decoded device message: good readings verbatim, and those that break the contract with the reason."""
+    """A decoded device message: sound readings verbatim, and those that break the contract with the reason."""
 
     device: DeviceId
-    readings: tuple[bytes, ...]
+    #: One reading or a list of them, as JSON; empty when there is none.
+    readings: bytes
     refused: tuple[tuple[bytes, str], ...] = ()
     status: bytes | None = None
     #: The device wants to hear `stored` once this message is journalled.
     seq: int | None = None
 
 
-class UplinkReading(Struct, frozen=True):
-    """A reading on its way from gateway to ingest."""
+class UplinkReading(Struct, frozen=True, gc=False):
+    """What a device measured, on its way from gateway to ingest."""
 
     device_id: str
     received_at: Time
-    #: A DeviceReading, byte for byte as sent.
+    #: One DeviceReading or a list of them, byte for byte as sent.
     reading: Raw
 
 
@@ -91,14 +97,31 @@ class UplinkStatus(Struct, frozen=True):
     status: Raw
 
 
-class Batch(Struct, frozen=True):
-    """What a gateway forwards at once. `seq` 0 is a repeat of the newest readings, out of turn."""
+class Decoded(Struct, frozen=True, gc=False):
+    """An UplinkReading whose readings are sound."""
 
+    device_id: str
+    received_at: Time
+    reading: DeviceReading | list[DeviceReading]
+
+
+class _Batch(Struct, frozen=True):
     epoch: str
     seq: int
-    readings: list[UplinkReading] = []
     undecoded: list[UplinkUndecoded] = []
     status: list[UplinkStatus] = []
+
+
+class Batch(_Batch, frozen=True, kw_only=True):
+    """What a gateway forwards at once. `seq` 0 is a repeat of the newest readings, out of turn."""
+
+    readings: list[UplinkReading] = []
+
+
+class DecodedBatch(_Batch, frozen=True, kw_only=True):
+    """A Batch all of whose readings are sound: the usual case, decoded in one go."""
+
+    readings: list[Decoded] = []
 
 
 class Ack(Struct, frozen=True):
@@ -108,12 +131,18 @@ class Ack(Struct, frozen=True):
     seq: int
 
 
+#: What may be repeated of a field that nobody knows.
+_PLAIN_NAME = re.compile(r"unknown field `[a-z_]{1,32}`$")
+
 _encoder = msgspec.json.Encoder()
 _peek = msgspec.json.Decoder(_Peek)
-_many = msgspec.json.Decoder(_DeviceMessage)
+_several = msgspec.json.Decoder(_Several)
 _reading = msgspec.json.Decoder(DeviceReading)
+_readings = msgspec.json.Decoder(list[DeviceReading])
+_raws = msgspec.json.Decoder(list[Raw])
 _status = msgspec.json.Decoder(dict[str, Any])
 _batch = msgspec.json.Decoder(Batch)
+_sound_batch = msgspec.json.Decoder(DecodedBatch)
 _ack = msgspec.json.Decoder(Ack)
 
 
@@ -132,6 +161,7 @@ def ack_topic(gateway: str) -> str:
     return f"kawamori/v1/gateway/{gateway}/ack"
 
 
+@lru_cache(100_000)
 def owner(topic: str) -> str:
     """The device or gateway that a version-1 topic names; raises UndecodableMessage for other topics."""
     parts = topic.split("/")
@@ -145,15 +175,15 @@ def encode(message: Struct) -> bytes:
     return _encoder.encode(message)
 
 
+_DECODING = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
 def decode_reading(raw: bytes | Raw) -> DeviceReading:
     """Decode one device reading; raises UndecodableMessage that names the field, never the content."""
     try:
-        reading = _reading.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return _reading.decode(raw)
+    except _DECODING as error:
         raise UndecodableMessage(_explain(error)) from error
-    if abs(reading.value) > LARGEST_VALUE:
-        raise UndecodableMessage(f"value: beyond ±{LARGEST_VALUE:.0e}")
-    return reading
 
 
 def decode_device_message(topic: str, payload: bytes) -> DeviceMessage:
@@ -162,38 +192,86 @@ def decode_device_message(topic: str, payload: bytes) -> DeviceMessage:
     if len(payload) > LARGEST_MESSAGE:
         raise UndecodableMessage(f"message: {len(payload)} bytes, more than {LARGEST_MESSAGE}")
     try:
-        peek = _peek.decode(payload)
-        if peek.readings is UNSET:
-            decode_reading(payload)
-            status = None if peek.status is UNSET or bytes(peek.status) == b"null" else bytes(peek.status)
-            return DeviceMessage(device, (payload.strip(),), (), status, peek.seq)
-        many = _many.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        one = _reading.decode(payload)
+    except _DECODING as error:
+        return _decode_several(device, payload, error)
+    status = bytes(_peek.decode(payload).status) if one.status else None
+    return DeviceMessage(device, payload, (), status, one.seq)
+
+
+def _decode_several(device: DeviceId, payload: bytes, why_not_one: Exception) -> DeviceMessage:
+    """The other form; what has no `readings` was meant as one reading, and is refused as such."""
+    try:
+        if _peek.decode(payload).readings is UNSET:
+            raise UndecodableMessage(_explain(why_not_one)) from why_not_one
+        several = _several.decode(payload)
+    except _DECODING as error:
         raise UndecodableMessage(_explain(error)) from error
-    if many.status is not UNSET:
-        try:
-            _status.decode(many.status)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise UndecodableMessage(f"status: {_explain(error)}") from error
+    readings = bytes(several.readings)
+    status = None if several.status is UNSET else bytes(several.status)
     good: list[bytes] = []
     refused: list[tuple[bytes, str]] = []
-    for index, raw in enumerate(many.readings):
+    if status is not None:
+        try:
+            _status.decode(status)
+        except _DECODING as error:
+            raise UndecodableMessage(f"status: {_explain(error)}") from error
+    try:
+        raws = _raws.decode(readings)
+        with contextlib.suppress(*_DECODING):
+            _readings.decode(readings)
+            return DeviceMessage(device, readings if raws else b"", (), status, several.seq)
+    except _DECODING as error:
+        raise UndecodableMessage(_explain(error)) from error
+    for index, raw in enumerate(raws):
         try:
             decode_reading(raw)
             good.append(bytes(raw))
         except UndecodableMessage as error:
             refused.append((bytes(raw), f"readings[{index}].{error}"))
-    return DeviceMessage(
-        device, tuple(good), tuple(refused), None if many.status is UNSET else bytes(many.status), many.seq
+    return DeviceMessage(device, b"[%b]" % b",".join(good) if good else b"", tuple(refused), status, several.seq)
+
+
+def decode_batch(payload: bytes) -> DecodedBatch | Batch:
+    """Decode a gateway's batch, with its readings if all of them are sound; raises UndecodableMessage."""
+    try:
+        return _sound_batch.decode(payload)
+    except _DECODING:
+        return decode_raw_batch(payload)
+
+
+def decode_raw_batch(payload: bytes) -> Batch:
+    """Decode a gateway's batch, its readings left as they were sent; raises UndecodableMessage."""
+    try:
+        return _batch.decode(payload)
+    except _DECODING as error:
+        raise UndecodableMessage(_explain(error)) from error
+
+
+def merged(payloads: list[bytes]) -> bytes:
+    """Several rows of one journal as one batch under the last one's number; raises UndecodableMessage."""
+    if len(payloads) == 1:
+        return payloads[0]
+    batches = [decode_raw_batch(payload) for payload in payloads]
+    return encode(
+        Batch(
+            batches[-1].epoch,
+            batches[-1].seq,
+            [u for batch in batches for u in batch.undecoded],
+            [s for batch in batches for s in batch.status],
+            readings=[r for batch in batches for r in batch.readings],
+        )
     )
 
 
-def decode_batch(payload: bytes) -> Batch:
-    """Decode a gateway's batch; raises UndecodableMessage."""
-    try:
-        return _batch.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UndecodableMessage(_explain(error)) from error
+def readings_of(batch: Batch) -> Iterator[UplinkReading]:
+    """A batch's readings one by one, each with its own bytes."""
+    for item in batch.readings:
+        if bytes(item.reading).startswith(b"["):
+            for raw in _raws.decode(item.reading):
+                yield UplinkReading(item.device_id, item.received_at, raw)
+        else:
+            yield item
 
 
 def decode_ack(payload: bytes) -> Ack:
@@ -209,7 +287,7 @@ def _explain(error: Exception) -> str:
     if isinstance(error, msgspec.ValidationError):
         text, _, path = str(error).partition(" - at `$")
         field = path.strip("`.") or "message"
-        if "unknown field" in text:  # its name is the sender's: any length, any character
+        if "unknown field" in text and not _PLAIN_NAME.search(text):  # the sender's: any length, any character
             text = "Holds a field that is not of the contract"
         if field == "time" and "timezone" in text:
             return "time: has no offset from UTC"

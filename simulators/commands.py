@@ -1,4 +1,4 @@
-"""`kawamori simulate` and `kawamori replay`."""
+"""`kawamori simulate`, `kawamori replay` and `kawamori bench`."""
 
 import asyncio
 import json
@@ -75,6 +75,31 @@ def replay(
             f"played {summary.sent:,} rows of {summary.stations} stations in {summary.seconds:.1f} s"
             f" ({summary.sent / max(summary.seconds, 1e-9):,.0f}/s); {summary.refused} rows without a value"
         )
+
+
+def bench(
+    parts: Annotated[list[str] | None, typer.Argument(help="Which parts; the usual ones when none is named.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A minute in all; figures are rough.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Keep everything measured in this file.")] = None,
+    earlier: Annotated[Path | None, typer.Option("--read", help="Measure nothing: take an earlier run's file.")] = None,
+    docs: Annotated[
+        Path | None, typer.Option(help="Put table and pictures into this folder's performance.md and pictures/.")
+    ] = None,
+) -> None:
+    """Measure speed on servers of its own: every ratio within one run, nothing left behind."""
+    from simulators.bench.docs import read, write
+    from simulators.bench.run import NAMED, PARTS, run
+
+    if unknown := set(parts or []) - set(PARTS | NAMED):
+        raise typer.BadParameter(f"no part is named {', '.join(sorted(unknown))}; there are {', '.join(PARTS | NAMED)}")
+    try:
+        report = read(earlier) if earlier else run(parts or [], quick=quick, json_file=json_file)
+        if docs is not None:
+            write(report, docs)
+    except KawamoriError as error:
+        _fail(error)
+        return
+    typer.echo(report.table())
 
 
 def _fail(error: KawamoriError) -> None:

@@ -130,8 +130,8 @@ class Chain:
         except OSError:
             return False
 
-    def last_words(self) -> str:
-        return (self.folder / "services.log").read_text(errors="replace")[-2000:]
+    def last_words(self, length: int = 2000) -> str:
+        return (self.folder / "services.log").read_text(errors="replace")[-length:]
 
     def kill(self, name: str) -> None:
         """kill -9, as the machine would."""

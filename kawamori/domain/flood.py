@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import combinations
-from statistics import median
 
 from kawamori.domain.reading import StationId
 
@@ -47,9 +46,9 @@ def trend_per_hour(times: Sequence[datetime], values: Sequence[float]) -> float 
     """
     if len(values) < 3:
         return None
-    slopes = [
-        (values[j] - values[i]) / (times[j] - times[i]).total_seconds()
-        for i, j in combinations(range(len(values)), 2)
-        if times[i] != times[j]
-    ]
-    return median(slopes) * 3600.0 if slopes else None
+    points = [((at - times[0]).total_seconds(), value) for at, value in zip(times, values, strict=True)]
+    slopes = sorted([(w - v) / (t - s) for (s, v), (t, w) in combinations(points, 2) if t != s])
+    if not slopes:
+        return None
+    middle = len(slopes) // 2
+    return (slopes[middle] + slopes[~middle]) * 1800.0

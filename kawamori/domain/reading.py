@@ -1,9 +1,8 @@
 """A reading: one value of one sensor at one time, and how far it is to be trusted."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, IntFlag
-from typing import NewType
+from typing import NamedTuple, NewType
 
 SensorId = NewType("SensorId", int)
 StationId = NewType("StationId", str)
@@ -26,6 +25,10 @@ class Flag(IntEnum):
     MISSING = 9
 
 
+#: Flags by their number: a tenth of the time of `Flag(number)`.
+FLAGS = {int(flag): flag for flag in Flag}
+
+
 class Reason(IntFlag):
     """Why a reading carries its flag; several may hold at once. The sum is what is stored."""
 
@@ -36,9 +39,11 @@ class Reason(IntFlag):
     SPIKE = 16
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """One value of one sensor, in the sensor's stored unit, above its own zero."""
+class Reading(NamedTuple):
+    """One value of one sensor, in the sensor's stored unit, above its own zero.
+
+    A tuple, because tens of thousands are made a second: a frozen dataclass takes four times as long to make.
+    """
 
     sensor: SensorId
     #: When the sensor measured it, not when we heard of it. Always UTC-aware.
@@ -47,7 +52,8 @@ class Reading:
     #: When the gateway heard of it. Always UTC-aware.
     received_at: datetime
     flag: Flag = Flag.NOT_EVALUATED
-    reasons: Reason = Reason(0)
+    #: A sum of `Reason`s; a plain number, because arithmetic of enum members is slow.
+    reasons: int = 0
 
     @property
     def key(self) -> tuple[SensorId, datetime]:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from kawamori.domain.reading import Flag, Reading, SensorId
+from kawamori.storage.binary import Int4s, Times
 from kawamori.storage.database import Connection, query
 
 Span = tuple[SensorId, datetime, datetime]
@@ -74,6 +75,16 @@ async def episodes_since(connection: Connection, sensor: SensorId, since: dateti
         )
         for r in rows
     ]  # fmt: skip
+
+
+async def sensors_with_episodes(connection: Connection, since: dict[SensorId, datetime]) -> set[SensorId]:
+    """Those of the sensors that have a recorded episode which lasts beyond the given moment or begins after it."""
+    if not since:
+        return set()
+    found = await connection.execute(
+        query("sensors_with_episodes"), {"sensors": Int4s.of(list(since)), "since": Times.at(since.values())}
+    )
+    return {sensor for (sensor,) in await found.fetchall()}
 
 
 async def insert_alert(connection: Connection, values: dict[str, Any]) -> int:

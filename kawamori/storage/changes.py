@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
+from typing import NamedTuple
 
 from kawamori.domain.reading import SensorId
 from kawamori.storage.database import Connection, query
@@ -24,13 +26,14 @@ class Cursor:
         return cls(int(xid), int(batch))
 
 
-@dataclass(frozen=True, slots=True)
-class Touched:
+class Touched(NamedTuple):
     """A sensor whose readings changed, and the span (both ends included) in which they did."""
 
     sensor: SensorId
     start: datetime
     end: datetime
+    #: No trustworthy new reading of the span is higher; infinity where stored ones changed.
+    high: float = inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +47,16 @@ class Change:
 
 async def changes_after(connection: Connection, cursor: Cursor, limit: int) -> list[Change]:
     """The next changes after `cursor`, oldest first, at most `limit`."""
-    rows = await (
-        await connection.execute(
-            query("changes_after"), {"xid": str(cursor.xid), "batch_id": cursor.batch_id, "limit": limit}
-        )
-    ).fetchall()
+    found = await connection.execute(
+        query("changes_after"), {"xid": str(cursor.xid), "batch_id": cursor.batch_id, "limit": limit}, binary=True
+    )
     return [
         Change(
             Cursor(int(xid), batch_id),
             committed_at,
-            tuple(Touched(SensorId(s), a, b) for s, a, b in zip(sensors, starts, ends, strict=True)),
+            tuple(map(Touched, sensors, starts, ends, highs or [inf] * len(sensors))),
         )
-        for xid, batch_id, committed_at, _, sensors, starts, ends in rows
+        for xid, batch_id, committed_at, sensors, starts, ends, highs in await found.fetchall()
     ]
 
 

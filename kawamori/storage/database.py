@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import cache
 from importlib.resources import files
 from typing import Any, LiteralString, Self, cast
@@ -20,8 +21,8 @@ Connection = psycopg.AsyncConnection[TupleRow]
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 #: SQLSTATE classes and codes after which the same work may succeed: connection, resources, operator
-#: intervention, system error, serialization failure, deadlock, lock timeout.
-_RETRYABLE = ("08", "53", "57", "58", "40001", "40P01", "55P03")
+#: intervention, system error, serialization failure, deadlock, lock timeout, a session that idled for too long.
+_RETRYABLE = ("08", "53", "57", "58", "40001", "40P01", "55P03", "25P03")
 
 
 @cache
@@ -65,9 +66,12 @@ async def translated() -> AsyncIterator[None]:
 
 
 class Database:
-    """A small pool of connections; opens even while the database is away."""
+    """A small pool of connections; opens even while the database is away.
 
-    def __init__(self, url: str, name: str, size: int = 4) -> None:
+    A process that freezes inside a transaction keeps its locks for `idle` at most; then the server ends the session.
+    """
+
+    def __init__(self, url: str, name: str, size: int = 4, *, idle: timedelta = timedelta(seconds=60)) -> None:
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
             min_size=1,
@@ -81,7 +85,8 @@ class Database:
                 "application_name": f"kawamori-{name}",
                 "connect_timeout": 5,
                 "keepalives_idle": 10,
-                "options": "-c timezone=UTC -c idle_in_transaction_session_timeout=60s -c statement_timeout=60s",
+                "options": "-c timezone=UTC -c statement_timeout=60s"
+                f" -c idle_in_transaction_session_timeout={idle.total_seconds():.0f}s",
             },
         )
         self.url = url

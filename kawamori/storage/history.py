@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from kawamori.domain.reading import Flag, Reason, SensorId
+from kawamori.domain.reading import FLAGS, Flag, Reason, SensorId
 from kawamori.domain.registry import Sensor
 from kawamori.storage.changes import Change, Cursor, Touched, changes_after, newest_change
 from kawamori.storage.database import Connection, Database, query
@@ -46,9 +46,13 @@ _QUERY = {
 }
 
 
+#: A trustworthy reading older than this says nothing of now.
+_REACH = timedelta(days=30)
+
+
 @dataclass(frozen=True, slots=True)
 class Latest:
-    """A water level sensor's newest reading, and the readings behind it where that one failed."""
+    """A water level sensor's newest reading, and the newest trustworthy one where that failed."""
 
     sensor: SensorId
     observed_at: datetime | None
@@ -56,26 +60,27 @@ class Latest:
     flag: Flag | None
     reasons: Reason
     trend_h: float | None
-    #: (time, value), oldest first, without failed ones.
-    trusted_tail: tuple[tuple[datetime, float], ...] = ()
+    #: Time and value, where the newest reading failed.
+    trusted: tuple[datetime, float] | None = None
 
 
 async def latest_levels(database: Database) -> tuple[list[Latest], int]:
     """Every water level sensor's newest reading, and the registry's version at that instant."""
     rows = await database.fetch("latest_levels")
-    found = [
-        Latest(
-            sensor,
-            observed_at,
-            value,
-            None if flag is None else Flag(flag),
-            Reason(reasons or 0),
-            trend,
-            tuple((t, v) for t, v, f in zip(times, values, flags, strict=True) if f < Flag.FAIL) if times else (),
+    failed = {row[0]: row[1] for row in rows if row[3] is not None and row[3] >= Flag.FAIL}
+    trusted = {}
+    if failed:
+        before = list(failed.values())
+        found = await database.fetch(
+            "trusted_before",
+            {"sensors": list(failed), "before": before, "earliest": min(before) - _REACH, "latest": max(before)},
         )
-        for sensor, observed_at, value, flag, reasons, trend, times, values, flags, _ in rows
+        trusted = {sensor: (at, value) for sensor, at, value in found}
+    latest = [
+        Latest(sensor, at, value, flag and FLAGS[flag], Reason(reasons or 0), trend, trusted.get(sensor))
+        for sensor, at, value, flag, reasons, trend, _ in rows
     ]
-    return found, rows[0][-1] if rows else 0
+    return latest, rows[0][-1] if rows else 0
 
 
 def bucket_start(at: datetime, resolution: Resolution, time_zone: str) -> datetime:

@@ -6,24 +6,27 @@ with that sensor, so rows known to be new go in by COPY.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from kawamori.domain.reading import Flag, Reading, Reason, SensorId, micro
+from kawamori.domain.reading import FLAGS, Flag, Reading, SensorId, micro
+from kawamori.storage.binary import Float8s, Int2s, Int4s, Int8s, Times, copied
 from kawamori.storage.database import Connection, query
 
 #: Flags whose value is no part of a summary.
 _LEFT_OUT = (Flag.FAIL, Flag.MISSING)
+#: Neighbours of late readings are looked for no further away than this.
+_REACH = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
-class TailRow:
-    """A sensor's row of `latest_reading`."""
+class LatestRow:
+    """A sensor's row of `latest_reading`: its newest reading, how fast it moves, since when it has not."""
 
-    sensor: SensorId
-    latest: Reading | None
-    recent: tuple[Reading, ...]
+    latest: Reading
+    trend_h: float | None
     flat_since: datetime | None
 
 
@@ -39,29 +42,35 @@ class Quarantined:
     gateway_id: str
 
 
-async def lock_tails(connection: Connection, sensors: Iterable[SensorId]) -> dict[SensorId, TailRow]:
-    """Lock these sensors until the transaction ends, and return what is newest of each."""
-    cursor = await connection.execute(query("lock_tails"), {"sensors": sorted(sensors)}, binary=True)
-    tails = {}
-    async for sensor, at, value, flag, reasons, received, since, times, values, flags, whys in cursor:
-        latest = (
-            None
-            if at is None
-            else Reading(
-                sensor=sensor,
-                observed_at=at,
-                value=value,
-                received_at=received,
-                flag=Flag(flag),
-                reasons=Reason(reasons),
-            )
+async def lock_sensors(connection: Connection, sensors: Iterable[SensorId]) -> dict[SensorId, int]:
+    """Lock these sensors until the transaction ends, and return the revision of each."""
+    cursor = await connection.execute(query("lock_sensors"), {"sensors": Int4s.of(sorted(sensors))}, binary=True)
+    return dict(await cursor.fetchall())
+
+
+async def tails(
+    connection: Connection, sensors: Sequence[SensorId], limit: int
+) -> dict[SensorId, tuple[Reading | None, tuple[Reading, ...], datetime | None]]:
+    """Of each sensor the newest reading, the last `limit` within its range, oldest first, and since when it is flat."""
+    wanted = Int4s.of(sensors)
+    newest = await (await connection.execute(query("tails"), {"sensors": wanted}, binary=True)).fetchall()
+    recent: dict[SensorId, list[Reading]] = {row[0]: [] for row in newest}
+    times = [row[1] for row in newest if row[1] is not None]
+    if times:
+        cursor = await connection.execute(
+            query("recent_readings"),
+            {"sensors": wanted, "limit": limit, "earliest": min(times) - _REACH, "latest": max(times)},
+            binary=True,
         )
-        recent = tuple(
-            Reading(sensor=sensor, observed_at=t, value=v, received_at=t, flag=Flag(f), reasons=Reason(w))
-            for t, v, f, w in zip(times, values, flags, whys, strict=True)
-        )
-        tails[sensor] = TailRow(sensor, latest, recent, since)
-    return tails
+        for row in await cursor.fetchall():
+            recent[row[0]].append(_reading(row))
+    return {row[0]: (None if row[1] is None else _reading(row[:6]), tuple(recent[row[0]]), row[6]) for row in newest}
+
+
+def _reading(row: Sequence[Any]) -> Reading:
+    """A row of sensor, observed_at, value, received_at, flag, reasons."""
+    sensor, at, value, received, flag, reasons = row
+    return Reading(sensor, at, value, received, FLAGS[flag], reasons)
 
 
 async def readings_around(
@@ -70,33 +79,26 @@ async def readings_around(
     """What is stored in each span and next to it, oldest first, in the order of the spans."""
     cursor = await connection.execute(
         query("readings_around"),
-        {"sensors": [s for s, _, _ in spans], "starts": [a for _, a, _ in spans], "ends": [b for _, _, b in spans]},
+        {
+            "sensors": Int4s.of([s for s, _, _ in spans]),
+            "starts": Times.at([a for _, a, _ in spans]),
+            "ends": Times.at([b for _, _, b in spans]),
+            "earliest": min(a for _, a, _ in spans) - _REACH,
+            "latest": max(b for _, _, b in spans) + _REACH,
+        },
         binary=True,
     )
     found: list[list[Reading]] = [[] for _ in spans]
-    for i, sensor, at, value, flag, reasons, received in await cursor.fetchall():
-        found[i - 1].append(
-            Reading(
-                sensor=sensor,
-                observed_at=at,
-                value=value,
-                received_at=received,
-                flag=Flag(flag),
-                reasons=Reason(reasons),
-            )
-        )
+    for row in await cursor.fetchall():
+        found[row[0] - 1].append(_reading(row[1:]))
     return found
 
 
 async def add_readings(connection: Connection, readings: Sequence[Reading]) -> None:
     """Store rows that are known to be new, sorted by key."""
-    if not readings:
-        return
-    cursor = connection.cursor()
-    async with cursor.copy(query("copy_readings")) as copy:
-        copy.set_types(["int4", "timestamptz", "float8", "int2", "int2", "timestamptz"])
-        for r in sorted(readings, key=lambda r: (r.sensor, r.observed_at)):
-            await copy.write_row((r.sensor, r.observed_at, r.value, int(r.flag), int(r.reasons), r.received_at))
+    if readings:
+        async with connection.cursor().copy(query("copy_readings")) as copy:
+            await copy.write(copied(readings))
 
 
 async def change_readings(connection: Connection, changed: Sequence[tuple[Reading, Reading]]) -> None:
@@ -130,22 +132,24 @@ async def keep_revisions(connection: Connection, outvoted: Sequence[Reading]) ->
         )
 
 
-async def save_tails(connection: Connection, tails: Sequence[tuple[TailRow, float | None]]) -> None:
-    """Store each sensor's newest reading, tail and trend."""
-    rows: list[dict[str, Any]] = [
+async def save_latest(connection: Connection, rows: Sequence[LatestRow]) -> None:
+    """Store each sensor's newest reading."""
+    readings = [row.latest for row in rows]
+    await connection.execute(
+        query("save_latest"),
         {
-            "sensor": tail.sensor,
-            "observed_at": tail.latest.observed_at, "value": tail.latest.value, "flag": int(tail.latest.flag),
-            "reasons": int(tail.latest.reasons), "received_at": tail.latest.received_at, "trend_h": trend,
-            "flat_since": tail.flat_since,
-            "tail_times": [r.observed_at for r in tail.recent], "tail_values": [r.value for r in tail.recent],
-            "tail_flags": [int(r.flag) for r in tail.recent], "tail_reasons": [int(r.reasons) for r in tail.recent],
-        }
-        for tail, trend in tails
-        if tail.latest is not None
-    ]  # fmt: skip
-    if rows:
-        await connection.cursor().executemany(query("save_tail"), rows)
+            "sensors": Int4s.of([r.sensor for r in readings]), "times": Times.at([r.observed_at for r in readings]),
+            "values": Float8s.of([r.value for r in readings]), "flags": Int2s.of([r.flag for r in readings]),
+            "reasons": Int2s.of([r.reasons for r in readings]),
+            "received": Times.at([r.received_at for r in readings]),
+            "trends": Float8s.of([row.trend_h for row in rows]), "flats": Times.at([row.flat_since for row in rows]),
+        },
+    )  # fmt: skip
+
+
+_HOUR = timedelta(hours=1)
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_UTC = ZoneInfo("UTC")
 
 
 def hour_of(at: datetime) -> datetime:
@@ -162,33 +166,44 @@ def day_of(at: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
 async def add_to_summaries(
     connection: Connection, readings: Sequence[Reading], zones: dict[SensorId, ZoneInfo]
 ) -> None:
-    """Add new rows to their hours and days."""
-    hours: dict[tuple[SensorId, datetime], list[Any]] = {}
-    days: dict[tuple[SensorId, datetime], list[Any]] = {}
+    """Add new rows, sorted by key, to their hours and days."""
+    hours: list[list[Any]] = []
+    days: list[list[Any]] = []
+    zone = _UTC
+    sensor: SensorId | None = None
+    hour_ends = day = day_ends = _NEVER
     for r in readings:
         if r.flag in _LEFT_OUT:
             continue
+        at = r.observed_at
+        if new_sensor := r.sensor != sensor:
+            sensor = r.sensor
+            if zones[sensor] is not zone:
+                zone, day_ends = zones[sensor], _NEVER
+        if new_sensor or at >= hour_ends:
+            hour = hour_of(at)
+            hour_ends = hour + _HOUR
+            hours.append([sensor, hour, 0, 0, inf, -inf])
+        if new_day := not day <= at < day_ends:
+            day, day_ends = day_of(at, zone)
+        if new_sensor or new_day:
+            days.append([sensor, day, 0, 0, inf, -inf])
         value, exact = r.value, micro(r.value)
-        for table, bucket in ((hours, hour_of(r.observed_at)), (days, day_of(r.observed_at, zones[r.sensor])[0])):
-            entry = table.get((r.sensor, bucket))
-            if entry is None:
-                table[r.sensor, bucket] = [1, exact, value, value]
-            else:
-                entry[0] += 1
-                entry[1] += exact
-                entry[2] = min(entry[2], value)
-                entry[3] = max(entry[3], value)
-    for name, table in (("add_to_hours", hours), ("add_to_days", days)):
-        if table:
-            rows = sorted(table.items())
-            await connection.execute(
-                query(name),
-                {
-                    "sensors": [k[0] for k, _ in rows], "buckets": [k[1] for k, _ in rows],
-                    "ns": [v[0] for _, v in rows], "sums": [v[1] for _, v in rows],
-                    "mins": [v[2] for _, v in rows], "maxs": [v[3] for _, v in rows],
-                },
-            )  # fmt: skip
+        for entry in (hours[-1], days[-1]):
+            entry[2] += 1
+            entry[3] += exact
+            entry[4] = min(entry[4], value)
+            entry[5] = max(entry[5], value)
+    if hours:
+        await connection.execute(query("add_to_summaries"), {**_columns("h", hours), **_columns("d", days)})
+
+
+def _columns(table: str, rows: list[list[Any]]) -> dict[str, bytes]:
+    sensors, buckets, ns, sums, mins, maxs = zip(*rows, strict=True)
+    return {
+        f"{table}_sensors": Int4s.of(sensors), f"{table}_buckets": Times.at(buckets), f"{table}_ns": Int4s.of(ns),
+        f"{table}_sums": Int8s.of(sums), f"{table}_mins": Float8s.of(mins), f"{table}_maxs": Float8s.of(maxs),
+    }  # fmt: skip
 
 
 async def recompute_summaries(
@@ -211,21 +226,31 @@ async def recompute_summaries(
             )
 
 
-async def record_batch(connection: Connection, touched: Sequence[Reading]) -> None:
-    """One row of the change feed for what this transaction added or changed, and a wake-up for the followers."""
-    spans: dict[SensorId, tuple[datetime, datetime]] = {}
-    for r in touched:
-        start, end = spans.get(r.sensor, (r.observed_at, r.observed_at))
-        spans[r.sensor] = (min(start, r.observed_at), max(end, r.observed_at))
-    rows = sorted(spans.items())
+async def record_batch(connection: Connection, added: Sequence[Reading], changed: Sequence[Reading]) -> None:
+    """One row of the change feed for what this transaction did, and a wake-up for the followers."""
+    spans: dict[SensorId, list[Any]] = {}
+    for readings, fixed in ((added, None), (changed, inf)):
+        for r in readings:
+            high = fixed or (-inf if r.flag in _LEFT_OUT else r.value)
+            span = spans.get(r.sensor)
+            if span is None:
+                spans[r.sensor] = [r.observed_at, r.observed_at, high]
+                continue
+            if r.observed_at < span[0]:
+                span[0] = r.observed_at
+            elif r.observed_at > span[1]:
+                span[1] = r.observed_at
+            if high > span[2]:
+                span[2] = high
+    sensors = sorted(spans)
     await connection.execute(
         query("record_batch"),
         {
-            "readings": len(touched), "sensors": [s for s, _ in rows], "starts": [a for _, (a, _) in rows],
-            "ends": [b for _, (_, b) in rows],
+            "readings": len(added) + len(changed), "sensors": Int4s.of(sensors),
+            "starts": Times.at([spans[s][0] for s in sensors]), "ends": Times.at([spans[s][1] for s in sensors]),
+            "highs": Float8s.of([spans[s][2] for s in sensors]),
         },
     )  # fmt: skip
-    await connection.execute(query("wake_followers"))
 
 
 def _storable(text: str) -> str:

@@ -61,15 +61,14 @@ class Rows:
 
     def newest(self, sensor: int, value: float, *, minutes_ago: float = 0.5, flag: int = 1, reasons: int = 0,
                trend: float | None = None, tail: list[tuple[float, float, int]] | None = None) -> None:  # fmt: skip
-        """The sensor's latest row; the tail is (minutes ago, value, flag), oldest first."""
-        tail = tail or []
+        """The sensor's latest row, and readings before it: (minutes ago, value, flag), oldest first."""
         self.sql(
             "UPDATE latest_reading SET observed_at = %s, value = %s, flag = %s, reasons = %s, received_at = now(),"
-            " trend_h = %s, tail_times = %s, tail_values = %s, tail_flags = %s, tail_reasons = %s WHERE sensor_id = %s",
-            datetime.now(UTC) - timedelta(minutes=minutes_ago), value, flag, reasons, trend,
-            [datetime.now(UTC) - timedelta(minutes=m) for m, _, _ in tail], [v for _, v, _ in tail],
-            [f for _, _, f in tail], [0 for _ in tail], sensor,
+            " trend_h = %s WHERE sensor_id = %s",
+            datetime.now(UTC) - timedelta(minutes=minutes_ago), value, flag, reasons, trend, sensor,
         )  # fmt: skip
+        for minutes, earlier, flagged in tail or []:
+            self.readings(sensor, datetime.now(UTC) - timedelta(minutes=minutes), timedelta(0), [earlier], flagged)
 
     def readings(self, sensor: int, start: datetime, step: timedelta, values: list[float], flag: int = 1) -> None:
         with psycopg.connect(self.url) as connection:

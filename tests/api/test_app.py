@@ -169,3 +169,12 @@ def test_headers_do_not_touch_what_is_no_http():
 
 if __name__ == "__main__":
     SNAPSHOT.write_text(json.dumps(app_of(Database(NOBODY, "test")).openapi(), indent=1, ensure_ascii=False) + "\n")
+
+
+def test_an_answer_is_not_held_back_until_the_browser_acknowledges_its_head():
+    with (
+        listener("127.0.0.1", 20_000) as listening,
+        socket.create_connection(listening.getsockname()),
+        listening.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

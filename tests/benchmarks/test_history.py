@@ -25,9 +25,7 @@ INSERT INTO station (station_id, name_ja, name_en, river_id, lon, lat) SELECT 's
 INSERT INTO threshold (station_id, level, valid_from, value_m) SELECT 's' || n, l, '2020-01-01Z', l FROM generate_series(1, 1000) n, generate_series(1, 5) l;
 INSERT INTO mark SELECT 's' || n, 'crest_left', '2020-01-01Z', 6 FROM generate_series(1, 1000) n;
 INSERT INTO sensor (station_id, quantity) SELECT 's' || n, 'water_level' FROM generate_series(1, 1000) n;
-UPDATE latest_reading SET observed_at = now() - interval '1 minute', value = 2.5, flag = 1, reasons = 0, received_at = now(), trend_h = 0.1,
-    tail_times = ARRAY(SELECT now() - n * interval '10 minutes' FROM generate_series(24, 1, -1) n),
-    tail_values = array_fill(2.5::float8, ARRAY[24]), tail_flags = array_fill(1::smallint, ARRAY[24]), tail_reasons = array_fill(0::smallint, ARRAY[24]);
+UPDATE latest_reading SET observed_at = now() - interval '1 minute', value = 2.5, flag = 1, reasons = 0, received_at = now(), trend_h = 0.1;
 """
 SERIES = """
 INSERT INTO reading SELECT 1, at, 2 + sin(extract(epoch FROM at) / 1e5), 1, 0, at FROM generate_series(%s::timestamptz, %s::timestamptz, '10 minutes') at

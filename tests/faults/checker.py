@@ -1,5 +1,6 @@
 """Hold what is stored against what the devices were told, and every derived table against a recomputation."""
 
+from collections.abc import Callable
 from typing import Any
 
 _HEAD = "kawamori/v1/device/"
@@ -29,12 +30,12 @@ JOIN deployment d ON d.sensor_id = r.sensor_id AND r.observed_at >= d.valid_from
 """
 
 
-def check(chain: Any, ledger: Any, *, garbage_may_be_lost: bool = False) -> tuple[int, int]:
+def check(sql: Callable[[str], list[Any]], ledger: Any, *, garbage_may_be_lost: bool = False) -> tuple[int, int]:
     """Everything told is stored, once, with its value; nothing else is. Returns how many readings and how many refused.
 
     Call it when nothing is under way: the fleet has finished and `stored_all` holds.
     """
-    rows = chain.sql(_STORED)
+    rows = sql(_STORED)
     stored = {(device, at): value for device, at, value in rows}
     lost = ledger.told.keys() - stored.keys()
     assert not lost, f"{len(lost)} of {len(ledger.told)} acknowledged readings are lost, e.g. {sorted(lost)[:3]}"
@@ -43,21 +44,21 @@ def check(chain: Any, ledger: Any, *, garbage_may_be_lost: bool = False) -> tupl
     assert not invented, f"{len(invented)} readings are stored that nobody sent, e.g. {sorted(invented)[:3]}"
     wrong = [key for key, value in stored.items() if value != ledger.sent[key]]
     assert not wrong, f"{len(wrong)} readings have another value, e.g. {wrong[:3]}"
-    _check_derived(chain)
-    return len(rows), _check_quarantine(chain, ledger, garbage_may_be_lost=garbage_may_be_lost)
+    _check_derived(sql)
+    return len(rows), _check_quarantine(sql, ledger, garbage_may_be_lost=garbage_may_be_lost)
 
 
-def _check_derived(chain: Any) -> None:
+def _check_derived(sql: Callable[[str], list[Any]]) -> None:
     for unit, zone in (("hour", "'UTC'"), ("day", "time_zone")):
-        ((differing,),) = chain.sql(_SUMMARY.format(unit=unit, zone=zone))
+        ((differing,),) = sql(_SUMMARY.format(unit=unit, zone=zone))
         assert not differing, f"{differing} rows of reading_{unit} differ from a recomputation"
-    ((differing,),) = chain.sql(_LATEST)
+    ((differing,),) = sql(_LATEST)
     assert not differing, f"{differing} rows of latest_reading are not the newest reading"
 
 
-def _check_quarantine(chain: Any, ledger: Any, *, garbage_may_be_lost: bool) -> int:
+def _check_quarantine(sql: Callable[[str], list[Any]], ledger: Any, *, garbage_may_be_lost: bool) -> int:
     rows = [(topic.removeprefix(_HEAD).split("/")[0], bytes(payload)) for topic, payload in
-            chain.sql("SELECT topic, payload FROM quarantine")]  # fmt: skip
+            sql("SELECT topic, payload FROM quarantine")]  # fmt: skip
     found = set(rows)
     missing = (ledger.bad_told if garbage_may_be_lost else ledger.bad_told | ledger.garbage) - found
     assert not missing, f"{len(missing)} refused messages are not in quarantine, e.g. {sorted(missing)[:3]}"

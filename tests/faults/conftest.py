@@ -36,7 +36,7 @@ def fleet_of() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def check() -> Callable[..., tuple[int, int]]:
-    """Hold a chain's tables against a ledger."""
+    """Hold a chain's tables against a ledger: `check(chain.sql, ledger)`."""
     return checker.check  # type: ignore[no-any-return]
 
 

@@ -89,7 +89,7 @@ class Site:
 
     def check(self, fleet: Any, **more: Any) -> tuple[int, int]:
         """Hold the tables against the fleet's ledger."""
-        return self._check(self.chain, fleet.ledger, **more)  # type: ignore[no-any-return]
+        return self._check(more.pop("sql", self.chain.sql), fleet.ledger, **more)  # type: ignore[no-any-return]
 
     def immediate_restart_of_database(self) -> None:
         """PostgreSQL's `immediate` shutdown, which needs crash recovery, and a start."""

@@ -72,9 +72,9 @@ def test_an_hour_without_the_database_is_kept_and_the_newest_comes_first(
         stored, _ = site.check(fleet)
     grown = {name: round(most[name] - before[name], 1) for name in SERVICES}
     print(
-        f"database away for {hour} min x {sensors} sensors (told in {away:.0f} s): {stored:,} journalled, 0 lost, 0 doubled; "
-        f"newest of every sensor visible after {visible:.1f} s, with {stored_then:,} stored; drained in {drain:.1f} s; "
-        f"memory grown by MB {grown}"
+        f"database away for {hour} min x {sensors} sensors (told in {away:.0f} s): {stored:,} journalled, 0 lost, 0 "
+        f"doubled; newest of every sensor visible after {visible:.1f} s, with {stored_then:,} stored; drained in "
+        f"{drain:.1f} s; memory grown by MB {grown}"
     )
     assert visible <= 10
     assert drain <= 360
@@ -87,7 +87,9 @@ def test_sessions_and_servers_that_die_under_load_cost_nothing(times: int, site_
     site = site_of(*SERVICES)
 
     def end_sessions() -> None:
-        site.chain.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'kawamori-%'")
+        site.chain.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'kawamori-%'"
+        )
 
     def kill_a_session() -> None:
         """kill -9 of one backend: PostgreSQL ends all the others and recovers."""
@@ -110,5 +112,7 @@ def test_sessions_and_servers_that_die_under_load_cost_nothing(times: int, site_
         site.stored_all(fleet, 60)
         stored, refused = site.check(fleet)
     figures = "; ".join(f"{way}: {statistics.median(s):.1f} s median, {max(s):.1f} s worst" for way, s in took.items())
-    print(f"database x{times} each: {stored:,} journalled, {refused} refused, 0 lost, 0 doubled; flowing after {figures}")
+    print(
+        f"database x{times} each: {stored:,} journalled, {refused} refused, 0 lost, 0 doubled; flowing after {figures}"
+    )
     assert max(map(max, took.values())) <= 15

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingest.validate import Refused, accept
+from ingest.validate import Gate, Refused
 from kawamori.domain.quantity import Unit
 from kawamori.domain.reading import DeviceId, Reading, SensorId, StationId
 from kawamori.domain.registry import Deployment, Registry, Sensor
 from kawamori.errors import UndecodableMessage
 from kawamori.settings import IngestSettings
-from kawamori.wire import UplinkReading, decode_device_message
+from kawamori.wire import Batch, UplinkReading, decode_device_message, decode_reading, readings_of
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
@@ -46,6 +46,7 @@ REGISTRY = Registry(
     },
 )  # fmt: skip
 SETTINGS = IngestSettings()
+GATE = Gate(REGISTRY, SETTINGS)
 
 
 def outcomes(payload: bytes) -> list[Reading | str]:
@@ -55,9 +56,10 @@ def outcomes(payload: bytes) -> list[Reading | str]:
     except UndecodableMessage as error:
         return [str(error)]
     found: list[Reading | str] = [reason for _, reason in message.refused]
-    for raw in message.readings:
+    items = [UplinkReading("d", NOW, msgspec.Raw(message.readings))] if message.readings else []
+    for item in readings_of(Batch("e", 1, readings=items)):
         try:
-            found.append(accept(UplinkReading("d", NOW, msgspec.Raw(raw)), REGISTRY, SETTINGS))
+            found.append(GATE.accept("d", NOW, decode_reading(item.reading)))
         except Refused as refusal:
             found.append(str(refusal))
     return found

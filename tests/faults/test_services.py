@@ -70,7 +70,7 @@ def test_a_service_that_dies_at_its_fail_points_loses_and_doubles_nothing(
 
 
 def storm(names: list[str]) -> Iterator[tuple[str, datetime, float]]:
-    """Every level rises and falls through both thresholds without end, each from another place, too slowly for a spike."""
+    """Every level rises and falls through both thresholds without end, too slowly for a spike."""
     half = round((HIGH - LOW) / STEP)
     for n in count():
         for i, name in enumerate(names):
@@ -132,7 +132,8 @@ def test_alerts_that_die_miss_no_crossing_and_no_notification(
     waiting = "SELECT NOT EXISTS (SELECT 1 FROM notification WHERE delivered_at IS NULL)"
     wait_until(lambda: site.chain.sql(waiting)[0][0], 60, "the outbox is empty")
     rows = site.chain.sql(
-        "SELECT alert_id, station_id, flood_level, started_at, ended_at, retroactive FROM alert WHERE state <> 'withdrawn'"
+        "SELECT alert_id, station_id, flood_level, started_at, ended_at, retroactive FROM alert"
+        " WHERE state <> 'withdrawn'"
     )
     expected, recorded = crossings(fleet.ledger), {row[1:5] for row in rows}
     assert (sorted(recorded - expected, key=str), sorted(expected - recorded, key=str)) == ([], [])
@@ -144,8 +145,8 @@ def test_alerts_that_die_miss_no_crossing_and_no_notification(
     keys = {(line["id"], line["idempotency_key"]) for line in lines}
     assert len(keys) == len({i for i, _ in keys}) == len({k for _, k in keys}), "a key is not one notification's alone"
     print(
-        f"{told('alerts', kills, times)}; {len(expected)} crossings as the oracle has them, {len(due)} notifications due, "
-        f"0 missing, {len(lines) - len(keys)} sent twice under their own key"
+        f"{told('alerts', kills, times)}; {len(expected)} crossings as the oracle has them, {len(due)} notifications "
+        f"due, 0 missing, {len(lines) - len(keys)} sent twice under their own key"
     )
     assert max(times) <= 15
 
@@ -160,7 +161,9 @@ def test_a_screen_that_resumes_hears_every_reading_however_often_the_api_dies(
         wait_until(screen.live.is_set, 20, "the screen is live")
 
         def heard(at: datetime, what: str) -> float:
-            wait_until(lambda: any(time >= at for _, time in list(screen.heard)[-2000:]), 40, f"the screen hears {what}")
+            wait_until(
+                lambda: any(time >= at for _, time in list(screen.heard)[-2000:]), 40, f"the screen hears {what}"
+            )
             return (datetime.now(UTC) - at).total_seconds()
 
         with site.fleet(names, rate=100) as fleet:
@@ -174,8 +177,8 @@ def test_a_screen_that_resumes_hears_every_reading_however_often_the_api_dies(
         finally:
             missing = sorted(said - screen.heard)
             print(
-                f"{told('api', kills, times)}; {len(said):,} readings, {len(missing)} never heard, {screen.connections} "
-                f"connections, {len(screen.resyncs)} resyncs {missing[:3]}"
+                f"{told('api', kills, times)}; {len(said):,} readings, {len(missing)} never heard, "
+                f"{screen.connections} connections, {len(screen.resyncs)} resyncs {missing[:3]}"
             )
     assert not screen.resyncs
     assert max(times) <= 15

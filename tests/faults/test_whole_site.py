@@ -41,8 +41,8 @@ def test_a_site_that_lost_its_power_comes_back_in_any_order(
         site.stored_all(fleet, 60)
         stored, refused = site.check(fleet)
     print(
-        f"whole site killed x{times}, started in random order: {stored:,} journalled, {refused} refused, 0 lost, 0 doubled; "
-        f"healthy after {statistics.median(healthy):.1f} s median, {max(healthy):.1f} s worst; flowing after "
+        f"whole site killed x{times}, started in random order: {stored:,} journalled, {refused} refused, 0 lost, 0 "
+        f"doubled; healthy after {statistics.median(healthy):.1f} s median, {max(healthy):.1f} s worst; flowing after "
         f"{max(flowing):.1f} s worst"
     )
     assert len(set(orders)) > times / 2

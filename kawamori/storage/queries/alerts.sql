@@ -18,6 +18,12 @@ FROM alert WHERE sensor_id = %(sensor)s AND kind = 'level' AND state <> 'withdra
     AND (ended_at IS NULL OR ended_at >= %(since)s)
 ORDER BY started_at, flood_level
 
+-- name: sensors_with_episodes
+SELECT DISTINCT w.sensor_id
+FROM unnest(%(sensors)s::integer[], %(since)s::timestamptz[]) AS w(sensor_id, since)
+JOIN alert a ON a.sensor_id = w.sensor_id AND a.kind = 'level' AND a.state <> 'withdrawn'
+    AND (a.ended_at IS NULL OR a.ended_at >= w.since)
+
 -- name: insert_alert
 INSERT INTO alert (station_id, sensor_id, flood_level, threshold_m, state, started_at, ended_at, value_m, peak_m, verified, retroactive, status, paged_at)
 VALUES (%(station)s, %(sensor)s, %(level)s, %(threshold)s, %(state)s, %(started_at)s, %(ended_at)s, %(value)s, %(peak)s, %(verified)s, %(retroactive)s, %(status)s, %(paged_at)s)

@@ -1,6 +1,6 @@
 -- name: changes_after
 -- Only what no running transaction can still precede: a batch that commits late is not skipped.
-SELECT xid::text, batch_id, committed_at, readings, sensor_ids, starts, ends FROM ingest_batch
+SELECT xid::text, batch_id, committed_at, sensor_ids, starts, ends, highs FROM ingest_batch
 WHERE (xid, batch_id) > (%(xid)s::xid8, %(batch_id)s) AND xid < pg_snapshot_xmin(pg_current_snapshot())
 ORDER BY xid, batch_id LIMIT %(limit)s
 

@@ -1,11 +1,18 @@
 -- name: latest_levels
--- Every water level sensor's newest reading. The tail travels only where the newest reading failed.
-SELECT l.sensor_id, l.observed_at, l.value, l.flag, l.reasons, l.trend_h,
-    CASE WHEN l.flag >= 4 THEN l.tail_times END,
-    CASE WHEN l.flag >= 4 THEN l.tail_values END,
-    CASE WHEN l.flag >= 4 THEN l.tail_flags END,
-    (SELECT version FROM registry_version)
+-- Every water level sensor's newest reading.
+SELECT l.sensor_id, l.observed_at, l.value, l.flag, l.reasons, l.trend_h, (SELECT version FROM registry_version)
 FROM latest_reading l JOIN sensor s USING (sensor_id) WHERE s.quantity = 'water_level'
+
+-- name: trusted_before
+-- The newest reading that has not failed, of sensors whose newest has.
+SELECT w.sensor_id, r.observed_at, r.value
+FROM unnest(%(sensors)s::integer[], %(before)s::timestamptz[]) AS w(sensor_id, before)
+CROSS JOIN LATERAL (
+    SELECT observed_at, value FROM reading WHERE sensor_id = w.sensor_id AND flag < 4
+        AND observed_at < w.before AND observed_at >= w.before - interval '30 days'
+        AND observed_at >= %(earliest)s AND observed_at <= %(latest)s
+    ORDER BY observed_at DESC LIMIT 1
+) r
 
 -- name: raw_readings
 SELECT observed_at, value, flag FROM reading

@@ -1,20 +1,38 @@
--- name: lock_tails
+-- name: lock_sensors
 -- In order of id, so that two workers never wait for each other in a ring.
-SELECT sensor_id, observed_at, value, flag, reasons, received_at, flat_since, tail_times, tail_values, tail_flags, tail_reasons
-FROM latest_reading WHERE sensor_id = ANY(%(sensors)s) ORDER BY sensor_id FOR UPDATE
+SELECT sensor_id, revision FROM latest_reading WHERE sensor_id = ANY(%(sensors)s) ORDER BY sensor_id FOR UPDATE
+
+-- name: tails
+-- The newest reading of each sensor, and since when its value has not changed.
+SELECT sensor_id, observed_at, value, received_at, flag, reasons, flat_since
+FROM latest_reading WHERE sensor_id = ANY(%(sensors)s)
+
+-- name: recent_readings
+-- The last readings of each sensor that its range allows (reason 2 is RANGE), oldest first; the outer bounds let the
+-- planner leave out chunks.
+SELECT l.sensor_id, r.observed_at, r.value, r.received_at, r.flag, r.reasons
+FROM latest_reading l CROSS JOIN LATERAL (
+    SELECT observed_at, value, received_at, flag, reasons FROM reading WHERE sensor_id = l.sensor_id
+        AND observed_at <= l.observed_at AND observed_at > l.observed_at - interval '30 days'
+        AND observed_at >= %(earliest)s AND observed_at <= %(latest)s AND reasons & 2 = 0
+    ORDER BY observed_at DESC LIMIT %(limit)s
+) r
+WHERE l.sensor_id = ANY(%(sensors)s) ORDER BY l.sensor_id, r.observed_at
 
 -- name: readings_around
--- What stands around late readings: everything within the span, and neighbours on both sides.
-SELECT w.i, r.sensor_id, r.observed_at, r.value, r.flag, r.reasons, r.received_at
+-- What stands around late readings: everything within the span, and neighbours on both sides. The outer bounds let the
+-- planner leave out chunks.
+SELECT w.i, r.sensor_id, r.observed_at, r.value, r.received_at, r.flag, r.reasons
 FROM unnest(%(sensors)s::integer[], %(starts)s::timestamptz[], %(ends)s::timestamptz[])
     WITH ORDINALITY AS w(sensor_id, start, stop, i)
 CROSS JOIN LATERAL (
-    (SELECT * FROM reading WHERE sensor_id = w.sensor_id
+    (SELECT * FROM reading WHERE sensor_id = w.sensor_id AND observed_at >= %(earliest)s
         AND observed_at < w.start AND observed_at >= w.start - interval '30 days' ORDER BY observed_at DESC LIMIT 26)
     UNION ALL
-    (SELECT * FROM reading WHERE sensor_id = w.sensor_id AND observed_at >= w.start AND observed_at <= w.stop)
+    (SELECT * FROM reading WHERE sensor_id = w.sensor_id AND observed_at >= %(earliest)s AND observed_at <= %(latest)s
+        AND observed_at >= w.start AND observed_at <= w.stop)
     UNION ALL
-    (SELECT * FROM reading WHERE sensor_id = w.sensor_id
+    (SELECT * FROM reading WHERE sensor_id = w.sensor_id AND observed_at <= %(latest)s
         AND observed_at > w.stop AND observed_at <= w.stop + interval '30 days' ORDER BY observed_at LIMIT 14)
 ) r
 ORDER BY w.i, r.observed_at
@@ -35,22 +53,23 @@ INSERT INTO reading_revision (sensor_id, observed_at, value, who, why)
 VALUES (%(sensor)s, %(observed_at)s, %(value)s, 'ingest', 'two values for one moment: the higher stands')
 ON CONFLICT DO NOTHING
 
--- name: save_tail
-UPDATE latest_reading SET observed_at = %(observed_at)s, value = %(value)s, flag = %(flag)s, reasons = %(reasons)s,
-    received_at = %(received_at)s, trend_h = %(trend_h)s, flat_since = %(flat_since)s, tail_times = %(tail_times)s,
-    tail_values = %(tail_values)s, tail_flags = %(tail_flags)s, tail_reasons = %(tail_reasons)s
-WHERE sensor_id = %(sensor)s
+-- name: save_latest
+UPDATE latest_reading l SET observed_at = n.observed_at, value = n.value, flag = n.flag, reasons = n.reasons,
+    received_at = n.received_at, trend_h = n.trend_h, flat_since = n.flat_since, revision = l.revision + 1
+FROM unnest(%(sensors)s::integer[], %(times)s::timestamptz[], %(values)s::float8[], %(flags)s::smallint[], %(reasons)s::smallint[], %(received)s::timestamptz[], %(trends)s::float8[], %(flats)s::timestamptz[])
+    AS n(sensor_id, observed_at, value, flag, reasons, received_at, trend_h, flat_since)
+WHERE l.sensor_id = n.sensor_id
 
--- name: add_to_hours
-INSERT INTO reading_hour (sensor_id, bucket, n, sum_micro, min, max)
-SELECT * FROM unnest(%(sensors)s::integer[], %(buckets)s::timestamptz[], %(ns)s::integer[], %(sums)s::bigint[], %(mins)s::float8[], %(maxs)s::float8[])
-ON CONFLICT (sensor_id, bucket) DO UPDATE SET n = reading_hour.n + excluded.n,
-    sum_micro = reading_hour.sum_micro + excluded.sum_micro,
-    min = least(reading_hour.min, excluded.min), max = greatest(reading_hour.max, excluded.max)
-
--- name: add_to_days
+-- name: add_to_summaries
+WITH hours AS (
+    INSERT INTO reading_hour (sensor_id, bucket, n, sum_micro, min, max)
+    SELECT * FROM unnest(%(h_sensors)s::integer[], %(h_buckets)s::timestamptz[], %(h_ns)s::integer[], %(h_sums)s::bigint[], %(h_mins)s::float8[], %(h_maxs)s::float8[])
+    ON CONFLICT (sensor_id, bucket) DO UPDATE SET n = reading_hour.n + excluded.n,
+        sum_micro = reading_hour.sum_micro + excluded.sum_micro,
+        min = least(reading_hour.min, excluded.min), max = greatest(reading_hour.max, excluded.max)
+)
 INSERT INTO reading_day (sensor_id, bucket, n, sum_micro, min, max)
-SELECT * FROM unnest(%(sensors)s::integer[], %(buckets)s::timestamptz[], %(ns)s::integer[], %(sums)s::bigint[], %(mins)s::float8[], %(maxs)s::float8[])
+SELECT * FROM unnest(%(d_sensors)s::integer[], %(d_buckets)s::timestamptz[], %(d_ns)s::integer[], %(d_sums)s::bigint[], %(d_mins)s::float8[], %(d_maxs)s::float8[])
 ON CONFLICT (sensor_id, bucket) DO UPDATE SET n = reading_day.n + excluded.n,
     sum_micro = reading_day.sum_micro + excluded.sum_micro,
     min = least(reading_day.min, excluded.min), max = greatest(reading_day.max, excluded.max)
@@ -89,10 +108,11 @@ INSERT INTO reading_day (sensor_id, bucket, n, sum_micro, min, max) SELECT * FRO
 ON CONFLICT (sensor_id, bucket) DO UPDATE SET n = excluded.n, sum_micro = excluded.sum_micro, min = excluded.min, max = excluded.max
 
 -- name: record_batch
-INSERT INTO ingest_batch (readings, sensor_ids, starts, ends)
-VALUES (%(readings)s, %(sensors)s, %(starts)s, %(ends)s)
-
--- name: wake_followers
+-- The notice is only the wake-up: followers read the rows.
+WITH batch AS (
+    INSERT INTO ingest_batch (readings, sensor_ids, starts, ends, highs)
+    VALUES (%(readings)s, %(sensors)s, %(starts)s, %(ends)s, %(highs)s)
+)
 SELECT pg_notify('kawamori_batch', '')
 
 -- name: quarantine
