@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kawamori.servers import private_broker, private_database
+from kawamori.servers import BrokerServer, private_broker, private_database
 
 
 def _module(name: str) -> ModuleType:
@@ -61,8 +61,9 @@ def site_of(
     """Make a site with servers of its own: `site_of("gateway", "ingest", KAWAMORI_…="…")` starts these services."""
     with ExitStack() as stack:
 
-        def make(*names: str, **extra: str) -> Any:
-            database, broker = stack.enter_context(private_database()), stack.enter_context(private_broker())
+        def make(*names: str, broker: BrokerServer | None = None, **extra: str) -> Any:
+            database = stack.enter_context(private_database())
+            broker = broker or stack.enter_context(private_broker())
             chain = fresh_chain_on(stack, broker, database, tmp_path, **extra)
             chain.start(*names)
             return site.Site(broker, database, chain, devices.Fleet, checker.check, wait_until, seed)
