@@ -25,7 +25,7 @@ def _module(name: str) -> ModuleType:
     return module
 
 
-devices, checker, site, listener = map(_module, ("devices", "checker", "site", "listener"))
+devices, checker, site, listener, lag, proxy = map(_module, ("devices", "checker", "site", "listener", "lag", "proxy"))
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +44,18 @@ def check() -> Callable[..., tuple[int, int]]:
 def listener_on() -> Callable[..., Any]:
     """A client of the live stream: `with listener_on(api_url) as screen:`."""
     return listener.Listener  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="session")
+def delays_of() -> Callable[..., Any]:
+    """How long each reading of some devices took from measurement to commit."""
+    return lag.delays  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="session")
+def proxy_to() -> Callable[..., Any]:
+    """A bad line: `with proxy_to(port) as line:`."""
+    return proxy.Proxy  # type: ignore[no-any-return]
 
 
 @pytest.fixture

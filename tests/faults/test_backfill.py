@@ -7,7 +7,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import psycopg
 import pytest
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
@@ -63,24 +62,6 @@ def tables(chain: Any, names: list[str]) -> tuple[Any, ...]:
     )
 
 
-def delays(chain: Any, names: list[str]) -> list[tuple[datetime, float]]:
-    """Of each live reading when it was measured and published, and the seconds from then to its commit."""
-    with psycopg.connect(chain.database_url) as connection:
-        connection.execute(
-            "CREATE TEMP TABLE touched AS SELECT committed_at, t.* FROM ingest_batch,"
-            " unnest(sensor_ids, starts, ends) AS t(sensor, start, stop)"
-        )
-        connection.execute("CREATE INDEX ON touched (sensor, stop)")
-        rows = connection.execute(
-            "SELECT observed_at, extract(epoch FROM b.at - r.observed_at)"
-            " FROM reading r JOIN deployment USING (sensor_id)"
-            " CROSS JOIN LATERAL (SELECT min(committed_at) AS at FROM touched t"
-            "   WHERE t.sensor = r.sensor_id AND t.stop >= r.observed_at AND t.start <= r.observed_at) b"
-            " WHERE device_id = ANY(%s)", (names,),
-        )  # fmt: skip
-        return [(at, float(delay)) for at, delay in rows]
-
-
 @pytest.fixture
 def end_of_day() -> datetime:
     """Long enough ago that all of it is late, whenever it arrives."""
@@ -121,7 +102,7 @@ def p95(seconds: list[float]) -> float:
 
 
 @pytest.fixture
-def backfilled(site_of: Callable[..., Any]) -> Callable[..., Any]:
+def backfilled(site_of: Callable[..., Any], delays_of: Callable[..., Any]) -> Callable[..., Any]:
     """Send the days in that order to a new site; the tables, the seconds it took, and the delays of live readings."""
 
     def run(days: dict[str, list[Row]], order: str) -> tuple[Any, float, list[float], list[float]]:
@@ -158,7 +139,7 @@ def backfilled(site_of: Callable[..., Any]) -> Callable[..., Any]:
         living.ledger.sent.update(late.ledger.sent)
         living.ledger.told.update(late.ledger.told)
         site.check(living)
-        found = delays(chain, live)
+        found = delays_of(chain, live)
         alone, meanwhile = ([d for t, d in found if a < t < b] for a, b in ((quiet, at), (at, over)))
         return tables(chain, names), took, alone, meanwhile
 

@@ -137,7 +137,7 @@ def test_mutated_messages_are_accepted_or_refused_with_a_reason(count: int, seed
     pool = seeds()
     accepted = refused = 0
     slowest = 0.0
-    for number in range(count):
+    for _ in range(count):
         payload = mutated(chance, pool)
         begun = time.perf_counter()
         good, bad = held(payload)
