@@ -115,7 +115,7 @@ class Link:
         properties.ReceiveMaximum = self._receive_maximum
         properties.SessionExpiryInterval = 7 * 86400 if self._keep_session else 0
         self._client.connect_async(
-            self._host, self._port, keepalive=15, clean_start=not self._keep_session, properties=properties
+            self._host, self._port, keepalive=12, clean_start=not self._keep_session, properties=properties
         )
         self._client.loop_start()
         return self
