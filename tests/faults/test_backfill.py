@@ -74,7 +74,7 @@ ORDERS = ["in order", "reversed", "shuffled", "shuffled, a third twice", "newest
 @pytest.mark.parametrize(
     ("sensors", "orders"),
     [
-        pytest.param(15, [ORDERS[0], ORDERS[3]], id="quick"),
+        pytest.param(4, [ORDERS[0], ORDERS[3]], id="quick"),
         pytest.param(100, ORDERS, id="full", marks=pytest.mark.slow),
     ],
 )

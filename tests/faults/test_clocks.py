@@ -132,7 +132,7 @@ def test_a_gateway_whose_clock_jumps_hides_nothing(site_of: Callable[..., Any], 
     )
 
 
-@pytest.mark.parametrize("by", ["+3h", "-3h"])
+@pytest.mark.parametrize("by", [pytest.param("-3h", id="quick"), pytest.param("+3h", marks=pytest.mark.slow)])
 def test_the_clock_of_ingest_does_not_matter(by: str, site_of: Callable[..., Any]) -> None:
     site = site_of("gateway")
     chain = site.chain

@@ -72,7 +72,7 @@ def secure_broker() -> Iterator[SecureBroker]:
 
 
 @pytest.mark.parametrize(
-    "devices", [pytest.param(150, id="quick"), pytest.param(3000, id="full", marks=pytest.mark.slow)]
+    "devices", [pytest.param(100, id="quick"), pytest.param(3000, id="full", marks=pytest.mark.slow)]
 )
 def test_every_device_comes_back_after_the_broker_died(
     devices: int, secure_broker: SecureBroker, site_of: Callable[..., Any], wait_until: Callable[..., Any]

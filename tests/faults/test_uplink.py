@@ -1,6 +1,6 @@
 """The line between a gateway and its broker: narrow and lossy, silent, half open, cut."""
 
-import contextlib
+import re
 import shutil
 import statistics
 import subprocess
@@ -24,7 +24,8 @@ ip link set lo mtu 1500 up
 tc qdisc add dev lo root tbf rate 64kbit burst 3000 latency 2s
 nft add table ip line
 nft add chain ip line in '{ type filter hook input priority 0; }'
-nft add rule ip line in numgen random mod 5 == 0 drop
+nft add rule ip line in numgen random mod 5 == 0 counter drop
+nft add rule ip line in counter
 """
 
 
@@ -57,6 +58,15 @@ def narrow_line(port: int, folder: Path) -> Iterator[tuple[int, int]]:
         yield inner.pid, inside
 
 
+def packets(pid: int) -> tuple[int, int]:
+    """How many packets the line has lost, and how many it let through."""
+    listing = subprocess.run(
+        ["nsenter", "-t", str(pid), "-n", "nft", "list", "ruleset"], check=True, capture_output=True, text=True
+    ).stdout
+    dropped, passed = (int(count) for count in re.findall(r"packets (\d+)", listing))
+    return dropped, passed
+
+
 def ended(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.wait()
@@ -64,16 +74,14 @@ def ended(process: subprocess.Popen[bytes]) -> None:
         process.stdout.close()
 
 
-@pytest.mark.parametrize(
-    "seconds", [pytest.param(15, id="quick"), pytest.param(180, id="full", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("seconds", [pytest.param(6, id="quick"), pytest.param(180, id="full", marks=pytest.mark.slow)])
 def test_a_narrow_line_that_loses_every_fifth_packet_loses_no_reading(
     seconds: float, site_of: Callable[..., Any], delays_of: Callable[..., Any], tmp_path: Path
 ) -> None:
     rate = 1.0
     site = site_of("ingest", KAWAMORI_GATEWAY__RESEND_AFTER="PT3S", KAWAMORI_GATEWAY__HEALTH_PORT="0")
     chain = site.chain
-    names = site.register(60)
+    names = site.register(20)
     with narrow_line(site.broker.port, tmp_path) as (pid, port):
         chain.processes["gateway"] = subprocess.Popen(
             ["nsenter", "-t", str(pid), "-n", sys.executable, "-m", "kawamori.cli", "gateway"],
@@ -81,30 +89,38 @@ def test_a_narrow_line_that_loses_every_fifth_packet_loses_no_reading(
             stdout=chain.log, stderr=chain.log, cwd=chain.folder,
         )  # fmt: skip
         try:
-            with site.fleet(names, rate=rate, probe=None, repeat_after=60.0) as fleet:
+            with site.fleet(names, rate=rate, probe=None, repeat_after=20.0) as fleet:
                 site._wait_until(lambda: len(fleet.ledger.told) > 0, 60, "a first reading has come through")
                 at = datetime.now(UTC)
                 begun = time.monotonic()
                 site._wait_until(lambda: time.monotonic() - begun > seconds, seconds + 5, "time passes")
                 site.stored_all(fleet, 120)
             stored, _ = site.check(fleet)
+            dropped, passed = packets(pid)
         finally:
             ended(chain.processes.pop("gateway"))
     lags = [lag for measured, lag in delays_of(chain, names) if measured >= at]
     p95 = statistics.quantiles(lags, n=20)[-1]
     print(
-        f"64 kbit/s with 20 % of all packets dropped (tbf and nftables, both directions share the line): {stored}"
+        f"64 kbit/s with 20 % of all packets dropped (tbf and nftables, both directions share the line;"
+        f" {dropped} of {dropped + passed}): {stored}"
         f" readings at {rate:g}/s, 0 lost, lag p50 {statistics.median(lags):.1f} s, p95 {p95:.1f} s"
     )
+    assert 0.1 < dropped / (dropped + passed) < 0.3
     assert p95 <= 60
 
 
-def test_a_half_open_line_is_found_and_a_silent_one_left(
-    site_of: Callable[..., Any], proxy_to: Callable[..., Any]
+@pytest.mark.parametrize(
+    "long", [pytest.param(False, id="quick"), pytest.param(True, id="full", marks=pytest.mark.slow)]
+)
+def test_a_line_that_is_cut_or_half_open_or_silent_loses_no_reading(
+    long: bool, site_of: Callable[..., Any], proxy_to: Callable[..., Any]
 ) -> None:
+    """The long half waits for keep-alives, which is what finds a dead connection that says nothing."""
     site = site_of("ingest")
     chain = site.chain
     names = site.register(20)
+    figures = []
     with proxy_to(site.broker.port) as line:
         chain.environment["KAWAMORI_MQTT_URL"] = f"mqtt://127.0.0.1:{line.port}"
         chain.start("gateway")
@@ -114,26 +130,36 @@ def test_a_half_open_line_is_found_and_a_silent_one_left(
             site.flowing(datetime.now(UTC), 20, "in slices of a few bytes")
             line.to_server.slice = line.to_client.slice = 65536
             line.to_client.latency = 0.0
-            line.reset()
-            cut = site.flowing(datetime.now(UTC), 20, "after a RST")
-            before, at = line.accepted, time.monotonic()
-            line.leave_half_open()
-            site._wait_until(lambda: line.accepted >= before + 2, 40, "both links are made anew")
-            found = time.monotonic() - at
-            after_half_open = site.flowing(datetime.now(UTC), 20, "after a half-open line")
-            line.silence()
-            site._wait_until(lambda: not chain.ready("gateway"), 40, "the gateway knows that nobody answers")
-            known = time.monotonic() - at - found - after_half_open
-            line.silence(yes=False)
-            back = site.flowing(datetime.now(UTC), 40, "after the black hole")
+            for _ in range(5 if long else 2):
+                before = line.accepted
+                line.reset()
+                site._wait_until(lambda before=before: line.accepted >= before + 2, 20, "both links are made anew")
+                figures.append(site.flowing(datetime.now(UTC), 20, "after a RST"))
+            if long:
+                figures += half_open_and_silent(site, line)
             site.stored_all(fleet, 40)
         stored, _ = site.check(fleet)
-        print(
-            f"uplink: flowing {cut:.1f} s after a RST; half-open links replaced after {found:.1f} s; black hole known"
-            f" after {known:.1f} s, flowing {back:.1f} s after its end; {stored} stored, 0 lost"
-        )
-        with contextlib.suppress(AssertionError):
-            chain.kill("gateway")
-            del chain.processes["gateway"]
-    assert found <= 30
-    assert known <= 30
+        chain.kill("gateway")
+        del chain.processes["gateway"]
+    print(
+        f"uplink: {stored} stored, 0 lost; flowing after a RST {max(figures[:2]):.1f} s"
+        + (f"; half-open links replaced after {figures[-3]:.1f} s; a silent broker known after {figures[-2]:.1f} s and"
+           f" flowing {figures[-1]:.1f} s after its silence" if long else "")
+    )  # fmt: skip
+    assert not long or figures[-3] <= 30
+    assert not long or figures[-2] <= 30
+
+
+def half_open_and_silent(site: Any, line: Any) -> tuple[float, float, float]:
+    """Seconds until half-open links were replaced, a black hole was known, and from its end to the next commit."""
+    before, at = line.accepted, time.monotonic()
+    line.leave_half_open()
+    site._wait_until(lambda: line.accepted >= before + 2, 40, "both links are made anew")
+    replaced = time.monotonic() - at
+    site.flowing(datetime.now(UTC), 20, "after a half-open line")
+    at = time.monotonic()
+    line.silence()
+    site._wait_until(lambda: not site.chain.ready("gateway"), 40, "the gateway knows that nobody answers")
+    known = time.monotonic() - at
+    line.silence(yes=False)
+    return replaced, known, site.flowing(datetime.now(UTC), 40, "after the black hole")
