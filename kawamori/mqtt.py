@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, NamedTuple, Self, cast
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import mqtt5
 import paho.mqtt.client as paho
@@ -47,8 +47,16 @@ def _address(url: str) -> tuple[SplitResult, str, int, ssl.SSLContext | None]:
         parts,
         parts.hostname,
         parts.port or (8883 if secure else 1883),
-        ssl.create_default_context() if secure else None,
+        _trusting(parse_qs(parts.query).get("ca", [None])[0]) if secure else None,
     )
+
+
+def _trusting(ca: str | None) -> ssl.SSLContext:
+    """TLS that believes this file's authority alone, or those of the machine; raises ConfigurationError."""
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"KAWAMORI_MQTT_CA: cannot be read as certificates in PEM: {error}") from error
 
 
 class Link:
@@ -107,7 +115,7 @@ class Link:
         properties.ReceiveMaximum = self._receive_maximum
         properties.SessionExpiryInterval = 7 * 86400 if self._keep_session else 0
         self._client.connect_async(
-            self._host, self._port, keepalive=15, clean_start=not self._keep_session, properties=properties
+            self._host, self._port, keepalive=12, clean_start=not self._keep_session, properties=properties
         )
         self._client.loop_start()
         return self
