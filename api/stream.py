@@ -6,6 +6,7 @@ it missed, each event at least once.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -152,6 +153,7 @@ class LiveFeed:
         self.hub = hub
         self.read_at: datetime | None = None
         self._wake = asyncio.Event()
+        self._begun = asyncio.Event()
         self._version: int | None = None
         self._recent_changes: set[int] = set()
 
@@ -181,6 +183,7 @@ class LiveFeed:
                 before = await news_after(self._database, cursor, change - LATE_CHANGES, 0)
                 self._recent_changes = {number for number, _ in before.alert_changes}
                 self.hub.position = Position(cursor, change)
+                self._begun.set()
             impatient = 0
             while not stop.is_set():
                 found = await self.catch_up()
@@ -223,10 +226,15 @@ class LiveFeed:
 
     async def subscribe(self, last_event_id: str | None) -> AsyncGenerator[bytes]:
         """One client's frames: what it missed, then what happens."""
+        yield b"retry: 2000\n\n"
+        while self.hub.position is None:  # what comes before the follower knows its place would be nobody's to tell
+            yield self._heartbeat()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await self._begun.wait()
         client = self.hub.join()
         joined = self._heartbeat()  # its id is the place from which the queue goes on, not a later one
         try:
-            yield b"retry: 2000\n\n"
             if last_event_id is not None:
                 for what in await self._missed(last_event_id):
                     yield what

@@ -9,8 +9,11 @@ import psycopg
 import pytest
 
 from api import schemas
-from api.stream import HEARTBEAT_S, Hub, Position, frame
+from api.directory import DirectoryCache
+from api.stream import HEARTBEAT_S, Hub, LiveFeed, Position, frame
+from kawamori.runtime import now
 from kawamori.storage.changes import Cursor
+from kawamori.storage.database import Database
 
 pytestmark = pytest.mark.integration
 MINUTE = timedelta(minutes=1)
@@ -79,6 +82,22 @@ def test_a_client_that_comes_back_misses_nothing(api, rows, sensor):
         heard = stream.until(has(3.5))
     assert [v for v in dict.fromkeys(values(heard)) if v != 3.5] == missed
     assert 2.0 not in values(heard)
+
+
+async def test_a_client_that_resumes_before_the_follower_has_begun_misses_nothing(rows, sensor):
+    last_id = f"{rows.batch(sensor, [7.0], start=ago(3))}-0"
+    async with Database(rows.url, "test") as database:
+        feed = LiveFeed(database, DirectoryCache(database, now), now, Hub())
+        stream = feed.subscribe(last_id)
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            while b"event: heartbeat" not in await anext(stream):
+                pass
+            rows.batch(sensor, [7.25], start=ago(2))  # the client has been told what it missed; nobody follows yet
+            follower = group.create_task(feed.follow(asyncio.Event()))
+            while b'"value":7.25' not in await anext(stream):
+                pass
+            await stream.aclose()
+            follower.cancel()
 
 
 def test_a_query_parameter_resumes_too(api, rows, sensor):

@@ -18,7 +18,7 @@ def full(*values: Any) -> Any:
     return pytest.param(*values, id="full", marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize(("kills", "rate", "gap"), [quick(3, 500, 0.6), full(50, 600, 4.0)])
+@pytest.mark.parametrize(("kills", "rate", "gap"), [quick(2, 500, 0.6), full(50, 2000, 2.0)])
 def test_a_broker_that_is_killed_at_random_moments_costs_nothing(
     kills: int, rate: float, gap: float, site_of: Callable[..., Any]
 ) -> None:

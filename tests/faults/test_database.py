@@ -82,7 +82,7 @@ def test_an_hour_without_the_database_is_kept_and_the_newest_comes_first(
     assert stored_then < total or sensors < 1000, "the newest came no earlier than the rest"
 
 
-@pytest.mark.parametrize("times", [pytest.param(1, id="quick"), pytest.param(12, id="full", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [pytest.param(1, id="quick"), pytest.param(6, id="full", marks=pytest.mark.slow)])
 def test_sessions_and_servers_that_die_under_load_cost_nothing(times: int, site_of: Callable[..., Any]) -> None:
     site = site_of(*SERVICES)
 

@@ -22,7 +22,8 @@ POINTS = {
 LOW, HIGH, STEP, HYSTERESIS = 1.0, 2.0, 0.05, 0.05
 LEVELS = {2: 1.4, 3: 1.75}
 
-KILLS = [pytest.param(3, id="quick"), pytest.param(100, id="full", marks=pytest.mark.slow)]
+#: Of each of the four: a hundred in all.
+KILLS = [pytest.param(2, id="quick"), pytest.param(25, id="full", marks=pytest.mark.slow)]
 
 
 def kill_at_fail_points(site: Any, name: str, kills: int, since: Callable[[datetime, str], float]) -> list[float]:
