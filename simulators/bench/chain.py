@@ -10,10 +10,10 @@ from simulators.bench.site import Bench, BenchFailed, Site, say, wait_until
 from simulators.load import Board, Load
 
 SERVICES = ("gateway", "ingest", "alerts", "api")
-#: Readings that the generator may be ahead of the last commit: a second's worth, which keeps everybody busy and lets
+#: Readings that the generator may be ahead of the last commit: two seconds' worth, which keeps everybody busy and lets
 #: no backlog grow whose cost would be counted to the readings committed meanwhile; and its bounds.
-_AHEAD_S = 1.0
-_AHEAD = (5_000, 60_000)
+_AHEAD_S = 2.0
+_AHEAD = (15_000, 100_000)
 #: Cores that the rest of the machine (the kernel's own work, mostly) may take before the figures say so.
 _QUIET = 0.15
 
@@ -94,7 +94,7 @@ def trickle(bench: Bench, report: Report) -> None:
 
 
 class Feeder:
-    """Lets the generator run a second ahead of the commits."""
+    """Lets the generator run two seconds ahead of the commits."""
 
     def __init__(self, site: Site, board: Board, load: Load) -> None:
         self._site, self._board, self._load = site, board, load
