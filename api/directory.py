@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from kawamori.domain.flood import Threshold
 from kawamori.domain.reading import StationId
 from kawamori.domain.registry import Registry, Sensor, Station
 from kawamori.runtime import Clock
@@ -37,13 +38,15 @@ class River:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Directory:
-    """Who is who, as of one version of the registry."""
+    """Who is who, as of one version of the registry and one moment."""
 
     registry: Registry
     levels: Mapping[int, Level]
     rivers: tuple[River, ...]
     #: By station and quantity.
     sensors: Mapping[tuple[StationId, str], Sensor] = field(default_factory=dict)
+    #: In force, lowest level first.
+    thresholds: Mapping[StationId, tuple[Threshold, ...]] = field(default_factory=dict)
     #: What every answer about a station begins with, made once because a thousand are sent at a time.
     headings: Mapping[StationId, dict[str, Any]] = field(default_factory=dict)
 
@@ -82,6 +85,7 @@ class DirectoryCache:
         registry = await load_registry(self._database)
         levels = await self._database.fetch("all_flood_levels")
         rivers = await self._database.fetch("all_rivers")
+        at = self._clock()
         return Directory(
             registry=registry,
             levels={
@@ -90,6 +94,7 @@ class DirectoryCache:
             },
             rivers=tuple(River(id=i, name={"ja": ja, "en": en}, course=course) for i, ja, en, course in rivers),
             sensors={(sensor.station, sensor.quantity): sensor for sensor in registry.sensors.values()},
+            thresholds={id_: registry.thresholds_at(id_, at) for id_ in registry.stations},
             headings={station.id: _heading(station) for station in registry.stations.values()},
         )
 

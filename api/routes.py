@@ -159,8 +159,7 @@ def read_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of sma
     async def stations() -> Response:
         """Every station, with what is in force now."""
         directory = await using.directory.get()
-        at = using.clock()
-        return answer({"stations": [shapes.station(s, directory, at) for s in directory.registry.stations.values()]})
+        return answer({"stations": [shapes.station(s, directory) for s in directory.registry.stations.values()]})
 
     @router.get(
         "/stations.geojson",
@@ -176,7 +175,7 @@ def read_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of sma
     async def station(station_id: str) -> Response:
         """One station."""
         directory = await using.directory.get()
-        return answer(shapes.station(_station(directory, station_id), directory, using.clock()))
+        return answer(shapes.station(_station(directory, station_id), directory))
 
     @router.get(
         "/stations/{station_id}/readings",

@@ -51,7 +51,7 @@ def _level(station: Station, sensor: Sensor, latest: Latest, directory: Director
         latest.value, sensor.report_every, sensor.report_every_low, station.observation_start_m
     )
     age = None if latest.observed_at is None else at - latest.observed_at
-    thresholds = directory.registry.thresholds_at(station.id, at)
+    thresholds = directory.thresholds[station.id]
     judged = _judged(latest, interval, at)
     reached = 0 if judged is None else flood_level(judged, thresholds)
     ahead = None if judged is None else next_threshold(judged, thresholds)
@@ -78,7 +78,7 @@ def _level(station: Station, sensor: Sensor, latest: Latest, directory: Director
     }
 
 
-def station(found: Station, directory: Directory, at: datetime) -> Json:
+def station(found: Station, directory: Directory) -> Json:
     """A station with its datum, thresholds in force and sensors."""
     return {
         "station_id": found.id,
@@ -92,7 +92,7 @@ def station(found: Station, directory: Directory, at: datetime) -> Json:
         "crest_m": found.crest_m,
         "design_high_water_m": found.design_high_water_m,
         "observation_start_m": found.observation_start_m,
-        "thresholds": [_threshold(t, directory) for t in directory.registry.thresholds_at(found.id, at)],
+        "thresholds": [_threshold(t, directory) for t in directory.thresholds[found.id]],
         "sensors": [_sensor(s) for s in directory.registry.sensors.values() if s.station == found.id],
     }
 

@@ -119,6 +119,11 @@ class Hub:
             CLIENTS.set(len(self._clients))
         return client
 
+    @property
+    def listening(self) -> bool:
+        """Whether anybody would hear a reading."""
+        return bool(self._clients)
+
     def leave(self, client: Client) -> None:
         """Forget a client."""
         self._clients.discard(client)
@@ -203,8 +208,14 @@ class LiveFeed:
     async def catch_up(self) -> bool:
         """Read and publish what came since; whether there was anything."""
         position = self.hub.position or Position()
-        news = await news_after(self._database, position.cursor, position.alert_change - LATE_CHANGES, BATCHES)
+        listening = self.hub.listening
+        news = await news_after(
+            self._database, position.cursor, position.alert_change - LATE_CHANGES, BATCHES,
+            with_readings=listening,
+        )  # fmt: skip
         frames, position = await self._frames(news, position, self._recent_changes)
+        if self.hub.listening and not listening:
+            return True  # somebody came meanwhile: the same again, with its readings
         self._recent_changes |= {change for change, _ in news.alert_changes}
         self._recent_changes = {c for c in self._recent_changes if c > position.alert_change - 4 * LATE_CHANGES}
         if self._version is not None and news.registry_version != self._version:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from kawamori.domain.reading import FLAGS, Flag, Reason, SensorId
 from kawamori.domain.registry import Sensor
+from kawamori.storage.binary import Int4s, Times
 from kawamori.storage.changes import Change, Cursor, Touched, changes_after, newest_change
 from kawamori.storage.database import Connection, Database, query
 
@@ -278,9 +279,9 @@ async def newest_in_spans(connection: Connection, spans: Sequence[Touched]) -> l
     cursor = await connection.execute(
         query("newest_in_spans"),
         {
-            "sensors": [span.sensor for span in spans],
-            "starts": [span.start for span in spans],
-            "ends": [span.end for span in spans],
+            "sensors": Int4s.of([span.sensor for span in spans]),
+            "starts": Times.at([span.start for span in spans]),
+            "ends": Times.at([span.end for span in spans]),
             "earliest": min(span.start for span in spans),
             "latest": max(span.end for span in spans),
             "each": STREAM_READINGS,
@@ -306,11 +307,14 @@ class News:
     registry_version: int
 
 
-async def news_after(database: Database, cursor: Cursor, alert_change: int, limit: int) -> News:
+async def news_after(
+    database: Database, cursor: Cursor, alert_change: int, limit: int, *, with_readings: bool = True
+) -> News:
     """At most `limit` batches after `cursor` with their readings, and the alerts changed after `alert_change`."""
     async with database.transaction() as connection:
         changes = await changes_after(connection, cursor, limit)
-        readings = await newest_in_spans(connection, [span for change in changes for span in change.touched])
+        spans = [span for change in changes for span in change.touched] if with_readings else []
+        readings = await newest_in_spans(connection, spans)
         found = await connection.execute(query("alert_changes_after"), {"after": alert_change, "limit": 1000})
         alert_changes = await found.fetchall()
         alerts = []

@@ -215,3 +215,28 @@ def test_the_service_ends_within_two_seconds_with_clients_on_the_stream(serve_ag
             assert list(one) == []
         with pytest.raises(httpx.ConnectError):
             api.get("/site")
+
+
+async def test_a_client_who_comes_while_nobody_listened_hears_what_is_being_read(rows, sensor):
+    """The follower leaves readings unread while nobody listens; one who joins in the middle must not miss them."""
+
+    class Meanwhile(DirectoryCache):
+        client = None
+
+        async def get(self, version=0):
+            if self.client is None:
+                self.client = hub.join()
+            return await super().get(version)
+
+    async with Database(rows.url, "test") as database:
+        hub = Hub()
+        directory = Meanwhile(database, now)
+        feed = LiveFeed(database, directory, now, hub)
+        hub.position = Position(Cursor.parse(rows.batch(sensor, [1.0], start=ago(3))))
+        rows.batch(sensor, [6.25], start=ago(2))
+        while await feed.catch_up():
+            pass
+        async with asyncio.timeout(5):
+            async for what in directory.client.frames():
+                if b"6.25" in what:
+                    break
