@@ -38,7 +38,7 @@ _IN_FLIGHT = 4 * _TOGETHER
 _UPLINK_BYTES = 64 * 1024
 #: What is kept in memory of the newest rows, so that they need not be read back to be forwarded.
 _FRESH_BYTES = 8 * 1024 * 1024
-#: After so long without any acknowledgement the newest readings go first when ingest is back.
+#: After so long without any acknowledgement only the newest readings are sent, until ingest answers.
 _STALLED = 5.0
 #: Looking for them, read so much of the journal at once, and stop after so many pieces with nothing new.
 _LOOK_BACK_BYTES = 2 * 1024 * 1024
@@ -122,7 +122,9 @@ class Gateway:
         self._last_ack = time.monotonic()
         #: How long an acknowledgement usually takes, in seconds.
         self._usual_wait = 0.0
-        self._stalled = True
+        #: When the newest readings were last sent out of turn, and whether there was a backlog to send them before.
+        self._knocked = 0.0
+        self._knocking = False
         self.trouble: str | None = None
         self.disk_used = 0.0
 
@@ -222,9 +224,13 @@ class Gateway:
     async def _forward_some(self) -> None:
         moment = time.monotonic()
         if self._sent and moment - self._last_ack > _STALLED:
-            self._stalled = True
-        elif self._stalled and moment - self._last_ack <= _STALLED:
-            self._stalled = False
+            if moment - self._knocked > self._settings.resend_after.total_seconds():
+                self._knocked = moment
+                self._knocking = await self._send_newest_first()
+            if self._knocking:
+                return  # the history waits until somebody has heard the newest
+        elif not self._knocked:
+            self._knocked = moment
             await self._send_newest_first()
         # A slow ingest must not be sent the same again: that would make it slower (compare TCP's RTO, RFC 6298).
         patience = max(self._settings.resend_after.total_seconds(), 4 * self._usual_wait)
@@ -261,10 +267,10 @@ class Gateway:
         self._fresh_bytes -= size
         return rows
 
-    async def _send_newest_first(self) -> None:
+    async def _send_newest_first(self) -> bool:
         """With a backlog on disk, let people see the newest level of every sensor before the history."""
         if await self._on_disk(self._journal.waiting) <= self._settings.window:
-            return
+            return False
         newest: dict[tuple[str, str], tuple[datetime, wire.UplinkReading]] = {}
         seq, quiet = 2**62, 0
         while quiet < _QUIET_PIECES:
@@ -277,6 +283,7 @@ class Gateway:
         for i in range(0, len(readings), _TOGETHER):
             batch = wire.Batch(self._journal.epoch, 0, readings=readings[i : i + _TOGETHER])
             self._uplink.publish(self._topic, wire.encode(batch))
+        return True
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:

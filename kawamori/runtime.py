@@ -83,6 +83,10 @@ def run(service: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
         runner.run(main())
 
 
+#: The longest wait between attempts of `forever`: people look at the screen for what happens when the database is back.
+_BACK_WITHIN = timedelta(seconds=3)
+
+
 async def forever(
     work: Callable[[], Awaitable[None]], stop: asyncio.Event, retryable: type[Exception], what: str
 ) -> None:
@@ -96,4 +100,4 @@ async def forever(
             attempt += 1
             if attempt in (1, 10) or attempt % 100 == 0:
                 log().warning(f"{what}: trying again", error=str(error), attempt=attempt)
-            await sleep_or_stop(backoff(attempt), stop)
+            await sleep_or_stop(backoff(attempt, cap=_BACK_WITHIN), stop)

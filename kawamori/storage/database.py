@@ -81,7 +81,7 @@ class Database:
             max_size=size,
             open=False,
             timeout=5,
-            reconnect_timeout=1e9,
+            reconnect_timeout=5,  # its back-off doubles without a cap: give up early, the next request begins anew
             max_idle=600,
             check=AsyncConnectionPool.check_connection if check else None,
             kwargs={

@@ -82,6 +82,27 @@ def test_an_hour_without_the_database_is_kept_and_the_newest_comes_first(
     assert stored_then < total or sensors < 1000, "the newest came no earlier than the rest"
 
 
+@pytest.mark.slow
+def test_however_long_the_database_was_away_all_is_well_seconds_after_its_return(
+    site_of: Callable[..., Any], wait_until: Callable[..., Any]
+) -> None:
+    site = site_of(*SERVICES, KAWAMORI_GATEWAY__RESEND_AFTER="PT3S")
+    with site.fleet(site.register(20), rate=50) as fleet:
+        site.flowing(datetime.now(UTC), 20, "at the start")
+        site.database.stop()
+        away = time.monotonic() + 70  # long enough for a back-off that doubles without end
+        wait_until(lambda: time.monotonic() > away, 90, "the database is away for a while")
+        site.database.start()
+        at = datetime.now(UTC)
+        flowing = site.flowing(at, 60, "after the database's return")
+        wait_until(lambda: all(map(site.chain.ready, SERVICES)), 60, "all are ready again")
+        healthy = (datetime.now(UTC) - at).total_seconds()
+        site.stored_all(fleet, 60)
+        site.check(fleet)
+    print(f"database away for 70 s: flowing {flowing:.1f} s after its return, all services ready after {healthy:.1f} s")
+    assert max(flowing, healthy) <= 15
+
+
 @pytest.mark.parametrize("times", [pytest.param(1, id="quick"), pytest.param(6, id="full", marks=pytest.mark.slow)])
 def test_sessions_and_servers_that_die_under_load_cost_nothing(times: int, site_of: Callable[..., Any]) -> None:
     site = site_of(*SERVICES)

@@ -163,11 +163,14 @@ def test_frozen_screens_are_let_go_and_slow_down_nobody(
         begun = time.monotonic()
         rain.start()
         stuck = [await Screen(port, frozen=True).freeze() for _ in range(20)]
-        while time.monotonic() - begun < seconds:
+        gone_after = None
+        while gone_after is None or time.monotonic() - begun < seconds:
             await asyncio.sleep(0.25)
             highest = max(highest, memory().rss)
-        await until(lambda: served(pid, port) == 180, 40, "the frozen screens' connections are gone")
-        gone_after = time.monotonic() - begun
+            passed = time.monotonic() - begun
+            if gone_after is None and served(pid, port) == 180:
+                gone_after = passed
+            assert gone_after or passed < 60, "the frozen screens' connections are gone within a minute"
         assert all(screen.lost is None for screen in lively)
         back = [await woken(port, frozen) for frozen in stuck]
         rain.ending.set()
