@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 from prometheus_client import Counter
 
@@ -68,7 +69,7 @@ class Engine:
     async def _evaluate(self, connection: Connection, changes: list[Change]) -> None:
         live, late = [], []
         spans = self._touched(changes)
-        lasting = await record.sensors_with_episodes(connection, self._unwatched(spans))
+        lasting = await record.episodes_since(connection, self._unwatched(spans))
         for id_, (start, end, high) in sorted(spans.items()):
             watch = self._watches.get(id_)
             if watch is not None and watch.last is not None and start > watch.last:
@@ -89,13 +90,16 @@ class Engine:
             connection, live + [(id_, since - _MOMENT, forever) for id_, since in late]
         )
         EVALUATED.inc(sum(map(len, rows.values())))
+        recorded = await record.episodes_since(connection, since_of)
+        updates: list[dict[str, Any]] = []
         for id_, _ in late:
             self._watches[id_] = Watch(self._thresholds(self._registry.sensors[id_]))
         for id_ in sorted(since_of):
             sensor = self._registry.sensors[id_]
             found = self._watches[id_].feed(rows[id_])
             if rows[id_] or found:
-                await self._reconcile(connection, sensor, since_of[id_], found, newest[id_])
+                updates += await self._reconcile(connection, sensor, recorded.get(id_, []), found, newest[id_])
+        await record.update_alerts(connection, updates)
 
     def _touched(self, changes: list[Change]) -> dict[SensorId, tuple[datetime, datetime, float]]:
         """Of each sensor that has thresholds the span that changed, and the highest value new in it."""
@@ -138,18 +142,17 @@ class Engine:
             calm = await record.calm_before(connection, sensor.id, start, lowest)
             since = calm or min(t.valid_from for t in thresholds)
         while True:
-            begun = [e.started_at for e in await record.episodes_since(connection, sensor.id, since)]
-            earlier = min([since, *begun])
+            recorded = await record.episodes_since(connection, {sensor.id: since})
+            earlier = min([since, *(e.started_at for e in recorded.get(sensor.id, []))])
             if earlier == since:
                 return since
             since = earlier
 
     async def _reconcile(
-        self, connection: Connection, sensor: Sensor, since: datetime, found: list[Episode],
+        self, connection: Connection, sensor: Sensor, recorded: list[record.RecordedEpisode], found: list[Episode],
         latest: tuple[float | None, datetime | None],
-    ) -> None:  # fmt: skip
-        """Make the record say what the readings say from `since` on, and tell people where that is due."""
-        recorded = await record.episodes_since(connection, sensor.id, since)
+    ) -> list[dict[str, Any]]:  # fmt: skip
+        """Make the record say what the readings say, and tell people where that is due; returns what is to change."""
         pairs: list[tuple[Episode, record.RecordedEpisode | None]] = []
         for episode in sorted(found, key=lambda e: (e.started_at, e.level)):
             match = next(
@@ -164,13 +167,13 @@ class Engine:
             else:
                 await record.withdraw_alert(connection, gone.id)
                 await record.note_change(connection, gone.id, "withdrawn")
-        for episode, match in pairs:
-            await self._put(connection, sensor, episode, match, latest)
+        changes = [await self._put(connection, sensor, episode, match, latest) for episode, match in pairs]
+        return [values for values in changes if values is not None]
 
     async def _put(
         self, connection: Connection, sensor: Sensor, episode: Episode, match: record.RecordedEpisode | None,
         latest: tuple[float | None, datetime | None],
-    ) -> None:  # fmt: skip
+    ) -> dict[str, Any] | None:  # fmt: skip
         trend, newest = latest
         now = self._clock()
         paged_at = match.paged_at if match else None
@@ -196,9 +199,7 @@ class Engine:
             if (match.threshold_m, match.started_at, match.ended_at, match.value_m, match.peak_m, match.verified,
                     match.paged_at) == (episode.threshold_m, episode.started_at, episode.ended_at, episode.value_m,
                     episode.peak_m, episode.verified, paged_at):  # fmt: skip
-                return
-            await record.update_alert(connection, {**values, "alert": alert})
-            await record.note_change(connection, alert, "resolved" if episode.ended_at else "changed")
+                return None
         station = self._registry.stations[sensor.station]
         status = self._settings.site.status
         for event in tell:
@@ -206,6 +207,7 @@ class Engine:
             text = f"{first}\n{body(event, episode, station, self._names, status)}"
             for channel, recipient in self._recipients():
                 await record.put_notification(connection, alert, channel, recipient, event, first, text)
+        return None if match is None else {**values, "alert": alert}
 
     def _recipients(self) -> list[tuple[str, str]]:
         mail = self._settings.alerts.mail_to if self._settings.alerts.smtp_host else []

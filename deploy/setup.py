@@ -263,6 +263,17 @@ def chromium() -> None:
         unpack("chromium", ["chromium", FONT], finish=launcher, all_of=True)
 
 
+def fault_tools() -> None:
+    """What the fault tests break clocks and lines with; a test without its tool skips and says so."""
+    tools = {"faketime": "faketime", "tc": "iproute2", "nft": "nftables", "openssl": "openssl"}
+    missing = [package for program, package in tools.items() if shutil.which(program) is None]
+    if os.geteuid() == 0 and missing:
+        with told(f"tools of the fault tests: {', '.join(missing)}"):
+            env = {"DEBIAN_FRONTEND": "noninteractive"}
+            run("apt-get", "update", "-q", env=env)
+            run("apt-get", "install", "-qy", "--no-install-recommends", *missing, env=env)
+
+
 def main() -> int:
     """Run the steps named, or those for `demo`, `test` or `bench`."""
     own_database = not os.environ.get("KAWAMORI_DATABASE_URL")
@@ -270,11 +281,12 @@ def main() -> int:
     steps: dict[str, Callable[[], object]] = {
         "venv": lambda: venv(dev=False), "venv-dev": lambda: venv(dev=True), "venv-bench": bench_extra,
         "timescaledb": timescaledb, "mosquitto": mosquitto, "node": node, "dashboard": dashboard, "chromium": chromium,
+        "fault-tools": fault_tools,
     }  # fmt: skip
     groups = {
         "demo": ["venv", *["timescaledb"] * own_database, *["mosquitto"] * own_broker, "dashboard"],
         "bench": ["venv", "venv-bench", "timescaledb", "mosquitto"],
-        "test": ["venv-dev", "timescaledb", "mosquitto", "node", "dashboard", "chromium"],
+        "test": ["venv-dev", "timescaledb", "mosquitto", "node", "dashboard", "chromium", "fault-tools"],
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("steps", nargs="+", choices=[*steps, *groups], metavar="STEP",

@@ -41,10 +41,15 @@ def flag_of(reasons: int) -> Flag:
     return Flag.SUSPECT if reasons & (RATE | FLAT) else Flag.GOOD
 
 
-def out_of_range(value: float, limits: Limits) -> bool:
-    """Whether the sensor cannot measure such a value at all."""
-    return (limits.range_min is not None and value < limits.range_min) or (
-        limits.range_max is not None and value > limits.range_max
+#: The same by number.
+FLAG_OF = tuple(flag_of(reasons) for reasons in range(2 * SPIKE))
+
+
+def possible(limits: Limits) -> tuple[float, float]:
+    """The least and the largest value that the sensor can measure at all."""
+    return (
+        -inf if limits.range_min is None else limits.range_min,
+        inf if limits.range_max is None else limits.range_max,
     )
 
 

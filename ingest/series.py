@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from ingest import quality
-from ingest.quality import FLAT, LATE, RANGE, REACH_BACK, REACH_ON, assess, flag_of, is_flat, is_quiet, runs
+from ingest.quality import FLAG_OF, FLAT, LATE, RANGE, REACH_BACK, REACH_ON, assess, is_flat, is_quiet, possible, runs
 from kawamori.domain.flood import trend_per_hour
 from kawamori.domain.reading import Flag, Reading
 from kawamori.domain.registry import Limits
@@ -58,7 +58,8 @@ def follows(tail: Tail, incoming: Iterable[Reading]) -> bool:
 def append(tail: Tail, incoming: list[Reading], limits: Limits, late_after: timedelta) -> Outcome:
     """Add readings newer than all stored ones."""
     added, outvoted = _settle(incoming)
-    fresh = [_alone(r, limits, late_after) for r in added]
+    low, high = possible(limits)
+    fresh = [_alone(r, low, high, late_after) for r in added]
     inside = [r for r in fresh if not r.reasons & RANGE]
     line = [*tail.recent, *inside]
     values = [r.value for r in line]
@@ -133,6 +134,7 @@ def insert(
     REACH_ON before the first, 2 REACH_ON + 2 after the last, and all within `limits.flat_after` of them.
     """
     arrived, outvoted = _settle(incoming)
+    low, high = possible(limits)
     stored = {r.observed_at: r for r in context}
     before = dict(stored)
     added: set[datetime] = set()
@@ -142,7 +144,7 @@ def insert(
         known = stored.get(at)
         if known is None:
             added.add(at)
-            stored[at] = _alone(reading, limits, late_after)
+            stored[at] = _alone(reading, low, high, late_after)
             touched.append(at)
             continue
         winner = known
@@ -155,7 +157,7 @@ def insert(
         if reading.received_at < known.received_at:
             winner = winner._replace(received_at=reading.received_at)
         if winner is not known:
-            stored[at] = _alone(winner, limits, late_after, keep=_NEIGHBOURLY | FLAT)
+            stored[at] = _alone(winner, low, high, late_after, keep=_NEIGHBOURLY | FLAT)
     series = sorted(stored.values(), key=_when)
     if touched:
         series = _reassess(series, touched[0], touched[-1], limits)
@@ -225,18 +227,18 @@ def _when(reading: Reading) -> datetime:
     return reading.observed_at
 
 
-def _alone(reading: Reading, limits: Limits, late_after: timedelta, keep: int = 0) -> Reading:
-    """The reading with what can be said of it without its neighbours."""
+def _alone(reading: Reading, low: float, high: float, late_after: timedelta, keep: int = 0) -> Reading:
+    """The reading with what can be said of it without its neighbours; `low` and `high` are what is possible."""
     reasons = reading.reasons & keep
     if reading.received_at - reading.observed_at > late_after:
         reasons |= LATE
-    if quality.out_of_range(reading.value, limits):
+    if not low <= reading.value <= high:
         reasons = (reasons & LATE) | RANGE
     return _with(reading, reasons)
 
 
 def _with(reading: Reading, reasons: int) -> Reading:
-    flag = flag_of(reasons)
+    flag = FLAG_OF[reasons]
     if reasons == reading.reasons and flag == reading.flag:
         return reading
     return Reading(reading.sensor, reading.observed_at, reading.value, reading.received_at, flag, reasons)

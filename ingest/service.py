@@ -6,7 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from itertools import islice
+from itertools import islice, repeat
+from operator import attrgetter
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -22,7 +23,7 @@ from kawamori.domain.registry import Registry
 from kawamori.errors import BrokerUnavailable, StorageRefused, StorageUnavailable, UndecodableMessage
 from kawamori.mqtt import Link, Message
 from kawamori.observe import Health, health_app, log, serve
-from kawamori.runtime import fail_point, forever, now, stopping
+from kawamori.runtime import backoff, fail_point, forever, now, stopping
 from kawamori.settings import IngestSettings, Settings
 from kawamori.storage import readings as rows
 from kawamori.storage.database import Connection, Database
@@ -37,10 +38,15 @@ COMMITS = Histogram("kawamori_ingest_commit_seconds", "From a batch's arrival to
 _TOGETHER = 32
 #: Batches remembered as committed; one that comes again with the very same bytes is acknowledged without work.
 _REMEMBERED = 4096
+#: Attempts at one transaction before its batches are left to their gateways.
+_TRIES = 3
 #: How often to look for a changed registry when nothing points to one.
 _REGISTRY_AGE = 5.0
 #: A worker that freezes while it holds sensors' locks makes the others wait for so long at most.
 _FROZEN = timedelta(seconds=8)
+
+
+_FIELDS = attrgetter("device_id", "received_at", "reading")
 
 
 @dataclass(slots=True)
@@ -120,7 +126,7 @@ class Ingest:
         work = Work()
         for message, batch in batches:
             if isinstance(batch, wire.DecodedBatch):
-                self._sort_readings(work, message, batch.readings)
+                self._sort_readings(work, message, batch)
             else:
                 self._sort_raw_readings(work, message, batch)
             gateway = wire.owner(message.topic)
@@ -143,22 +149,24 @@ class Ingest:
                     work.statuses.append((s.device_id, s.received_at, bytes(s.status)))
         return work
 
-    def _sort_readings(self, work: Work, message: Message, items: list[wire.Decoded]) -> None:
-        """The usual case: every reading is sound, and hardly any is refused. A reading's place counts them all."""
-        accept, place = self._gate.accept, -1
-        for item in items:
-            device, at, sent = item.device_id, item.received_at, item.reading
-            for one in sent if isinstance(sent, list) else (sent,):
-                place += 1
-                try:
-                    work.readings.append(accept(device, at, one))
-                except Refused as refusal:
-                    work.refused.append(_quarantined(message, place, str(refusal)))
+    def _sort_readings(self, work: Work, message: Message, batch: wire.DecodedBatch) -> None:
+        """The usual case: every reading is sound, and none is refused."""
+        accept = self._gate.accept
+        readings: list[Reading] = []
+        try:
+            for device, at, sent in map(_FIELDS, batch.readings):
+                if isinstance(sent, list):
+                    readings += [accept(device, at, one) for one in sent]
                 else:
-                    work.sources.append((message, place))
+                    readings.append(accept(device, at, sent))
+        except Refused:
+            self._sort_raw_readings(work, message, wire.decode_raw_batch(message.payload))
+            return
+        work.readings += readings
+        work.sources += zip(repeat(message), range(len(readings)))
 
     def _sort_raw_readings(self, work: Work, message: Message, batch: wire.Batch) -> None:
-        """Not every reading is sound: each is decoded by itself."""
+        """One reading after the other, because some go to quarantine."""
         for place, item in enumerate(wire.readings_of(batch)):
             try:
                 sent = wire.decode_reading(item.reading)
@@ -195,7 +203,8 @@ class Ingest:
             self._tails.clear()
         async with self._database.transaction() as connection:
             revisions, outcomes = await self._outcomes(connection, by_sensor, trusting_tails=trusting_tails)
-            added = [r for _, o in sorted(outcomes.items()) for r in o.added]
+            outcomes = dict(sorted(outcomes.items()))
+            added = [r for o in outcomes.values() for r in o.added]
             changed = [pair for o in outcomes.values() for pair in o.changed]
             outvoted = [r for o in outcomes.values() for r in o.outvoted]
             await rows.add_readings(connection, added)
@@ -204,17 +213,17 @@ class Ingest:
             if added or changed:
                 zones = {s: ZoneInfo(sensors[s].time_zone) for s in outcomes}
                 await rows.change_readings(connection, changed)
-                await rows.save_latest(
+                await rows.store(
                     connection,
                     [
                         rows.LatestRow(o.tail.latest, o.tail.trend_h(), o.tail.flat_since)
-                        for _, o in sorted(outcomes.items())
+                        for o in outcomes.values()
                         if o.tail.latest is not None
                     ],
+                    [(o.added, zones[s]) for s, o in outcomes.items()],
+                    [after for _, after in changed],
                 )
-                await rows.add_to_summaries(connection, added, zones)
                 await rows.recompute_summaries(connection, changed, zones)
-                await rows.record_batch(connection, added, [after for _, after in changed])
             await rows.quarantine(connection, work.refused)
             await rows.save_statuses(connection, work.statuses)
         if added or changed:
@@ -302,11 +311,22 @@ def _broken(message: Message, reason: str) -> rows.Quarantined:
     )
 
 
+async def patiently_take(ingest: Ingest, messages: list[Message]) -> list[tuple[str, wire.Ack]]:
+    """Take them, and try again for a moment: a connection may have died unnoticed, two workers may have met."""
+    for attempt in range(1, _TRIES):
+        try:
+            return await ingest.take(messages)
+        except StorageUnavailable as error:
+            log().info("not stored: trying again", error=str(error), attempt=attempt)
+            await asyncio.sleep(backoff(attempt))
+    return await ingest.take(messages)
+
+
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Take batches until stopped. While the database is away, batches are left to their gateways."""
     health = Health()
     async with (
-        Database(settings.database(), "ingest", size=2, idle=_FROZEN) as database,
+        Database(settings.database(), "ingest", size=2, idle=_FROZEN, check=False) as database,
         Link(
             settings.mqtt(),
             f"kawamori-ingest-{uuid4().hex[:12]}",
@@ -325,7 +345,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             fail_point("ingest.received")
             begun = now()
             try:
-                acks = await ingest.take(messages)
+                acks = await patiently_take(ingest, messages)
             except StorageUnavailable as error:
                 trouble["database"] = str(error)
                 raise

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from kawamori.domain.quantity import Unit, convert, is_sentinel
+from kawamori.domain.quantity import SENTINELS, Unit, convert
 from kawamori.domain.reading import Flag, Reading
 from kawamori.domain.registry import Deployment, Registry
 from kawamori.errors import KawamoriError
@@ -20,9 +20,11 @@ class Refused(KawamoriError):
 class _Way(NamedTuple):
     """How a device's number of one quantity in one unit becomes a sensor's."""
 
-    #: Oldest first.
+    #: Newest first.
     deployments: tuple[Deployment, ...]
     unit: Unit
+    #: The number is the stored value: same unit, nothing to scale or shift.
+    plain: bool
 
 
 class Gate:
@@ -37,7 +39,7 @@ class Gate:
         self._kept_from = registry.kept_from or _EVER
 
     def accept(self, device: str, received_at: datetime, sent: DeviceReading) -> Reading:
-        """The reading in the sensor's stored unit; raises Refused."""
+        """The reading in the sensor's stored unit, good until quality control has judged it; raises Refused."""
         if received_at is not self._received_at:
             received_at = received_at.astimezone(UTC)
             self._received_at = received_at
@@ -53,26 +55,23 @@ class Gate:
         way = self._ways.get((device, sent.quantity, sent.unit))
         if way is None:
             way = self._find_way(device, sent)
-        if is_sentinel(sent.value):
+        value = sent.value
+        if value in SENTINELS:
             raise Refused("value: a sentinel that stands for no measurement")
-        for deployment in reversed(way.deployments):
-            if deployment.in_force(at):
+        for deployment in way.deployments:
+            if deployment.valid_from <= at and (deployment.valid_to is None or at < deployment.valid_to):
                 break
         else:
             raise Refused("time: the device was not deployed then")
-        value = sent.value
-        if way.unit.symbol != deployment.unit.symbol:
+        if not way.plain:
             try:
                 value = convert(value, way.unit, deployment.unit)
             except ValueError as error:
                 raise Refused("unit: measures something else than the quantity") from error
-        return Reading(
-            deployment.sensor.id,
-            at.astimezone(UTC),
-            round(value * deployment.scale + deployment.shift, 9),
-            self._received_at,
-            Flag.NOT_EVALUATED,
-        )
+            value = round(value * deployment.scale + deployment.shift, 9)
+        if at.tzinfo is not UTC:
+            at = at.astimezone(UTC)
+        return Reading(deployment.sensor.id, at, value, self._received_at, Flag.GOOD)
 
     def _find_way(self, device: str, sent: DeviceReading) -> _Way:
         """Look it up, and remember it."""
@@ -86,7 +85,8 @@ class Gate:
         deployments = self.registry.deployments.get((device, sent.quantity), ())
         if not deployments:
             raise Refused("quantity: this device is not deployed to measure it")
-        way = self._ways[device, sent.quantity, sent.unit] = _Way(deployments, unit)
+        plain = all(d.unit.symbol == unit.symbol and d.scale == 1 and d.shift == 0 for d in deployments)
+        way = self._ways[device, sent.quantity, sent.unit] = _Way(deployments[::-1], unit, plain)
         return way
 
 

@@ -292,7 +292,7 @@ def _servers(settings: Settings, stack: ExitStack) -> dict[str, str]:
         typer.echo("starting a private Mosquitto …")
         urls["KAWAMORI_MQTT_URL"] = stack.enter_context(private_broker()).url
     else:
-        urls["KAWAMORI_MQTT_URL"] = settings.mqtt()
+        urls["KAWAMORI_MQTT_URL"] = settings.mqtt_url.get_secret_value()
     return urls
 
 

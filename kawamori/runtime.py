@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import uvloop
+
 from kawamori.observe import log
 
 Clock = Callable[[], datetime]
@@ -77,7 +79,8 @@ def run(service: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
             loop.add_signal_handler(number, stop.set)
         await service(stop)
 
-    asyncio.run(main())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
 
 
 #: The longest wait between attempts of `forever`: people look at the screen for what happens when the database is back.

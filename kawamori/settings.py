@@ -3,6 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlencode
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -100,6 +101,8 @@ class Settings(BaseSettings):
 
     database_url: SecretStr | None = None
     mqtt_url: SecretStr | None = None
+    #: Whose certificate the broker shows, where no authority of the machine signed it.
+    mqtt_ca: Path | None = None
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
     gateway: GatewaySettings = GatewaySettings()
     ingest: IngestSettings = IngestSettings()
@@ -115,10 +118,11 @@ class Settings(BaseSettings):
         return self.database_url.get_secret_value()
 
     def mqtt(self) -> str:
-        """The broker's URL; raises ConfigurationError when it is not set."""
+        """The broker's URL, with `?ca=` where one is set; raises ConfigurationError when it is not set."""
         if self.mqtt_url is None:
             raise ConfigurationError("KAWAMORI_MQTT_URL is not set: where is the broker? (mqtt://host:port)")
-        return self.mqtt_url.get_secret_value()
+        url = self.mqtt_url.get_secret_value()
+        return url if self.mqtt_ca is None else f"{url}?{urlencode({'ca': self.mqtt_ca})}"
 
 
 def duration(name: str, text: str) -> timedelta:

@@ -7,10 +7,9 @@ device sent. What is sound is decoded by one call into C; only what is not is lo
 import contextlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -57,8 +56,7 @@ class _Several(Struct, frozen=True, forbid_unknown_fields=True):
     seq: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceMessage:
+class DeviceMessage(NamedTuple):
     """A decoded device message: sound readings verbatim, and those that break the contract with the reason."""
 
     device: DeviceId

@@ -79,7 +79,7 @@ def replay(
 
 def bench(
     parts: Annotated[list[str] | None, typer.Argument(help="Which parts; the usual ones when none is named.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A minute in all; figures are rough.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A minute or two in all; figures are rough.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Keep everything measured in this file.")] = None,
     earlier: Annotated[Path | None, typer.Option("--read", help="Measure nothing: take an earlier run's file.")] = None,
     docs: Annotated[
@@ -100,6 +100,8 @@ def bench(
         _fail(error)
         return
     typer.echo(report.table())
+    if report.failed:
+        raise typer.Exit(1)
 
 
 def _fail(error: KawamoriError) -> None:

@@ -27,7 +27,7 @@ from kawamori.errors import BrokerUnavailable
 from kawamori.wire import device_topic
 
 #: The generator looks at its sockets this often; what one look sends goes out in one write.
-_TICK_S = 0.001
+_TICK_S = 0.002
 _ONCE = 256
 #: The calm water stands at 1.0 ± 0.25 m; rising stations begin at 1.6 to 2.0 m and go up by at most 4 m an hour.
 THRESHOLDS_M = (2.0, 2.5, 3.0, 3.5, 4.0)

@@ -34,8 +34,3 @@ def convert(value: float, source: Unit, target: Unit) -> float:
     if source.symbol == target.symbol:
         return value
     return round((value * source.scale + source.shift - target.shift) / target.scale, 9)
-
-
-def is_sentinel(value: float) -> bool:
-    """Whether a logger writes this number, as sent and before any conversion, to say that it has none."""
-    return value in SENTINELS

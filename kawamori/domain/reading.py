@@ -59,8 +59,3 @@ class Reading(NamedTuple):
     def key(self) -> tuple[SensorId, datetime]:
         """What makes two deliveries the same reading (MQTT redelivers)."""
         return (self.sensor, self.observed_at)
-
-
-def micro(value: float) -> int:
-    """The value in millionths of its unit, as an exact integer that sums the same in any order."""
-    return round(value * MICRO)

@@ -1,11 +1,11 @@
 """Alerts, their changes and the outbox. What changes together is written in the caller's one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from kawamori.domain.reading import Flag, Reading, SensorId
+from kawamori.domain.reading import FLAGS, Reading, SensorId
 from kawamori.storage.binary import Int4s, Times
 from kawamori.storage.database import Connection, query
 
@@ -48,12 +48,18 @@ async def rows_to_evaluate(connection: Connection, spans: Sequence[Span]) -> dic
     """Each sensor's readings after the start and up to the end of its span, failed ones left out."""
     cursor = await connection.execute(
         query("rows_to_evaluate"),
-        {"sensors": [s for s, _, _ in spans], "starts": [a for _, a, _ in spans], "ends": [b for _, _, b in spans]},
+        {
+            "sensors": Int4s.of([s for s, _, _ in spans]),
+            "starts": Times.at([a for _, a, _ in spans]),
+            "ends": Times.at([b for _, _, b in spans]),
+            "earliest": min(a for _, a, _ in spans),
+            "latest": max(b for _, _, b in spans),
+        },
         binary=True,
     )
     found: dict[SensorId, list[Reading]] = {sensor: [] for sensor, _, _ in spans}
     for sensor, at, value, flag in await cursor.fetchall():
-        found[sensor].append(Reading(sensor=sensor, observed_at=at, value=value, received_at=at, flag=Flag(flag)))
+        found[sensor].append(Reading(sensor, at, value, at, FLAGS[flag]))
     return found
 
 
@@ -65,26 +71,25 @@ async def calm_before(connection: Connection, sensor: SensorId, before: datetime
     return row[0] if row else None
 
 
-async def episodes_since(connection: Connection, sensor: SensorId, since: datetime) -> list[RecordedEpisode]:
-    """A sensor's recorded episodes that last beyond a moment or begin after it, oldest first."""
-    rows = await (await connection.execute(query("episodes_since"), {"sensor": sensor, "since": since})).fetchall()
-    return [
-        RecordedEpisode(
+async def episodes_since(
+    connection: Connection, since: Mapping[SensorId, datetime]
+) -> dict[SensorId, list[RecordedEpisode]]:
+    """Of each sensor the recorded episodes that last beyond its moment or begin after it, oldest first."""
+    found: dict[SensorId, list[RecordedEpisode]] = {}
+    if not since:
+        return found
+    rows = await connection.execute(
+        query("episodes_since"),
+        {"sensors": Int4s.of(list(since)), "since": Times.at(since.values())},
+        binary=True,
+    )
+    for sensor, *r in await rows.fetchall():
+        episode = RecordedEpisode(
             id=r[0], level=r[1], threshold_m=r[2], started_at=r[3], ended_at=r[4], value_m=r[5], peak_m=r[6],
             verified=r[7], retroactive=r[8], paged_at=r[9],
-        )
-        for r in rows
-    ]  # fmt: skip
-
-
-async def sensors_with_episodes(connection: Connection, since: dict[SensorId, datetime]) -> set[SensorId]:
-    """Those of the sensors that have a recorded episode which lasts beyond the given moment or begins after it."""
-    if not since:
-        return set()
-    found = await connection.execute(
-        query("sensors_with_episodes"), {"sensors": Int4s.of(list(since)), "since": Times.at(since.values())}
-    )
-    return {sensor for (sensor,) in await found.fetchall()}
+        )  # fmt: skip
+        found.setdefault(sensor, []).append(episode)
+    return found
 
 
 async def insert_alert(connection: Connection, values: dict[str, Any]) -> int:
@@ -94,9 +99,15 @@ async def insert_alert(connection: Connection, values: dict[str, Any]) -> int:
     return int(row[0])
 
 
-async def update_alert(connection: Connection, values: dict[str, Any]) -> None:
-    """Change a recorded episode."""
-    await connection.execute(query("update_alert"), values)
+async def update_alerts(connection: Connection, values: Sequence[dict[str, Any]]) -> None:
+    """Change recorded episodes, and tell the live stream."""
+    if values:
+        cursor = connection.cursor()
+        await cursor.executemany(query("update_alert"), values)
+        await cursor.executemany(
+            query("note_change"),
+            [{"alert": v["alert"], "event": "resolved" if v["ended_at"] else "changed"} for v in values],
+        )
 
 
 async def withdraw_alert(connection: Connection, alert: int) -> None:

@@ -90,13 +90,14 @@ class Times(Column):
 
 def copied(readings: Iterable[Reading]) -> bytes:
     """Readings as the rows of `copy_readings`, head and tail included."""
-    pack = _READING.pack
-    rows = [
-        pack(6, 4, sensor, 8, (at - _EPOCH) // _MICROSECOND, 8, value, 2, flag, 2, reasons, 8,
-             (received - _EPOCH) // _MICROSECOND)
-        for sensor, at, value, received, flag, reasons in readings
-    ]  # fmt: skip
-    return b"".join([COPY_HEAD, *rows, COPY_TAIL])
+    pack, epoch, microsecond = _READING.pack, _EPOCH, _MICROSECOND
+    parts, arrived, arrived_at = [COPY_HEAD], 0, epoch
+    for sensor, at, value, received, flag, reasons in readings:
+        if received is not arrived_at:  # what arrived together shares the moment
+            arrived, arrived_at = (received - epoch) // microsecond, received
+        parts.append(pack(6, 4, sensor, 8, (at - epoch) // microsecond, 8, value, 2, flag, 2, reasons, 8, arrived))
+    parts.append(COPY_TAIL)
+    return b"".join(parts)
 
 
 def _register(kind: type[Column]) -> None:

@@ -68,10 +68,13 @@ async def translated() -> AsyncIterator[None]:
 class Database:
     """A small pool of connections; opens even while the database is away.
 
+    Each connection is tried before it is handed out, unless the caller tries again by himself (`check`).
     A process that freezes inside a transaction keeps its locks for `idle` at most; then the server ends the session.
     """
 
-    def __init__(self, url: str, name: str, size: int = 4, *, idle: timedelta = timedelta(seconds=60)) -> None:
+    def __init__(
+        self, url: str, name: str, size: int = 4, *, idle: timedelta = timedelta(seconds=60), check: bool = True
+    ) -> None:
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
             min_size=1,
@@ -80,7 +83,7 @@ class Database:
             timeout=5,
             reconnect_timeout=5,  # its back-off doubles without a cap: give up early, the next request begins anew
             max_idle=600,
-            check=AsyncConnectionPool.check_connection,
+            check=AsyncConnectionPool.check_connection if check else None,
             kwargs={
                 "application_name": f"kawamori-{name}",
                 "connect_timeout": 5,

@@ -4,6 +4,7 @@ Everything here runs inside the caller's transaction. Whoever holds a sensor's r
 with that sensor, so rows known to be new go in by COPY.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from math import inf
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from kawamori.domain.reading import FLAGS, Flag, Reading, SensorId, micro
+from kawamori.domain.reading import FLAGS, MICRO, Flag, Reading, SensorId
 from kawamori.storage.binary import Float8s, Int2s, Int4s, Int8s, Times, copied
 from kawamori.storage.database import Connection, query
 
@@ -132,17 +133,26 @@ async def keep_revisions(connection: Connection, outvoted: Sequence[Reading]) ->
         )
 
 
-async def save_latest(connection: Connection, rows: Sequence[LatestRow]) -> None:
-    """Store each sensor's newest reading."""
-    readings = [row.latest for row in rows]
+async def store(
+    connection: Connection,
+    latest: Sequence[LatestRow],
+    added: Sequence[tuple[Sequence[Reading], ZoneInfo]],
+    changed: Iterable[Reading],
+) -> None:
+    """Keep in step with new readings: newest of each sensor, hours and days, and one row of the change feed.
+
+    `added` are each sensor's new readings, oldest first, and its time zone; sensors in order of id.
+    """
+    newest = [row.latest for row in latest]
     await connection.execute(
-        query("save_latest"),
+        query("store"),
         {
-            "sensors": Int4s.of([r.sensor for r in readings]), "times": Times.at([r.observed_at for r in readings]),
-            "values": Float8s.of([r.value for r in readings]), "flags": Int2s.of([r.flag for r in readings]),
-            "reasons": Int2s.of([r.reasons for r in readings]),
-            "received": Times.at([r.received_at for r in readings]),
-            "trends": Float8s.of([row.trend_h for row in rows]), "flats": Times.at([row.flat_since for row in rows]),
+            "sensors": Int4s.of([r.sensor for r in newest]), "times": Times.at([r.observed_at for r in newest]),
+            "values": Float8s.of([r.value for r in newest]), "flags": Int2s.of([r.flag for r in newest]),
+            "reasons": Int2s.of([r.reasons for r in newest]), "received": Times.at([r.received_at for r in newest]),
+            "trends": Float8s.of([row.trend_h for row in latest]),
+            "flats": Times.at([row.flat_since for row in latest]),
+            **_summaries(added), **_feed_row([line for line, _ in added], changed),
         },
     )  # fmt: skip
 
@@ -163,43 +173,39 @@ def day_of(at: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
     return midnight, midnight + timedelta(days=1)
 
 
-async def add_to_summaries(
-    connection: Connection, readings: Sequence[Reading], zones: dict[SensorId, ZoneInfo]
-) -> None:
-    """Add new rows, sorted by key, to their hours and days."""
-    hours: list[list[Any]] = []
-    days: list[list[Any]] = []
-    zone = _UTC
-    sensor: SensorId | None = None
-    hour_ends = day = day_ends = _NEVER
-    for r in readings:
-        if r.flag in _LEFT_OUT:
+def _summaries(added: Iterable[tuple[Sequence[Reading], ZoneInfo]]) -> dict[str, bytes]:
+    """What new rows add to their hours and days."""
+    hours: list[tuple[Any, ...]] = []
+    days: list[tuple[Any, ...]] = []
+    zone, day, day_ends = _UTC, _NEVER, _NEVER
+    for readings, their_zone in added:
+        line = [r for r in readings if r.flag not in _LEFT_OUT]
+        if not line:
             continue
-        at = r.observed_at
-        if new_sensor := r.sensor != sensor:
-            sensor = r.sensor
-            if zones[sensor] is not zone:
-                zone, day_ends = zones[sensor], _NEVER
-        if new_sensor or at >= hour_ends:
-            hour = hour_of(at)
-            hour_ends = hour + _HOUR
-            hours.append([sensor, hour, 0, 0, inf, -inf])
-        if new_day := not day <= at < day_ends:
-            day, day_ends = day_of(at, zone)
-        if new_sensor or new_day:
-            days.append([sensor, day, 0, 0, inf, -inf])
-        value, exact = r.value, micro(r.value)
-        for entry in (hours[-1], days[-1]):
-            entry[2] += 1
-            entry[3] += exact
-            entry[4] = min(entry[4], value)
-            entry[5] = max(entry[5], value)
-    if hours:
-        await connection.execute(query("add_to_summaries"), {**_columns("h", hours), **_columns("d", days)})
+        sensor, times = line[0].sensor, [r.observed_at for r in line]
+        values = [r.value for r in line]
+        exact = [round(value * MICRO) for value in values]
+        start = 0
+        while start < len(line):
+            hour = hour_of(times[start])
+            stop = bisect_left(times, hour + _HOUR, start)
+            part = values[start:stop]
+            hours.append((sensor, hour, stop - start, sum(exact[start:stop]), min(part), max(part)))
+            start = stop
+        start = 0
+        while start < len(line):
+            if not day <= times[start] < day_ends or their_zone is not zone:
+                zone = their_zone
+                day, day_ends = day_of(times[start], zone)
+            stop = bisect_left(times, day_ends, start)
+            part = values[start:stop]
+            days.append((sensor, day, stop - start, sum(exact[start:stop]), min(part), max(part)))
+            start = stop
+    return {**_columns("h", hours), **_columns("d", days)}
 
 
-def _columns(table: str, rows: list[list[Any]]) -> dict[str, bytes]:
-    sensors, buckets, ns, sums, mins, maxs = zip(*rows, strict=True)
+def _columns(table: str, rows: list[tuple[Any, ...]]) -> dict[str, bytes]:
+    sensors, buckets, ns, sums, mins, maxs = zip(*rows, strict=True) if rows else [()] * 6
     return {
         f"{table}_sensors": Int4s.of(sensors), f"{table}_buckets": Times.at(buckets), f"{table}_ns": Int4s.of(ns),
         f"{table}_sums": Int8s.of(sums), f"{table}_mins": Float8s.of(mins), f"{table}_maxs": Float8s.of(maxs),
@@ -226,31 +232,25 @@ async def recompute_summaries(
             )
 
 
-async def record_batch(connection: Connection, added: Sequence[Reading], changed: Sequence[Reading]) -> None:
-    """One row of the change feed for what this transaction did, and a wake-up for the followers."""
-    spans: dict[SensorId, list[Any]] = {}
-    for readings, fixed in ((added, None), (changed, inf)):
-        for r in readings:
-            high = fixed or (-inf if r.flag in _LEFT_OUT else r.value)
-            span = spans.get(r.sensor)
-            if span is None:
-                spans[r.sensor] = [r.observed_at, r.observed_at, high]
-                continue
-            if r.observed_at < span[0]:
-                span[0] = r.observed_at
-            elif r.observed_at > span[1]:
-                span[1] = r.observed_at
-            if high > span[2]:
-                span[2] = high
+def _feed_row(added: Iterable[Sequence[Reading]], changed: Iterable[Reading]) -> dict[str, Any]:
+    """The touched sensors, of each the span and the highest value that is new in it."""
+    spans: dict[SensorId, tuple[datetime, datetime, float]] = {}
+    count = 0
+    for line in added:
+        if line:
+            count += len(line)
+            high = max([r.value for r in line if r.flag not in _LEFT_OUT], default=-inf)
+            spans[line[0].sensor] = (line[0].observed_at, line[-1].observed_at, high)
+    for r in changed:
+        count += 1
+        start, end, _ = spans.get(r.sensor, (r.observed_at, r.observed_at, inf))
+        spans[r.sensor] = (min(start, r.observed_at), max(end, r.observed_at), inf)
     sensors = sorted(spans)
-    await connection.execute(
-        query("record_batch"),
-        {
-            "readings": len(added) + len(changed), "sensors": Int4s.of(sensors),
-            "starts": Times.at([spans[s][0] for s in sensors]), "ends": Times.at([spans[s][1] for s in sensors]),
-            "highs": Float8s.of([spans[s][2] for s in sensors]),
-        },
-    )  # fmt: skip
+    return {
+        "b_readings": count, "b_sensors": Int4s.of(sensors),
+        "b_starts": Times.at([spans[s][0] for s in sensors]), "b_ends": Times.at([spans[s][1] for s in sensors]),
+        "b_highs": Float8s.of([spans[s][2] for s in sensors]),
+    }  # fmt: skip
 
 
 def _storable(text: str) -> str:

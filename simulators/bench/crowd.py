@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from simulators.bench.listener import readings_in
+from simulators.bench.listener import arrivals
 from simulators.load import Board
 
 _REQUEST = b"GET /api/v1/stream HTTP/1.0\r\nHost: bench\r\nAccept: text/event-stream\r\n\r\n"
@@ -49,15 +49,6 @@ class Guest(asyncio.Protocol):
         """The server let go of us."""
         self.lost = True
 
-    def arrivals(self) -> list[tuple[int, int, float]]:
-        """(station, measurement in ms since 1970, arrival) of everything that came."""
-        found = []
-        rest = b""
-        for at, chunk in self.chunks or []:
-            frames, _, rest = (rest + chunk).rpartition(b"}]}")
-            found += [(station, round(seconds * 1000), at) for station, seconds in readings_in(frames)]
-        return found
-
 
 async def listen(url: str, clients: int, every: int, board: Board, out: Path) -> None:
     """Connect everybody, wait for the end, and write down what they heard."""
@@ -81,7 +72,11 @@ async def listen(url: str, clients: int, every: int, board: Board, out: Path) ->
         "fewest": min(guest.readings for guest in guests),
         "resyncs": sum(guest.resyncs for guest in guests),
         "lost": sum(guest.lost for guest in guests),
-        "sampled": [guest.arrivals() for guest in guests if guest.chunks is not None],
+        "sampled": [
+            [(station, ms, at) for (station, ms), at in arrivals(guest.chunks).items()]
+            for guest in guests
+            if guest.chunks is not None
+        ],
     }
     await asyncio.to_thread(out.write_text, json.dumps(heard))
 

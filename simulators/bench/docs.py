@@ -20,7 +20,7 @@ def read(json_file: Path) -> Report:
     try:
         found = json.loads(json_file.read_text())
         figures = [Figure(**{k: v for k, v in figure.items() if k != "verdict"}) for figure in found["figures"]]
-        return Report(figures, found["details"], found["notes"], found["machine"])
+        return Report(figures, found["details"], found["notes"], found["failed"], found["machine"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(f"{json_file}: not the JSON of a bench: {error}") from error
 
@@ -33,24 +33,34 @@ def write(report: Report, folder: Path) -> None:
     _, end, tail = rest.partition(_END)
     if not begin or not end:
         raise ConfigurationError(f"{page}: the marks {_BEGIN} and {_END} are not there")
-    page.write_text(f"{head}{_BEGIN}\n{report.markdown()}\n{_END}{tail}")
     pictures = folder / "pictures"
     pictures.mkdir(exist_ok=True)
-    draw(report, pictures)
+    links = [f"![{title}](pictures/{name})" for title, name in draw(report, pictures)]
+    body = "\n\n".join([report.markdown(), *links])
+    page.write_text(f"{head}{_BEGIN}\n{body}\n{_END}{tail}")
 
 
-def draw(report: Report, folder: Path) -> None:
-    """Every picture whose part was measured."""
+def draw(report: Report, folder: Path, kind: str = "svg") -> list[tuple[str, str]]:
+    """Draw every picture whose part was measured; returns the title and file name of each."""
     try:
         import matplotlib as mpl
     except ImportError:
         raise ConfigurationError("pictures need matplotlib: pip install 'kawamori[bench]'") from None
-    mpl.use("svg")
+    mpl.use("agg")
     mpl.rcParams.update({"svg.hashsalt": "kawamori", "svg.fonttype": "none", "font.size": 9, "axes.axisbelow": True})
-    _rates(report, folder / "bench-rates.svg")
-    _costs(report, folder / "bench-costs.svg")
-    _latencies(report, folder / "bench-latency.svg")
-    _history(report, folder / "bench-history.svg")
+    drawn = []
+    for title, name, picture in (
+        ("Readings a second", "rates", _rates),
+        ("Processor time a reading", "costs", _costs),
+        ("Latency", "latency", _latencies),
+        ("History", "history", _history),
+    ):
+        file = folder / f"bench-{name}.{kind}"
+        if picture(report, file):
+            drawn.append((title, file.name))
+        else:
+            file.unlink(missing_ok=True)  # of an earlier run
+    return drawn
 
 
 def _figure(height: float) -> tuple[Any, Any]:
@@ -61,18 +71,19 @@ def _figure(height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _save(figure: Any, path: Path) -> None:
+def _save(figure: Any, path: Path) -> bool:
     from matplotlib import pyplot as plt
 
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     plt.close(figure)
+    return True
 
 
-def _rates(report: Report, path: Path) -> None:
+def _rates(report: Report, path: Path) -> bool:
     """Readings a second: the floors, the chain with its targets, the peer."""
     rows = [f for f in report.figures if f.part in ("floor", "chain", "peer") and f.unit.endswith("s/s")]
     if not rows:
-        return
+        return False
     figure, axes = _figure(0.6 + 0.38 * len(rows))
     names = [f"{f.part}: {f.what.removesuffix(', committed')}" for f in rows]
     colours = {"floor": "#BBBBBB", "chain": "#0072B2", "peer": "#000000"}
@@ -84,14 +95,14 @@ def _rates(report: Report, path: Path) -> None:
     axes.set(xscale="log", xlabel="a second (orange: the target)")
     axes.margins(x=0.2)
     axes.invert_yaxis()
-    _save(figure, path)
+    return _save(figure, path)
 
 
-def _costs(report: Report, path: Path) -> None:
+def _costs(report: Report, path: Path) -> bool:
     """Processor time a reading, process by process."""
     kinds = [k for k in ("single", "batched", "trickle") if f"chain_{k}" in report.details]
     if not kinds:
-        return
+        return False
     figure, axes = _figure(0.9 + 0.5 * len(kinds))
     titles = {"single": "a reading a message", "batched": "50 a message", "trickle": "1,000 a second"}
     left = [0.0] * len(kinds)
@@ -103,15 +114,15 @@ def _costs(report: Report, path: Path) -> None:
     axes.set(xlabel="µs of processor time a reading")
     axes.invert_yaxis()
     axes.legend(ncols=4, frameon=False, loc="upper left", bbox_to_anchor=(0, -0.35))
-    _save(figure, path)
+    return _save(figure, path)
 
 
-def _latencies(report: Report, path: Path) -> None:
+def _latencies(report: Report, path: Path) -> bool:
     """How many of a hundred readings were there after so many milliseconds."""
     names = {"latency_1000": "1,000 readings/s", "latency_5000": "5,000 readings/s", "stream": "full house"}
     rows = [(title, report.details[k]["percentiles_ms"]) for k, title in names.items() if k in report.details]
     if not rows:
-        return
+        return False
     figure, axes = _figure(2.8)
     for title, percentiles in rows:
         axes.plot(list(percentiles.values()), [float(p) for p in percentiles], marker="o", markersize=3, label=title)
@@ -119,17 +130,17 @@ def _latencies(report: Report, path: Path) -> None:
         xscale="log", xlabel="ms from the device's write to the live stream", ylabel="% of readings", ylim=(0, 102)
     )
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, loc="lower right")
-    _save(figure, path)
+    axes.legend(frameon=False)
+    return _save(figure, path)
 
 
-def _history(report: Report, path: Path) -> None:
+def _history(report: Report, path: Path) -> bool:
     """The API's answers beside the same SQL through psql."""
     rows = {
         k.removeprefix("history_"): v for k, v in report.details.items() if k.startswith("history_") and "http_ms" in v
     }
     if not rows:
-        return
+        return False
     figure, axes = _figure(0.8 + 0.5 * len(rows))
     at = range(len(rows))
     for shift, key, colour in ((-0.2, "http_ms", "#0072B2"), (0.2, "psql_ms", "#BBBBBB")):
@@ -141,4 +152,4 @@ def _history(report: Report, path: Path) -> None:
     axes.margins(x=0.12)
     axes.invert_yaxis()
     axes.legend(frameon=False)
-    _save(figure, path)
+    return _save(figure, path)

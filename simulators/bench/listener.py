@@ -30,6 +30,17 @@ def readings_in(frames: bytes) -> list[tuple[int, float]]:
     return found
 
 
+def arrivals(chunks: list[tuple[float, bytes]]) -> dict[tuple[int, int], float]:
+    """When each (station, measurement in ms since 1970) was here, whole, for the first time; frames may be cut."""
+    found: dict[tuple[int, int], float] = {}
+    rest = b""
+    for at, chunk in chunks:
+        frames, _, rest = (rest + chunk).rpartition(b"\n\n")
+        for station, seconds in readings_in(frames):
+            found.setdefault((station, round(seconds * 1000)), at)
+    return found
+
+
 class Listener:
     """One client, in a thread of its own."""
 
@@ -60,13 +71,5 @@ class Listener:
         self._link.close()
 
     def arrivals(self) -> dict[tuple[int, int], float]:
-        """When each (station, measurement in ms since 1970) was here, whole."""
-        found: dict[tuple[int, int], float] = {}
-        rest = b""
-        for at, chunk in self._chunks:
-            frames, end, rest = (rest + chunk).rpartition(b"\n\n")
-            if not end:
-                frames, end, rest = (rest + chunk).rpartition(b"\r\n\r\n")
-            for station, seconds in readings_in(frames):
-                found.setdefault((station, round(seconds * 1000)), at)
-        return found
+        """When each (station, measurement in ms since 1970) was here, whole, for the first time."""
+        return arrivals(self._chunks)

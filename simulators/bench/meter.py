@@ -30,6 +30,12 @@ def cpu_s(pid: int) -> float:
     return (own + gone) * _TICK_S + sum(cpu_s(child) for child in children(pid))
 
 
+def busy_s() -> float:
+    """Seconds of processor time that the whole machine has spent since it began."""
+    user, nice, system, _idle, _wait, irq, softirq, steal = Path("/proc/stat").read_text().split()[1:9]
+    return sum(int(ticks) for ticks in (user, nice, system, irq, softirq, steal)) * _TICK_S
+
+
 def _kib(path: str, key: str) -> int:
     try:
         return int(Path(path).read_text().split(f"{key}:", 1)[1].split()[0])
@@ -53,6 +59,8 @@ class Usage:
 
     at: float
     cpu: dict[str, float]
+    #: What the rest of the machine has spent; only its growth means something.
+    elsewhere: float
 
     def since(self, before: "Usage") -> dict[str, float]:
         """Processor seconds spent since then."""

@@ -51,6 +51,8 @@ class Report:
     figures: list[Figure] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    #: Parts that could not be measured, and why.
+    failed: list[str] = field(default_factory=list)
     machine: dict[str, Any] = field(default_factory=machine)
 
     def add(self, part: str, what: str, value: float, unit: str, **more: Any) -> None:
@@ -70,7 +72,7 @@ class Report:
         widths = [max(len(row[i]) for row in rows) for i in range(5)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
         lines.insert(1, "  ".join("-" * width for width in widths[:4]))
-        return "\n".join([*lines, "", *self.notes])
+        return "\n".join([*lines, "", *self.notes, *(f"NOT MEASURED: {why}" for why in self.failed)])
 
     def markdown(self) -> str:
         """For docs/performance.md."""
@@ -82,15 +84,13 @@ class Report:
             target = "" if f.target is None else f"{'≥' if f.at_least else '≤'} {_number(f.target)}"
             verdict = f"**{f.verdict}**" if f.verdict == "missed" else f.verdict
             lines.append(f"| {f.part} | {f.what} | {_number(f.value)} {f.unit} | {target} | {verdict} | {f.note} |")
-        return "\n".join([*lines, "", *(f"- {note}" for note in self.notes)])
+        return "\n".join([*lines, "", *(f"- {note}" for note in [*self.notes, *self.failed])])
 
     def json(self) -> str:
         """For scripts and plots."""
         figures = [asdict(f) | {"verdict": f.verdict} for f in self.figures]
-        return json.dumps(
-            {"machine": self.machine, "figures": figures, "details": self.details, "notes": self.notes},
-            indent=1, ensure_ascii=False,
-        )  # fmt: skip
+        found = {"machine": self.machine, "figures": figures, "details": self.details, "notes": self.notes}
+        return json.dumps(found | {"failed": self.failed}, indent=1, ensure_ascii=False)
 
 
 def _number(value: float) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from simulators.bench import chain, floor, history, latency, peer, stream
 from simulators.bench.report import Report
-from simulators.bench.site import Bench, say
+from simulators.bench.site import Bench, BenchFailed, say
 
 Part = Callable[[Bench, Report], None]
 #: In the order in which they run: later parts are compared with earlier ones.
@@ -35,7 +35,11 @@ def run(names: list[str], *, quick: bool, json_file: Path | None = None) -> Repo
         bench = Bench(stack, quick=quick)
         for name in names or PARTS:
             say(f"part {name}")
-            known[name](bench, report)
+            try:
+                known[name](bench, report)
+            except BenchFailed as error:
+                say(f"part {name} failed: {error}")
+                report.failed.append(f"{name}: {error}")
             if json_file is not None:
                 json_file.write_text(report.json())
     return report

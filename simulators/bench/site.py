@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from kawamori.servers import (
     private_database,
 )
 from kawamori.storage.migrate import migrate
-from simulators.bench.meter import Usage, cpu_s, family_mib, peak_mib
+from simulators.bench.meter import Usage, busy_s, cpu_s, family_mib, peak_mib
 from simulators.load import THRESHOLDS_M, Board, Load, Spec
 
 _STATIONS = """
@@ -131,6 +132,8 @@ class Site:
 
     def start(self, *services: str) -> None:
         """Start services and wait until they can work."""
+        if "api" in services:
+            (self.folder / "api-url").unlink(missing_ok=True)  # an earlier one's
         for service in services:
             self.run(service, ["-m", "kawamori.cli", service])
         for service in services:
@@ -195,7 +198,14 @@ class Site:
         """Processor time of every process until now."""
         pids = {name: process.pid for name, process in self.processes.items() if process.poll() is None}
         pids |= {"broker": self.broker.pid, "database": self.server.pid}
-        return Usage(time.monotonic(), {name: cpu_s(pid) for name, pid in pids.items()})
+        found = {name: cpu_s(pid) for name, pid in pids.items()} | {"bench": time.process_time()}
+        return Usage(time.monotonic(), found, busy_s() - sum(found.values()))
+
+    def metric(self, service: str, name: str) -> float:
+        """A number that the service counts."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.health[service]}/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
 
     def memory(self) -> dict[str, float]:
         """Peak MiB of each process; of the database, what it has now."""
@@ -242,8 +252,8 @@ class Bench:
 
     def __init__(self, stack: ExitStack, *, quick: bool) -> None:
         self.quick = quick
-        self._broker: BrokerServer | None = None
-        self._stack = stack
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a thousand clients, and the API that serves them
         say("starting a private TimescaleDB")
         self.server = stack.enter_context(private_database(durable=True))
 

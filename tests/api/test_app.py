@@ -173,7 +173,7 @@ if __name__ == "__main__":
 
 def test_an_answer_is_not_held_back_until_the_browser_acknowledges_its_head():
     with (
-        listener("127.0.0.1", 20_000) as listening,
+        listener("127.0.0.1", 20_000, timedelta(seconds=20)) as listening,
         socket.create_connection(listening.getsockname()),
         listening.accept()[0] as accepted,
     ):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from simulators.bench.docs import read, write
+from simulators.bench.listener import arrivals
 from simulators.bench.report import Report, percentile
 from simulators.load import Board, Load, levels, moments, packets
 
@@ -92,6 +93,22 @@ def test_most_stations_are_calm_and_a_few_cross_a_threshold():
     assert (highest > 2000).sum() > 10
 
 
+def test_a_frame_counts_once_when_its_last_piece_is_here_however_it_was_cut():
+    def frame(*readings):
+        items = [{"station_id": f"bench-{s:04d}", "sensor_id": 1, "time": f"2026-07-14T02:10:{second:02d}Z", "value": 1}
+                 for s, second in readings]  # fmt: skip
+        return b"event: reading\ndata: " + json.dumps({"readings": items}, separators=(",", ":")).encode() + b"\n\n"
+
+    stream = b"HTTP/1.1 200 OK\r\n\r\nretry: 2000\n\n" + frame((1, 0), (2, 0)) + frame((1, 1)) + frame((1, 0))
+    minute = 1_783_995_000_000
+    whole = {(1, minute): 0.0, (2, minute): 0.0, (1, minute + 1000): 0.0}
+    assert arrivals([(0.0, stream)]) == whole
+    for size in (1, 7, 50):
+        pieces = [(float(n), stream[n : n + size]) for n in range(0, len(stream), size)]
+        assert arrivals(pieces).keys() == whole.keys()
+        assert arrivals(pieces)[1, minute] < arrivals(pieces)[1, minute + 1000]
+
+
 def test_a_counter_is_seen_by_another_process(tmp_path):
     ours = Board(tmp_path / "board")
     ours["limit"] = 2**40
@@ -117,4 +134,7 @@ def test_table_and_pictures_come_from_an_earlier_run(tmp_path):
     assert "21,000 readings/s" in text
     assert "old" not in text
     assert (tmp_path / "pictures/bench-rates.svg").stat().st_size > 1000
+    assert "](pictures/bench-latency.svg)" in text
     assert (tmp_path / "pictures/bench-latency.svg").exists()
+    assert not (tmp_path / "pictures/bench-history.svg").exists()  # that part was not measured
+    assert "bench-history" not in text

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kawamori.servers import private_broker, private_database
+from kawamori.servers import BrokerServer, private_broker, private_database
 
 
 def _module(name: str) -> ModuleType:
@@ -25,7 +25,7 @@ def _module(name: str) -> ModuleType:
     return module
 
 
-devices, checker, site, listener = map(_module, ("devices", "checker", "site", "listener"))
+devices, checker, site, listener, lag, proxy = map(_module, ("devices", "checker", "site", "listener", "lag", "proxy"))
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +46,18 @@ def listener_on() -> Callable[..., Any]:
     return listener.Listener  # type: ignore[no-any-return]
 
 
+@pytest.fixture(scope="session")
+def delays_of() -> Callable[..., Any]:
+    """How long each reading of some devices took from measurement to commit."""
+    return lag.delays  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="session")
+def proxy_to() -> Callable[..., Any]:
+    """A bad line: `with proxy_to(port) as line:`."""
+    return proxy.Proxy  # type: ignore[no-any-return]
+
+
 @pytest.fixture
 def seed() -> int:
     """KAWAMORI_SEED, else another one every time; printed, so that a failure can be had again."""
@@ -61,8 +73,9 @@ def site_of(
     """Make a site with servers of its own: `site_of("gateway", "ingest", KAWAMORI_…="…")` starts these services."""
     with ExitStack() as stack:
 
-        def make(*names: str, **extra: str) -> Any:
-            database, broker = stack.enter_context(private_database()), stack.enter_context(private_broker())
+        def make(*names: str, broker: BrokerServer | None = None, **extra: str) -> Any:
+            database = stack.enter_context(private_database())
+            broker = broker or stack.enter_context(private_broker())
             chain = fresh_chain_on(stack, broker, database, tmp_path, **extra)
             chain.start(*names)
             return site.Site(broker, database, chain, devices.Fleet, checker.check, wait_until, seed)

@@ -1,9 +1,11 @@
 -- name: rows_to_evaluate
--- Readings of several sensors, each in its own span (start excluded), in order of measurement.
+-- Readings of several sensors, each in its own span (start excluded), in order of measurement; the outer bounds let the
+-- planner leave out chunks.
 SELECT w.sensor_id, r.observed_at, r.value, r.flag
 FROM unnest(%(sensors)s::integer[], %(starts)s::timestamptz[], %(ends)s::timestamptz[]) AS w(sensor_id, start, stop)
 CROSS JOIN LATERAL (SELECT observed_at, value, flag FROM reading WHERE sensor_id = w.sensor_id
-    AND observed_at > w.start AND observed_at <= w.stop AND flag NOT IN (4, 9)) r
+    AND observed_at > w.start AND observed_at <= w.stop AND observed_at > %(earliest)s AND observed_at <= %(latest)s
+    AND flag NOT IN (4, 9)) r
 ORDER BY w.sensor_id, r.observed_at
 
 -- name: calm_before
@@ -12,17 +14,12 @@ SELECT max(observed_at) FROM reading
 WHERE sensor_id = %(sensor)s AND observed_at < %(before)s AND value < %(below)s AND flag NOT IN (4, 9)
 
 -- name: episodes_since
--- Episodes that last beyond a moment, or begin after it.
-SELECT alert_id, flood_level, threshold_m, started_at, ended_at, value_m, peak_m, verified, retroactive, paged_at
-FROM alert WHERE sensor_id = %(sensor)s AND kind = 'level' AND state <> 'withdrawn'
-    AND (ended_at IS NULL OR ended_at >= %(since)s)
-ORDER BY started_at, flood_level
-
--- name: sensors_with_episodes
-SELECT DISTINCT w.sensor_id
+-- Of each sensor the episodes that last beyond a moment of its own, or begin after it.
+SELECT a.sensor_id, alert_id, flood_level, threshold_m, started_at, ended_at, value_m, peak_m, verified, retroactive, paged_at
 FROM unnest(%(sensors)s::integer[], %(since)s::timestamptz[]) AS w(sensor_id, since)
 JOIN alert a ON a.sensor_id = w.sensor_id AND a.kind = 'level' AND a.state <> 'withdrawn'
     AND (a.ended_at IS NULL OR a.ended_at >= w.since)
+ORDER BY a.sensor_id, started_at, flood_level
 
 -- name: insert_alert
 INSERT INTO alert (station_id, sensor_id, flood_level, threshold_m, state, started_at, ended_at, value_m, peak_m, verified, retroactive, status, paged_at)

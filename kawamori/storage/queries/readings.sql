@@ -53,26 +53,32 @@ INSERT INTO reading_revision (sensor_id, observed_at, value, who, why)
 VALUES (%(sensor)s, %(observed_at)s, %(value)s, 'ingest', 'two values for one moment: the higher stands')
 ON CONFLICT DO NOTHING
 
--- name: save_latest
-UPDATE latest_reading l SET observed_at = n.observed_at, value = n.value, flag = n.flag, reasons = n.reasons,
-    received_at = n.received_at, trend_h = n.trend_h, flat_since = n.flat_since, revision = l.revision + 1
-FROM unnest(%(sensors)s::integer[], %(times)s::timestamptz[], %(values)s::float8[], %(flags)s::smallint[], %(reasons)s::smallint[], %(received)s::timestamptz[], %(trends)s::float8[], %(flats)s::timestamptz[])
-    AS n(sensor_id, observed_at, value, flag, reasons, received_at, trend_h, flat_since)
-WHERE l.sensor_id = n.sensor_id
-
--- name: add_to_summaries
-WITH hours AS (
+-- name: store
+-- What follows from new readings, in one round trip: each sensor's newest, the hours and days, the row of the change
+-- feed. The notice is only the followers' wake-up: they read the rows.
+WITH latest AS (
+    UPDATE latest_reading l SET observed_at = n.observed_at, value = n.value, flag = n.flag, reasons = n.reasons,
+        received_at = n.received_at, trend_h = n.trend_h, flat_since = n.flat_since, revision = l.revision + 1
+    FROM unnest(%(sensors)s::integer[], %(times)s::timestamptz[], %(values)s::float8[], %(flags)s::smallint[], %(reasons)s::smallint[], %(received)s::timestamptz[], %(trends)s::float8[], %(flats)s::timestamptz[])
+        AS n(sensor_id, observed_at, value, flag, reasons, received_at, trend_h, flat_since)
+    WHERE l.sensor_id = n.sensor_id
+), hours AS (
     INSERT INTO reading_hour (sensor_id, bucket, n, sum_micro, min, max)
     SELECT * FROM unnest(%(h_sensors)s::integer[], %(h_buckets)s::timestamptz[], %(h_ns)s::integer[], %(h_sums)s::bigint[], %(h_mins)s::float8[], %(h_maxs)s::float8[])
     ON CONFLICT (sensor_id, bucket) DO UPDATE SET n = reading_hour.n + excluded.n,
         sum_micro = reading_hour.sum_micro + excluded.sum_micro,
         min = least(reading_hour.min, excluded.min), max = greatest(reading_hour.max, excluded.max)
+), days AS (
+    INSERT INTO reading_day (sensor_id, bucket, n, sum_micro, min, max)
+    SELECT * FROM unnest(%(d_sensors)s::integer[], %(d_buckets)s::timestamptz[], %(d_ns)s::integer[], %(d_sums)s::bigint[], %(d_mins)s::float8[], %(d_maxs)s::float8[])
+    ON CONFLICT (sensor_id, bucket) DO UPDATE SET n = reading_day.n + excluded.n,
+        sum_micro = reading_day.sum_micro + excluded.sum_micro,
+        min = least(reading_day.min, excluded.min), max = greatest(reading_day.max, excluded.max)
+), batch AS (
+    INSERT INTO ingest_batch (readings, sensor_ids, starts, ends, highs)
+    VALUES (%(b_readings)s, %(b_sensors)s, %(b_starts)s, %(b_ends)s, %(b_highs)s)
 )
-INSERT INTO reading_day (sensor_id, bucket, n, sum_micro, min, max)
-SELECT * FROM unnest(%(d_sensors)s::integer[], %(d_buckets)s::timestamptz[], %(d_ns)s::integer[], %(d_sums)s::bigint[], %(d_mins)s::float8[], %(d_maxs)s::float8[])
-ON CONFLICT (sensor_id, bucket) DO UPDATE SET n = reading_day.n + excluded.n,
-    sum_micro = reading_day.sum_micro + excluded.sum_micro,
-    min = least(reading_day.min, excluded.min), max = greatest(reading_day.max, excluded.max)
+SELECT pg_notify('kawamori_batch', '')
 
 -- name: recompute_hours
 -- Buckets in which a stored reading changed, anew from the readings; those left with none disappear.
@@ -106,14 +112,6 @@ WITH wanted AS (
 )
 INSERT INTO reading_day (sensor_id, bucket, n, sum_micro, min, max) SELECT * FROM fresh ORDER BY 1, 2
 ON CONFLICT (sensor_id, bucket) DO UPDATE SET n = excluded.n, sum_micro = excluded.sum_micro, min = excluded.min, max = excluded.max
-
--- name: record_batch
--- The notice is only the wake-up: followers read the rows.
-WITH batch AS (
-    INSERT INTO ingest_batch (readings, sensor_ids, starts, ends, highs)
-    VALUES (%(readings)s, %(sensors)s, %(starts)s, %(ends)s, %(highs)s)
-)
-SELECT pg_notify('kawamori_batch', '')
 
 -- name: quarantine
 -- A message that comes again is the same message; a batch sent again changes nothing.
