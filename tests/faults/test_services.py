@@ -26,8 +26,10 @@ LEVELS = {2: 1.4, 3: 1.75}
 KILLS = [pytest.param(2, id="quick"), pytest.param(25, id="full", marks=pytest.mark.slow)]
 
 
-def kill_at_fail_points(site: Any, name: str, kills: int, since: Callable[[datetime, str], float]) -> list[float]:
-    """Let a service die `kills` times; at some deaths, how long the chain took to flow again."""
+def kill_at_fail_points(
+    site: Any, name: str, kills: int, since: Callable[[datetime, str], float], *, every: int = 10
+) -> list[float]:
+    """Let a service die `kills` times; at each `every`th death, how long the chain took to flow again."""
     times = []
     points = [*POINTS[name]]
     for n in range(kills):
@@ -39,7 +41,7 @@ def kill_at_fail_points(site: Any, name: str, kills: int, since: Callable[[datet
             site.chain.kill(name)
             site.chain.launch(name, KAWAMORI_FAIL_POINT=f"{name}.{point}@{passage}")
         site.chain.wait_dead(name, 60)
-        if n % 10 == 9 or n == kills - 1:
+        if n % every == every - 1 or n == kills - 1:
             at = datetime.now(UTC)
             site.chain.launch(name)
             times.append(since(at, f"after death no. {n + 1} of {name}, at {point}"))
@@ -167,10 +169,11 @@ def test_a_screen_that_resumes_hears_every_reading_however_often_the_api_dies(
             )
             return (datetime.now(UTC) - at).total_seconds()
 
-        # Few enough that a slow restart stays within the 512 batches that the API looks back for a screen.
+        # Few enough that a slow restart stays within the 512 batches that the API looks back for a screen; and the
+        # screen must have a chance to come back between two deaths.
         with site.fleet(names, rate=20) as fleet:
             heard(datetime.now(UTC), "at the start")
-            times = kill_at_fail_points(site, "api", kills, heard)
+            times = kill_at_fail_points(site, "api", kills, heard, every=1)
             site.stored_all(fleet, 60)
             site.check(fleet)
         said = {(f"at-{name}", at) for name, at in fleet.ledger.sent}

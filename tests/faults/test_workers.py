@@ -18,7 +18,7 @@ SIZES = [pytest.param(*QUICK, id="quick"), pytest.param(2, 4, id="two", marks=py
 def freeze_in_a_transaction(site: Any, victim: str) -> None:
     """Freeze a worker while it holds the locks of the sensors that it writes: the worst moment."""
     process = psutil.Process(site.chain.processes[victim].pid)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         site.chain.freeze(victim)
         ports = [c.laddr.port for c in process.net_connections() if c.raddr and c.raddr.port == site.database.port]
