@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from msgspec import Raw
@@ -43,6 +43,10 @@ _STALLED = 5.0
 #: Looking for them, read so much of the journal at once, and stop after so many pieces with nothing new.
 _LOOK_BACK_BYTES = 2 * 1024 * 1024
 _QUIET_PIECES = 5
+#: While rows wait, what was measured within `_LIVE` of its arrival overtakes them, so often.
+_HURRY_EVERY, _LIVE = 1.0, timedelta(minutes=10)
+#: Seconds that an acknowledgement should take at most; more, and less is sent at once.
+_ACK_WITHIN = 0.5
 #: A disk fuller than this is worth a person's attention.
 _DISK_ALARM = 0.85
 
@@ -81,12 +85,20 @@ def parts_of(messages: list[Message]) -> tuple[list[Part], list[tuple[str, bytes
     return parts, replies
 
 
-def keep_newest(newest: dict[tuple[str, str], tuple[datetime, wire.UplinkReading]], payloads: list[bytes]) -> bool:
-    """Keep the newest reading of every device and quantity in these rows; whether there was any to keep."""
+Newest = dict[tuple[str, str], tuple[datetime, wire.UplinkReading]]
+
+
+def keep_newest(newest: Newest, payloads: list[bytes], within: timedelta | None = None) -> bool:
+    """Keep the newest reading of every device and quantity in these rows; whether there was any to keep.
+
+    `within`: only of those that arrived so soon after their measurement.
+    """
     grew = False
     for payload in payloads:
         for item in wire.readings_of(wire.decode_raw_batch(payload)):
             reading = wire.decode_reading(item.reading)
+            if within is not None and item.received_at - reading.time > within:
+                continue
             known = newest.get((item.device_id, reading.quantity))
             if known is None or known[0] < reading.time:
                 newest[item.device_id, reading.quantity] = (reading.time, item)
@@ -121,7 +133,10 @@ class Gateway:
         self._moved = asyncio.Event()
         self._last_ack = time.monotonic()
         #: How long an acknowledgement usually takes, in seconds.
-        self._usual_wait = 0.0
+        self._usual_wait = _ACK_WITHIN
+        #: When, and up to which row, live readings were last looked for among those that wait.
+        self._hurried_at = 0.0
+        self._hurried = 0
         #: When the newest readings were last sent out of turn, and whether there was a backlog to send them before.
         self._knocked = 0.0
         self._knocking = False
@@ -244,7 +259,12 @@ class Gateway:
                 RESENT.inc()
                 sent.at = moment
                 sent.attempts += 1
-        while len(self._sent) < self._settings.window:
+        if moment - self._hurried_at > _HURRY_EVERY:
+            self._hurried_at = moment
+            await self._send_live_first()
+        # So much under way that an acknowledgement takes half a second: what is live must not queue behind what is old.
+        window = min(self._settings.window, max(2, round(self._settings.window * _ACK_WITHIN / self._usual_wait)))
+        while len(self._sent) < window:
             rows = await self._next_rows()
             if not rows:
                 break
@@ -271,7 +291,7 @@ class Gateway:
         """With a backlog on disk, let people see the newest level of every sensor before the history."""
         if await self._on_disk(self._journal.waiting) <= self._settings.window:
             return False
-        newest: dict[tuple[str, str], tuple[datetime, wire.UplinkReading]] = {}
+        newest: Newest = {}
         seq, quiet = 2**62, 0
         while quiet < _QUIET_PIECES:
             rows = await self._on_disk(self._journal.before, seq, _LOOK_BACK_BYTES)
@@ -279,11 +299,24 @@ class Gateway:
                 break
             seq = rows[-1][0]
             quiet = 0 if keep_newest(newest, [payload for _, payload in rows]) else quiet + 1
+        self._send_out_of_turn(newest)
+        return True
+
+    async def _send_live_first(self) -> None:
+        """While a backlog waits, let what has just been measured overtake it."""
+        rows = [(seq, payload) for seq, payload in self._fresh if seq > max(self._last_sent, self._hurried)]
+        if rows and await self._on_disk(self._journal.waiting) > self._settings.window:
+            self._hurried = rows[-1][0]
+            newest: Newest = {}
+            keep_newest(newest, [payload for _, payload in rows], _LIVE)
+            self._send_out_of_turn(newest)
+
+    def _send_out_of_turn(self, newest: Newest) -> None:
+        """They go again later, in their turn; ingest stores a reading once."""
         readings = [item for _, item in newest.values()]
         for i in range(0, len(readings), _TOGETHER):
             batch = wire.Batch(self._journal.epoch, 0, readings=readings[i : i + _TOGETHER])
             self._uplink.publish(self._topic, wire.encode(batch))
-        return True
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
