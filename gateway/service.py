@@ -43,8 +43,8 @@ _STALLED = 5.0
 #: Looking for them, read so much of the journal at once, and stop after so many pieces with nothing new.
 _LOOK_BACK_BYTES = 2 * 1024 * 1024
 _QUIET_PIECES = 5
-#: While rows wait, what was measured within `_LIVE` of its arrival overtakes them, so often.
-_HURRY_EVERY, _LIVE = 1.0, timedelta(minutes=10)
+#: While rows wait for longer than this, what was measured within `_LIVE` of its arrival overtakes them, so often.
+_HURRY_EVERY, _LIVE = 5.0, timedelta(minutes=10)
 #: Seconds that an acknowledgement should take at most; more, and less is sent at once.
 _ACK_WITHIN = 0.5
 #: A disk fuller than this is worth a person's attention.
@@ -125,7 +125,8 @@ class Gateway:
         self._uplink = uplink
         self._topic = wire.batch_topic(settings.id)
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="journal")
-        self._fresh: deque[tuple[int, bytes]] = deque()
+        #: (seq, payload, when journalled) of the newest rows.
+        self._fresh: deque[tuple[int, bytes, float]] = deque()
         self._fresh_bytes = 0
         self._sent: dict[int, _Sent] = {}
         self._last_sent = 0
@@ -180,7 +181,8 @@ class Gateway:
 
     def _keep_fresh(self, rows: list[tuple[int, bytes]]) -> None:
         """Remember the newest rows, within bounds."""
-        self._fresh.extend(rows)
+        moment = time.monotonic()
+        self._fresh.extend((seq, payload, moment) for seq, payload in rows)
         self._fresh_bytes += sum(len(payload) for _, payload in rows)
         while self._fresh_bytes > _FRESH_BYTES:
             self._fresh_bytes -= len(self._fresh.popleft()[1])
@@ -282,8 +284,9 @@ class Gateway:
             return await self._on_disk(self._journal.after, self._last_sent, _UPLINK_BYTES)
         rows, size = [], 0
         while fresh and size < _UPLINK_BYTES:
-            rows.append(fresh.popleft())
-            size += len(rows[-1][1])
+            seq, payload, _ = fresh.popleft()
+            rows.append((seq, payload))
+            size += len(payload)
         self._fresh_bytes -= size
         return rows
 
@@ -303,13 +306,14 @@ class Gateway:
         return True
 
     async def _send_live_first(self) -> None:
-        """While a backlog waits, let what has just been measured overtake it."""
-        rows = [(seq, payload) for seq, payload in self._fresh if seq > max(self._last_sent, self._hurried)]
-        if rows and await self._on_disk(self._journal.waiting) > self._settings.window:
-            self._hurried = rows[-1][0]
-            newest: Newest = {}
-            keep_newest(newest, [payload for _, payload in rows], _LIVE)
-            self._send_out_of_turn(newest)
+        """When rows have waited for long, let what has just been measured overtake them."""
+        rows = [row for row in self._fresh if row[0] > self._last_sent]
+        if not rows or (rows[0][0] == self._last_sent + 1 and time.monotonic() - rows[0][2] < _HURRY_EVERY):
+            return
+        newest: Newest = {}
+        keep_newest(newest, [payload for seq, payload, _ in rows if seq > self._hurried], _LIVE)
+        self._hurried = rows[-1][0]
+        self._send_out_of_turn(newest)
 
     def _send_out_of_turn(self, newest: Newest) -> None:
         """They go again later, in their turn; ingest stores a reading once."""

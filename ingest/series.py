@@ -50,6 +50,18 @@ class Outcome(NamedTuple):
     outvoted: tuple[Reading, ...] = ()
 
 
+def without_known(tail: Tail, incoming: list[Reading]) -> list[Reading]:
+    """Leave out what the tail holds already: a gateway sends again what nobody acknowledged, and newest first."""
+    if tail.latest is None or incoming[-1].observed_at > tail.latest.observed_at:
+        return incoming  # live data, or history with it
+    known = {r.observed_at: r for r in tail.recent}
+    return [
+        r
+        for r in incoming
+        if (same := known.get(r.observed_at)) is None or same.value != r.value or r.received_at < same.received_at
+    ]
+
+
 def follows(tail: Tail, incoming: Iterable[Reading]) -> bool:
     """Whether all of these are newer than everything stored: then the tail is all that quality control needs."""
     return tail.latest is None or all(r.observed_at > tail.latest.observed_at for r in incoming)

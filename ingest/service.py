@@ -15,7 +15,7 @@ from msgspec import Raw
 from prometheus_client import Counter, Histogram
 
 from ingest.quality import REACH_BACK
-from ingest.series import Outcome, Tail, append, follows, insert_among, spans_of
+from ingest.series import Outcome, Tail, append, follows, insert_among, spans_of, without_known
 from ingest.validate import Gate, Refused, only_registration_can_help
 from kawamori import wire
 from kawamori.domain.reading import Reading, SensorId
@@ -247,7 +247,9 @@ class Ingest:
         late: dict[SensorId, Tail] = {}
         for sensor in revisions:
             tail = self._tails[sensor][1]
-            incoming = by_sensor[sensor]
+            incoming = by_sensor[sensor] = without_known(tail, by_sensor[sensor])
+            if not incoming:
+                continue
             if trusting_tails and follows(tail, incoming):
                 limits = self._gate.registry.sensors[sensor].limits
                 outcomes[sensor] = append(tail, incoming, limits, self._settings.late_after)
