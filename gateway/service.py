@@ -88,17 +88,30 @@ def parts_of(messages: list[Message]) -> tuple[list[Part], list[tuple[str, bytes
 Newest = dict[tuple[str, str], tuple[datetime, wire.UplinkReading]]
 
 
-def keep_newest(newest: Newest, payloads: list[bytes], within: timedelta | None = None) -> bool:
-    """Keep the newest reading of every device and quantity in these rows; whether there was any to keep.
+def live_ones(payloads: list[bytes]) -> Newest:
+    """What has just been measured, of every device and quantity that these rows have one reading of.
 
-    `within`: only of those that arrived so soon after their measurement.
+    Of more than one, the older would be late behind the newest, and late readings cost ingest several times as much.
     """
+    found: Newest = {}
+    several = set()
+    for payload in payloads:
+        for item in wire.readings_of(wire.decode_raw_batch(payload)):
+            reading = wire.decode_reading(item.reading)
+            key = (item.device_id, reading.quantity)
+            if key in found:
+                several.add(key)
+            elif item.received_at - reading.time <= _LIVE:
+                found[key] = (reading.time, item)
+    return {key: one for key, one in found.items() if key not in several}
+
+
+def keep_newest(newest: Newest, payloads: list[bytes]) -> bool:
+    """Keep the newest reading of every device and quantity in these rows; whether there was any to keep."""
     grew = False
     for payload in payloads:
         for item in wire.readings_of(wire.decode_raw_batch(payload)):
             reading = wire.decode_reading(item.reading)
-            if within is not None and item.received_at - reading.time > within:
-                continue
             known = newest.get((item.device_id, reading.quantity))
             if known is None or known[0] < reading.time:
                 newest[item.device_id, reading.quantity] = (reading.time, item)
@@ -310,10 +323,9 @@ class Gateway:
         rows = [row for row in self._fresh if row[0] > self._last_sent]
         if not rows or (rows[0][0] == self._last_sent + 1 and time.monotonic() - rows[0][2] < _HURRY_EVERY):
             return
-        newest: Newest = {}
-        keep_newest(newest, [payload for seq, payload, _ in rows if seq > self._hurried], _LIVE)
+        found = live_ones([payload for seq, payload, _ in rows if seq > self._hurried])
         self._hurried = rows[-1][0]
-        self._send_out_of_turn(newest)
+        self._send_out_of_turn(found)
 
     def _send_out_of_turn(self, newest: Newest) -> None:
         """They go again later, in their turn; ingest stores a reading once."""
