@@ -253,6 +253,9 @@ class Receiver:
         self._bytes = 0
         self._arrived = asyncio.Event()
         self._up = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._gathering = False
+        self._busy = False
 
     async def stay_connected(self) -> None:
         """Connect, and connect again whenever that breaks, for ever; the broker need not be there yet."""
@@ -311,8 +314,7 @@ class Receiver:
             self._arrived.set()
         self._inbox.extend(messages)
         self._bytes += size
-        if self._bytes > _INBOX_BYTES and self._wire is not None:
-            self._wire.pause()
+        self._read_on()
 
     def _heard(self, packet: object, wire: "_Wire") -> None:
         """The broker has answered our greeting or our subscription, or says why it leaves."""
@@ -336,21 +338,34 @@ class Receiver:
         """Whether the broker has accepted us and our subscription."""
         return self._up.is_set()
 
+    def _read_on(self) -> None:
+        """Read the socket unless messages are to gather there, or wait here in plenty."""
+        if self._wire is not None:
+            if self._gathering or self._bytes > _INBOX_BYTES:
+                self._wire.pause()
+            else:
+                self._wire.resume()
+
     async def receive(self, limit: int, linger: float = 0.0) -> list[Message]:
-        """Wait for messages; return up to `limit`, gathered for `linger` seconds after the first."""
+        """Wait for messages and return up to `limit`: at once after a pause, else what gathered in `linger` seconds.
+
+        They gather in the kernel, so that a trickle is read in one go and not message by message.
+        """
         inbox = self._inbox
-        while True:
+        async with self._turn:
+            if linger and not self._busy and not inbox:
+                self._gathering = True
+                self._read_on()
+                await asyncio.sleep(linger)
+                self._gathering = False
+                self._read_on()
             while not inbox:
                 self._arrived.clear()
                 await self._arrived.wait()
-            if linger and len(inbox) < limit:
-                await asyncio.sleep(linger)
-            if inbox:  # a new connection may have emptied it meanwhile
-                break
-        messages = [inbox.popleft() for _ in range(min(limit, len(inbox)))]
+            messages = [inbox.popleft() for _ in range(min(limit, len(inbox)))]
+            self._busy = len(messages) >= _MANY
         self._bytes -= sum(len(message.payload) for message in messages)
-        if self._bytes <= _INBOX_BYTES and self._wire is not None:
-            self._wire.resume()
+        self._read_on()
         return messages
 
     def acknowledge(self, messages: list[Message]) -> None:
@@ -371,6 +386,8 @@ class Receiver:
 _KEEP_ALIVE = 10
 _PATIENCE = 15.0
 _INBOX_BYTES = 32 * 1024 * 1024
+#: With so many messages at once there is no need to let them gather.
+_MANY = 250
 _PING = mqtt5.PingReqPacket().write()
 
 

@@ -29,8 +29,8 @@ class GatewaySettings(_Part):
     journal: Path = Path("kawamori-journal.db")
     #: Bytes that the journal leaves free on its disk: below, nothing is acknowledged.
     journal_keep_free: int = Field(64 * 1024 * 1024, ge=0)
-    #: How long to gather messages before one journal commit; what it costs in latency it saves in fsyncs.
-    linger: timedelta = timedelta(milliseconds=10)
+    #: How long messages gather for one journal commit; what it costs in latency it saves in fsyncs and commits.
+    linger: timedelta = timedelta(milliseconds=30)
     #: Batches on the way to ingest at once.
     window: int = Field(16, ge=1, le=1000)
     resend_after: Positive = timedelta(seconds=3)
