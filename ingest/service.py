@@ -9,7 +9,6 @@ from hashlib import blake2b
 from itertools import islice, repeat
 from operator import attrgetter
 from uuid import uuid4
-from zoneinfo import ZoneInfo
 
 from msgspec import Raw
 from prometheus_client import Counter, Histogram
@@ -195,7 +194,6 @@ class Ingest:
                 await self._commit(Work(refused=[*work.refused, *poison]), trusting_tails=True)
 
     async def _commit(self, work: Work, *, trusting_tails: bool) -> None:
-        sensors = self._gate.registry.sensors
         by_sensor: dict[SensorId, list[Reading]] = defaultdict(list)
         for reading in work.readings:
             by_sensor[reading.sensor].append(reading)
@@ -211,7 +209,7 @@ class Ingest:
             fail_point("ingest.copied")
             await rows.keep_revisions(connection, outvoted)
             if added or changed:
-                zones = {s: ZoneInfo(sensors[s].time_zone) for s in outcomes}
+                zones = self._gate.zones
                 await rows.change_readings(connection, changed)
                 await rows.store(
                     connection,

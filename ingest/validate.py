@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from kawamori.domain.quantity import SENTINELS, Unit, convert
 from kawamori.domain.reading import Flag, Reading
@@ -33,6 +34,7 @@ class Gate:
     def __init__(self, registry: Registry, settings: IngestSettings) -> None:
         self.registry = registry
         self._settings = settings
+        self.zones = {id_: ZoneInfo(sensor.time_zone) for id_, sensor in registry.sensors.items()}
         self._ways: dict[tuple[str, str, str], _Way] = {}
         self._received_at = _EVER
         self._earliest = self._latest = _EVER
