@@ -35,7 +35,7 @@ class Tail(NamedTuple):
     def trend_h(self) -> float | None:
         """How fast the level moves, in units an hour, over the last good readings."""
         good = self.recent[-_TREND_OVER:]
-        if any([r.flag is Flag.FAIL for r in good]):
+        if any(r.flag is Flag.FAIL for r in good):
             good = tuple([r for r in self.recent if r.flag is not Flag.FAIL])[-_TREND_OVER:]
         return trend_per_hour([r.observed_at for r in good], [r.value for r in good])
 
