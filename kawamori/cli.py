@@ -101,7 +101,9 @@ def api() -> None:
     def ready(url: str) -> None:
         typer.echo(f"kawamori api: {url}")
         if file := os.environ.get("KAWAMORI_DEMO_URL_FILE"):
-            Path(file).write_text(url)
+            part = Path(f"{file}.part")
+            part.write_text(url)
+            part.rename(file)  # whoever waits for the file finds it whole
 
     _serve("api", lambda settings, stop: run(settings, stop, ready))
 
