@@ -30,7 +30,7 @@ class GatewaySettings(_Part):
     #: Bytes that the journal leaves free on its disk: below, nothing is acknowledged.
     journal_keep_free: int = Field(64 * 1024 * 1024, ge=0)
     #: How long messages gather for one journal commit; what it costs in latency it saves in fsyncs and commits.
-    linger: timedelta = timedelta(milliseconds=50)
+    linger: timedelta = timedelta(milliseconds=40)
     #: Batches on the way to ingest at once.
     window: int = Field(16, ge=1, le=1000)
     resend_after: Positive = timedelta(seconds=3)
