@@ -47,6 +47,8 @@ _QUIET_PIECES = 5
 _HURRY_EVERY, _LIVE = 5.0, timedelta(minutes=10)
 #: Seconds that an acknowledgement should take at most; more, and less is sent at once.
 _ACK_WITHIN = 0.5
+#: Acknowledgements make room on a full disk at any moment: look again so often.
+_ROOM_WITHIN = timedelta(seconds=1)
 #: A disk fuller than this is worth a person's attention.
 _DISK_ALARM = 0.85
 
@@ -180,7 +182,7 @@ class Gateway:
                     if attempt in (1, 10) or attempt % 100 == 0:
                         log().error("nothing is acknowledged until the journal's disk has room", error=str(error))
                     await self._forget()
-                    if await sleep_or_stop(backoff(attempt), stop):
+                    if await sleep_or_stop(backoff(attempt, cap=_ROOM_WITHIN), stop):
                         return
             fail_point("gateway.journalled")
             self.trouble = None
