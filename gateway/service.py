@@ -16,7 +16,7 @@ from prometheus_client import Counter, Gauge
 from gateway.journal import Journal
 from kawamori import wire
 from kawamori.errors import BrokerUnavailable, StorageUnavailable, UndecodableMessage
-from kawamori.mqtt import Link, Message, Receiver
+from kawamori.mqtt import Link, Message
 from kawamori.observe import Health, health_app, log, serve
 from kawamori.runtime import backoff, fail_point, sleep_or_stop, stopping
 from kawamori.settings import GatewaySettings, Settings
@@ -133,7 +133,7 @@ class _Sent:
 class Gateway:
     """Journals on one side, forwards on the other; the journal is all they share."""
 
-    def __init__(self, journal: Journal, settings: GatewaySettings, devices: Receiver, uplink: Link) -> None:
+    def __init__(self, journal: Journal, settings: GatewaySettings, devices: Link, uplink: Link) -> None:
         self._journal = journal
         self._settings = settings
         self._devices = devices
@@ -343,23 +343,24 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     name = f"kawamori-gateway-{settings.gateway.id}"
     health = Health()
     try:
-        devices = Receiver(settings.mqtt(), name, wire.DEVICE_READINGS, receive_maximum=_IN_FLIGHT)
-        async with Link(settings.mqtt(), f"{name}-uplink", [wire.ack_topic(settings.gateway.id)]) as uplink:
-            gateway = Gateway(journal, settings.gateway, devices, uplink)
-            health.check("broker", lambda: None if devices.connected and uplink.connected else "not connected")
-            health.check("journal", lambda: gateway.trouble)
-            health.warn(
-                "journal's disk", lambda: f"{gateway.disk_used:.0%} used" if gateway.disk_used > _DISK_ALARM else None
-            )
-            async with stopping(stop) as group:
-                group.create_task(devices.stay_connected(), name="devices")
-                for n in range(_RECEIVERS):
-                    group.create_task(gateway.receive(stop), name=f"receive-{n}")
-                group.create_task(gateway.hear_acks(), name="acks")
-                group.create_task(gateway.forward(), name="forward")
-                if settings.gateway.health_port:
-                    group.create_task(
-                        serve(health_app(health), "127.0.0.1", settings.gateway.health_port, stop), name="health"
-                    )
+        devices = Link(settings.mqtt(), name, [wire.DEVICE_READINGS], receive_maximum=_IN_FLIGHT, keep_session=True)
+        uplink = Link(settings.mqtt(), f"{name}-uplink", [wire.ack_topic(settings.gateway.id)])
+        gateway = Gateway(journal, settings.gateway, devices, uplink)
+        health.check("broker", lambda: None if devices.connected and uplink.connected else "not connected")
+        health.check("journal", lambda: gateway.trouble)
+        health.warn(
+            "journal's disk", lambda: f"{gateway.disk_used:.0%} used" if gateway.disk_used > _DISK_ALARM else None
+        )
+        async with stopping(stop) as group:
+            group.create_task(devices.stay_connected(), name="devices")
+            group.create_task(uplink.stay_connected(), name="uplink")
+            for n in range(_RECEIVERS):
+                group.create_task(gateway.receive(stop), name=f"receive-{n}")
+            group.create_task(gateway.hear_acks(), name="acks")
+            group.create_task(gateway.forward(), name="forward")
+            if settings.gateway.health_port:
+                group.create_task(
+                    serve(health_app(health), "127.0.0.1", settings.gateway.health_port, stop), name="health"
+                )
     finally:
         journal.close()

@@ -327,16 +327,9 @@ async def patiently_take(ingest: Ingest, messages: list[Message]) -> list[tuple[
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Take batches until stopped. While the database is away, batches are left to their gateways."""
     health = Health()
-    async with (
-        Database(settings.database(), "ingest", size=2, idle=_FROZEN, check=False) as database,
-        Link(
-            settings.mqtt(),
-            f"kawamori-ingest-{uuid4().hex[:12]}",
-            [f"$share/ingest/{wire.BATCHES}"],
-            manual_ack=True,
-            receive_maximum=_TOGETHER * 2,
-        ) as link,
-    ):
+    name = f"kawamori-ingest-{uuid4().hex[:12]}"
+    link = Link(settings.mqtt(), name, [f"$share/ingest/{wire.BATCHES}"], receive_maximum=_TOGETHER * 2)
+    async with Database(settings.database(), "ingest", size=2, idle=_FROZEN, check=False) as database:
         ingest = Ingest(database, settings.ingest)
         trouble: dict[str, str] = {}
         health.check("broker", lambda: None if link.connected else "not connected")
@@ -364,6 +357,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                     break  # the gateways send again, and nothing is stored twice
 
         async with stopping(stop) as group:
+            group.create_task(link.stay_connected(), name="broker")
             if settings.ingest.health_port:
                 group.create_task(
                     serve(health_app(health), "127.0.0.1", settings.ingest.health_port, stop), name="health"

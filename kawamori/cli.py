@@ -126,14 +126,14 @@ def check() -> None:
     with _clear_errors():
         settings = load()
         configure_logs("check", "warning")
-        from kawamori.mqtt import Link
+        from kawamori.mqtt import Publisher
         from kawamori.storage.migrate import status
 
         missing = [name for name, applied in status(settings.database()) if not applied]
         typer.echo(f"database: TimescaleDB, {'schema up to date' if not missing else 'run `kawamori db migrate`'}")
 
         async def broker() -> None:
-            async with asyncio.timeout(5), Link(settings.mqtt(), f"kawamori-check-{os.getpid()}", []) as link:
+            async with asyncio.timeout(5), Publisher(settings.mqtt(), f"kawamori-check-{os.getpid()}") as link:
                 await link.wait_connected()
 
         try:

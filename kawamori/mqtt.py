@@ -1,7 +1,7 @@
-"""The broker, as the services see it: receive in bunches, acknowledge by hand, publish. Only importer of MQTT clients.
+"""The broker: how services receive in bunches, acknowledge by hand and publish. Only importer of MQTT clients.
 
-`Link` is paho, for everything that is a few hundred messages a second. `Receiver` is the devices' side of the gateway,
-a message a reading: a bare transport and the codec `mqtt5`, a tenth of paho's cost (docs/performance.md).
+`Link` is for services, where a message may be a reading: a bare transport and the codec `mqtt5`, a tenth of paho's cost
+and no second thread (docs/decisions/0008-lean-path.md). `Publisher` is paho, for whoever speaks as devices do.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import cycle
 from types import TracebackType
 from typing import Any, NamedTuple, Self, cast
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
@@ -19,9 +20,6 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 import mqtt5
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from kawamori.errors import BrokerUnavailable, ConfigurationError
 from kawamori.observe import log
@@ -61,10 +59,10 @@ def _trusting(ca: str | None) -> ssl.SSLContext:
 
 
 class Link:
-    """One connection to the broker, re-made with jitter whenever it breaks.
+    """A service's connection: QoS 1, acknowledged by hand in bunches, re-made with jitter whenever it breaks.
 
-    With `manual_ack` the broker keeps at most `receive_maximum` messages in flight until `acknowledge`, which
-    bounds the inbox. A named session (`keep_session`) lets the broker hold QoS 1 messages while we are away.
+    The broker keeps about `receive_maximum` messages in flight until `acknowledge`, which bounds the inbox; past
+    `_INBOX_BYTES` the socket is not read. With `keep_session` the broker holds messages while we are away.
     """
 
     def __init__(
@@ -73,180 +71,25 @@ class Link:
         client_id: str,
         subscriptions: list[str],
         *,
-        manual_ack: bool = False,
         receive_maximum: int = 2000,
         keep_session: bool = False,
     ) -> None:
-        parts, self._host, self._port, tls = _address(url)
-        self._subscriptions = subscriptions
-        self._manual_ack = manual_ack
-        self._keep_session = keep_session
-        self._receive_maximum = receive_maximum
-        self._inbox: deque[Message] = deque()
-        self._arrived = asyncio.Event()
-        self._up = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self._signalled = False
-        self._connection = 0
-        self._published = 0
-        self._confirmed = 0
-        client = paho.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id,
-            protocol=paho.MQTTv5,
-            manual_ack=manual_ack,
-        )
-        client.on_connect = self._on_connect
-        client.on_disconnect = self._on_disconnect
-        client.on_message = self._on_message
-        client.on_subscribe = self._on_subscribe
-        client.on_publish = self._on_publish
-        client.max_inflight_messages_set(1000)
-        client.max_queued_messages_set(10_000)
-        client.reconnect_delay_set(1, random.randint(4, 8))  # noqa: S311 - jitter
-        if tls:
-            client.tls_set_context(tls)
-        if parts.username:
-            client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
-        self._client = client
-
-    async def __aenter__(self) -> Self:
-        """Start connecting in the background; the broker need not be there yet."""
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.ReceiveMaximum = self._receive_maximum
-        properties.SessionExpiryInterval = 7 * 86400 if self._keep_session else 0
-        self._client.connect_async(
-            self._host, self._port, keepalive=12, clean_start=not self._keep_session, properties=properties
-        )
-        self._client.loop_start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Say good-bye to the broker and end the network thread."""
-        self._client.disconnect()
-        await asyncio.to_thread(self._client.loop_stop)
-
-    # The next three run in paho's network thread.
-
-    def _on_connect(self, client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        if reason.is_failure:
-            log().warning("the broker refused the connection", reason=str(reason))
-            return
-        self._connection += 1
-        self._inbox.clear()  # what was not acknowledged on the last connection comes again on this one
-        if self._subscriptions:
-            client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in self._subscriptions])
-            return
-        self._welcome()
-
-    def _on_subscribe(self, _client: paho.Client, _data: Any, _mid: int, reasons: list[Any], _properties: Any) -> None:
-        if any(reason.is_failure for reason in reasons):
-            log().error("the broker refuses our subscription: look at its access rules", topics=self._subscriptions)
-            return
-        self._welcome()
-
-    def _on_publish(self, _client: paho.Client, _data: Any, _mid: int, _reason: Any, _properties: Any) -> None:
-        self._confirmed += 1
-
-    def _welcome(self) -> None:
-        log().info("connected to the broker", host=self._host, port=self._port)
-        self._loop.call_soon_threadsafe(self._up.set)
-
-    def _on_disconnect(self, _client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        if not self._loop.is_closed():
-            log().info("disconnected from the broker", reason=str(reason))
-            self._loop.call_soon_threadsafe(self._up.clear)
-
-    def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
-        arrived = datetime.fromtimestamp(time.time(), UTC)
-        self._inbox.append(
-            Message(message.topic, bytes(message.payload), arrived, message.mid, message.qos, self._connection)
-        )
-        if not self._signalled:
-            self._signalled = True
-            self._loop.call_soon_threadsafe(self._arrived.set)
-
-    @property
-    def _unconfirmed(self) -> int:
-        return self._published - self._confirmed
-
-    @property
-    def connected(self) -> bool:
-        """Whether the broker has accepted us and our subscriptions."""
-        return self._up.is_set()
-
-    async def wait_connected(self) -> None:
-        """Wait until the broker has accepted us."""
-        await self._up.wait()
-
-    async def receive(self, limit: int, linger: float = 0.0) -> list[Message]:
-        """Wait for messages; return up to `limit`, gathered for `linger` seconds after the first."""
-        while not self._inbox:
-            self._arrived.clear()
-            self._signalled = False
-            if self._inbox:
-                break
-            await self._arrived.wait()
-        if linger and len(self._inbox) < limit:
-            await asyncio.sleep(linger)
-        messages: list[Message] = []
-        while len(messages) < limit:
-            try:
-                messages.append(self._inbox.popleft())
-            except IndexError:  # a reconnection may empty the inbox under our hands
-                break
-        return messages
-
-    def acknowledge(self, messages: list[Message]) -> None:
-        """Tell the broker that these are safe with us. Those of an earlier connection come again instead."""
-        for message in messages:
-            if message.connection == self._connection and message.qos:
-                self._client.ack(message.mid, message.qos)
-
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        """Hand a QoS 1 message to the connection; raises BrokerUnavailable when there is none or it is full.
-
-        Returning says nothing of the broker having it: what must arrive needs an acknowledgement of its own.
-        """
-        if not self.connected:
-            raise BrokerUnavailable("not connected to the broker")
-        info = self._client.publish(topic, payload, qos=1, retain=retain)
-        if info.rc != paho.MQTT_ERR_SUCCESS:
-            raise BrokerUnavailable(paho.error_string(info.rc))
-        self._published += 1
-
-    async def room(self, most: int) -> None:
-        """Wait until fewer than `most` published messages are still without the broker's PUBACK."""
-        while self._unconfirmed >= most:  # noqa: ASYNC110 - the count moves in the network thread
-            await asyncio.sleep(0.002)
-
-    async def flush(self) -> None:
-        """Wait until the broker has confirmed everything published."""
-        await self.room(1)
-
-
-class Receiver:
-    """The devices' messages: subscribed QoS 1, kept by the broker while we are away, acknowledged by hand in bunches.
-
-    The broker keeps at most `receive_maximum` of them in flight until `acknowledge`, which bounds the inbox; beyond
-    `_INBOX_BYTES` the socket is not read, and the broker waits.
-    """
-
-    def __init__(self, url: str, client_id: str, subscription: str, *, receive_maximum: int) -> None:
         parts, self._host, self._port, self._tls = _address(url)
         self._hello = mqtt5.ConnectPacket(
             client_id,
             username=unquote(parts.username) if parts.username else None,
             password=unquote(parts.password or "").encode() if parts.username else None,
-            clean_start=False,
+            clean_start=not keep_session,
             keep_alive=_KEEP_ALIVE,
-            session_expiry_interval=7 * 86400,
+            session_expiry_interval=7 * 86400 if keep_session else 0,
             receive_max=receive_maximum,
         ).write()
-        topic = mqtt5.TopicFilter(subscription, max_qos=mqtt5.QoS.AT_LEAST_ONCE)
-        self._wish = mqtt5.SubscribePacket(1, [topic]).write()
+        topics = [mqtt5.TopicFilter(topic, max_qos=mqtt5.QoS.AT_LEAST_ONCE) for topic in subscriptions]
+        self._wish = mqtt5.SubscribePacket(1, topics).write()
+        self._mids = cycle(range(1, 65_536))
+        #: Published, and not yet confirmed by the broker.
+        self._unconfirmed: set[int] = set()
+        self._allowed = 0
         self._wire: _Wire | None = None
         self._connection = 0
         self._inbox: deque[Message] = deque()
@@ -289,6 +132,7 @@ class Receiver:
         self._wire = wire
         self._inbox.clear()  # what was not acknowledged on the last connection comes again on this one
         self._bytes = 0
+        self._unconfirmed.clear()
         wire.write(self._hello)
         await self._watch(wire)
 
@@ -323,9 +167,12 @@ class Receiver:
                 log().warning("the broker refused the connection", reason=str(packet.reason_code))
                 wire.abort()
             else:
+                self._allowed = min(_UNCONFIRMED, packet.receive_max)
                 wire.write(self._wish)
+        elif isinstance(packet, mqtt5.PubAckPacket):
+            self._unconfirmed.discard(packet.packet_id)
         elif isinstance(packet, mqtt5.SubAckPacket):
-            if packet.reason_codes != [mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE]:
+            if any(code != mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE for code in packet.reason_codes):
                 log().error("the broker refuses our subscription: look at its access rules")
             else:
                 log().info("connected to the broker", host=self._host, port=self._port)
@@ -335,8 +182,12 @@ class Receiver:
 
     @property
     def connected(self) -> bool:
-        """Whether the broker has accepted us and our subscription."""
+        """Whether the broker has accepted us and our subscriptions."""
         return self._up.is_set()
+
+    async def wait_connected(self) -> None:
+        """Wait until the broker has accepted us."""
+        await self._up.wait()
 
     def _read_on(self) -> None:
         """Read the socket unless messages are to gather there, or wait here in plenty."""
@@ -376,6 +227,20 @@ class Receiver:
                 b"".join([b"\x40\x02" + m.mid.to_bytes(2) for m in messages if m.qos and m.connection == now])
             )
 
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Send a QoS 1 message; raises BrokerUnavailable when there is no connection or too much is unconfirmed.
+
+        Returning says nothing of the broker having it: what must arrive needs an acknowledgement of its own.
+        """
+        if not self.connected or self._wire is None:
+            raise BrokerUnavailable("not connected to the broker")
+        if len(self._unconfirmed) >= self._allowed or self._wire.congested:
+            raise BrokerUnavailable("the broker is slow to take what we send")
+        mid = next(mid for mid in self._mids if mid not in self._unconfirmed)
+        self._unconfirmed.add(mid)
+        qos = mqtt5.QoS.AT_LEAST_ONCE
+        self._wire.write(mqtt5.PublishPacket(topic, payload, qos=qos, packet_id=mid).write())
+
     def answer(self, replies: Iterable[tuple[str, bytes]]) -> None:
         """Publish to devices, QoS 0: a device that does not hear of us repeats itself."""
         if self.connected and self._wire is not None and not self._wire.congested:
@@ -386,6 +251,9 @@ class Receiver:
 _KEEP_ALIVE = 10
 _PATIENCE = 15.0
 _INBOX_BYTES = 32 * 1024 * 1024
+#: Messages published at most before the broker has confirmed one.
+_UNCONFIRMED = 1000
+_OUTBOX_BYTES = 16 * 1024 * 1024
 #: With so many messages at once there is no need to let them gather.
 _MANY = 250
 _PING = mqtt5.PingReqPacket().write()
@@ -414,9 +282,9 @@ def _varint(data: bytes, start: int) -> tuple[int, int]:
 
 
 class _Wire(asyncio.Protocol):
-    """One connection of a Receiver: bytes into packets."""
+    """One connection of a Link: bytes into packets."""
 
-    def __init__(self, owner: Receiver, number: int) -> None:
+    def __init__(self, owner: Link, number: int) -> None:
         self._owner = owner
         self._number = number
         self._transport: asyncio.Transport | None = None
@@ -483,7 +351,7 @@ class _Wire(asyncio.Protocol):
     @property
     def congested(self) -> bool:
         """Whether the broker has not taken what we wrote for a while."""
-        return self._transport is None or self._transport.get_write_buffer_size() > 4 * 1024 * 1024
+        return self._transport is None or self._transport.get_write_buffer_size() > _OUTBOX_BYTES
 
     def pause(self) -> None:
         if self._transport is not None and not self.paused:
@@ -504,3 +372,77 @@ class _Wire(asyncio.Protocol):
     def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+
+
+class Publisher:
+    """One connection that publishes as devices do, re-made with jitter whenever it breaks."""
+
+    def __init__(self, url: str, client_id: str) -> None:
+        parts, self._host, self._port, tls = _address(url)
+        self._up = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._published = 0
+        self._confirmed = 0
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id, protocol=paho.MQTTv5)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        client.max_inflight_messages_set(1000)
+        client.max_queued_messages_set(10_000)
+        client.reconnect_delay_set(1, random.randint(4, 8))  # noqa: S311 - jitter
+        if tls:
+            client.tls_set_context(tls)
+        if parts.username:
+            client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
+        self._client = client
+
+    async def __aenter__(self) -> Self:
+        """Start connecting in the background; the broker need not be there yet."""
+        self._client.connect_async(self._host, self._port, keepalive=12)
+        self._client.loop_start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Say good-bye to the broker and end the network thread."""
+        self._client.disconnect()
+        await asyncio.to_thread(self._client.loop_stop)
+
+    # The next three run in paho's network thread.
+
+    def _on_connect(self, _client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        if reason.is_failure:
+            log().warning("the broker refused the connection", reason=str(reason))
+            return
+        self._loop.call_soon_threadsafe(self._up.set)
+
+    def _on_publish(self, _client: paho.Client, _data: Any, _mid: int, _reason: Any, _properties: Any) -> None:
+        self._confirmed += 1
+
+    def _on_disconnect(self, _client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        if not self._loop.is_closed():
+            log().info("disconnected from the broker", reason=str(reason))
+            self._loop.call_soon_threadsafe(self._up.clear)
+
+    async def wait_connected(self) -> None:
+        """Wait until the broker has accepted us."""
+        await self._up.wait()
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Hand a QoS 1 message to the connection; raises BrokerUnavailable when there is none or it is full."""
+        if not self._up.is_set():
+            raise BrokerUnavailable("not connected to the broker")
+        info = self._client.publish(topic, payload, qos=1)
+        if info.rc != paho.MQTT_ERR_SUCCESS:
+            raise BrokerUnavailable(paho.error_string(info.rc))
+        self._published += 1
+
+    async def room(self, most: int) -> None:
+        """Wait until fewer than `most` published messages are still without the broker's PUBACK."""
+        while self._published - self._confirmed >= most:  # noqa: ASYNC110 - the count moves in the network thread
+            await asyncio.sleep(0.002)
+
+    async def flush(self) -> None:
+        """Wait until the broker has confirmed everything published."""
+        await self.room(1)

@@ -7,7 +7,7 @@ import random
 from datetime import datetime, timedelta
 
 from kawamori.errors import BrokerUnavailable, StorageUnavailable
-from kawamori.mqtt import Link
+from kawamori.mqtt import Publisher
 from kawamori.observe import log
 from kawamori.runtime import forever, now, sleep_or_stop
 from kawamori.settings import Settings
@@ -63,7 +63,7 @@ async def run(settings: Settings, stop: asyncio.Event, scenario: str = "typhoon"
                 await register(database, plans(now()))
             registered = True
 
-    async with Link(settings.mqtt(), f"kawamori-simulator-{os.getpid()}", []) as link:
+    async with Publisher(settings.mqtt(), f"kawamori-simulator-{os.getpid()}") as link:
         one_time = asyncio.Event()
 
         async def once() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from kawamori.errors import BrokerUnavailable, ConfigurationError
-from kawamori.mqtt import Link
+from kawamori.mqtt import Publisher
 from kawamori.runtime import now
 from kawamori.settings import Settings
 from kawamori.storage.database import Database
@@ -203,7 +203,7 @@ async def replay(options: Options, settings: Settings, progress: Callable[[int, 
         await register(database, plans(Recording(registered), options))
     begun = time.monotonic()
     first = rows[0][1].at
-    async with Link(settings.mqtt(), f"kawamori-replay-{os.getpid()}", []) as link:
+    async with Publisher(settings.mqtt(), f"kawamori-replay-{os.getpid()}") as link:
         await link.wait_connected()
         for sent, (name, report) in enumerate(rows):
             if options.speed:
@@ -218,7 +218,7 @@ async def replay(options: Options, settings: Settings, progress: Callable[[int, 
     return Summary(len({n for n, _ in rows}), len(rows), len(recording.refused), time.monotonic() - begun)
 
 
-async def _publish(link: Link, topic: str, message: bytes) -> None:
+async def _publish(link: Publisher, topic: str, message: bytes) -> None:
     """Publish with a bounded number of messages under way; waits while the broker is away."""
     while True:
         await link.room(1000)

@@ -1,4 +1,4 @@
-"""The devices' side of the broker: nothing is acknowledged that is not ours, and no packet stops the rest."""
+"""A service's link to the broker: nothing is acknowledged that is not ours, and no packet stops the rest."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.enums import CallbackAPIVersion
 
-from kawamori.mqtt import Message, Receiver, _Wire
+from kawamori.errors import BrokerUnavailable
+from kawamori.mqtt import Link, Message, _Wire
 from kawamori.servers import BrokerServer, private_broker
 
 pytestmark = pytest.mark.integration
@@ -27,8 +28,8 @@ def own_broker() -> Any:
 
 
 @asynccontextmanager
-async def receiving(broker: BrokerServer, name: str = "r", most: int = 100) -> AsyncIterator[Receiver]:
-    receiver = Receiver(broker.url, name, TOPIC, receive_maximum=most)
+async def receiving(broker: BrokerServer, name: str = "r", most: int = 2000) -> AsyncIterator[Link]:
+    receiver = Link(broker.url, name, [TOPIC], receive_maximum=most, keep_session=True)
     task = asyncio.create_task(receiver.stay_connected())
     try:
         await until(lambda: receiver.connected or task.done(), 10)
@@ -54,7 +55,7 @@ def publish(broker: BrokerServer, payloads: list[bytes]) -> None:
     client.loop_stop()
 
 
-async def receive(receiver: Receiver, count: int) -> list[Message]:
+async def receive(receiver: Link, count: int) -> list[Message]:
     found: list[Message] = []
     async with asyncio.timeout(10):
         while len(found) < count:
@@ -157,7 +158,7 @@ async def test_a_topic_that_is_not_utf8_is_handed_on_and_the_next_message_is_rea
 
     async with await asyncio.start_server(broker, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        receiver = Receiver(f"mqtt://127.0.0.1:{port}", "r", TOPIC, receive_maximum=10)
+        receiver = Link(f"mqtt://127.0.0.1:{port}", "r", [TOPIC], receive_maximum=10)
         task = asyncio.create_task(receiver.stay_connected())
         messages = await receive(receiver, 2)
         assert [(m.payload, m.mid) for m in messages] == [(b"bad", 7), (b"good", 8)]
@@ -166,3 +167,24 @@ async def test_a_topic_that_is_not_utf8_is_handed_on_and_the_next_message_is_rea
         await until(lambda: bytes(heard).startswith(b"\x40\x02\x00\x07\x40\x02\x00\x08"), 5)
         task.cancel()
         await asyncio.wait([task])
+
+
+async def test_what_is_published_arrives_and_a_lost_connection_is_an_error(own_broker: BrokerServer) -> None:
+    async with receiving(own_broker) as link:
+        for n in range(3):
+            link.publish(TOPIC, b"%d" % n)
+        assert [m.payload for m in await receive(link, 3)] == [b"0", b"1", b"2"]
+        await asyncio.to_thread(own_broker.kill)
+        await until(lambda: not link.connected, 10)
+        with pytest.raises(BrokerUnavailable):
+            link.publish(TOPIC, b"lost")
+
+
+async def test_it_publishes_no_further_than_the_broker_confirms(own_broker: BrokerServer) -> None:
+    async with receiving(own_broker) as link:
+        with pytest.raises(BrokerUnavailable):
+            for _ in range(2000):  # nothing is read meanwhile, so nothing is confirmed
+                link.publish(TOPIC, b"x")
+        messages = await receive(link, 1000)
+        link.publish(TOPIC, b"on")
+    assert len(messages) >= 1000
