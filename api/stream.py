@@ -29,9 +29,12 @@ from kawamori.storage.history import LATE_CHANGES, News, batch_known, newest, ne
 QUEUE_FRAMES = 256
 #: Readings a frame; a larger batch is several frames.
 FRAME_READINGS = 500
-#: Batches read at once, and the most a client that comes back is told before it must fetch everything anew.
+#: Batches read at once.
 BATCHES = 64
-RESUME_BATCHES = 512
+#: The most that a client that comes back is told: more, or more time of the feed, and it must fetch everything anew.
+RESUME_READINGS = 50_000
+RESUME_OVER = timedelta(minutes=10)
+RESUME_ALERTS = 512
 POLL_S = 1.0
 #: After a wake-up that showed nothing yet: a transaction begun earlier still runs, look again soon.
 IMPATIENT_S = 0.1
@@ -247,7 +250,7 @@ class LiveFeed:
         joined = self._heartbeat()  # its id is the place from which the queue goes on, not a later one
         try:
             if last_event_id is not None:
-                for what in await self._missed(last_event_id):
+                async for what in self._missed(last_event_id):
                     yield what
             yield joined
             async for what in client.frames():
@@ -255,31 +258,36 @@ class LiveFeed:
         finally:
             self.hub.leave(client)
 
-    async def _missed(self, last_event_id: str) -> list[bytes]:
-        """What was published after that event until now, or the advice to fetch everything anew."""
-        frames: list[bytes] = []
+    async def _missed(self, last_event_id: str) -> AsyncGenerator[bytes]:
+        """What was published after that event until now; at worst the advice to fetch everything anew ends it."""
         told: set[int] = set()
-        batches = 0
+        readings = 0
+        begun: datetime | None = None
         try:
             position = Position.parse(last_event_id)
             if not await batch_known(self._database, position.cursor):
-                return [frame("resync", {"reason": "too long ago"})]
+                yield frame("resync", {"reason": "too long ago"})
+                return
             while True:
                 after = position.alert_change - LATE_CHANGES
                 news = await news_after(self._database, position.cursor, after, BATCHES)
-                found, position = await self._frames(news, position, told)
-                frames += found
+                readings += len(news.readings)
+                begun = begun or (news.changes[0].committed_at if news.changes else None)
+                over = news.changes[-1].committed_at - begun if begun and news.changes else timedelta()
+                if readings > RESUME_READINGS or over > RESUME_OVER or len(news.alert_changes) > RESUME_ALERTS:
+                    yield frame("resync", {"reason": "too long ago"})
+                    return
+                frames, position = await self._frames(news, position, told)
                 told |= {change for change, _ in news.alert_changes}
-                batches += len(news.changes)
-                if max(batches, len(told)) > RESUME_BATCHES:
-                    return [frame("resync", {"reason": "too long ago"})]
+                for what in frames:
+                    yield what
                 if len(news.changes) < BATCHES:
-                    return frames
+                    return
         except ValueError:
-            return [frame("resync", {"reason": "unknown event id"})]
+            yield frame("resync", {"reason": "unknown event id"})
         except StorageUnavailable as error:
             log().warning("a client could not be told what it missed", error=str(error))
-            return [frame("resync", {"reason": "the database does not answer"})]
+            yield frame("resync", {"reason": "the database does not answer"})
 
     async def _frames(self, news: News, before: Position, told: set[int]) -> tuple[list[bytes], Position]:
         """The news as frames, and the position after them. Only the last frame of each kind moves the id."""

@@ -17,6 +17,12 @@ CREATE TABLE IF NOT EXISTS epoch (epoch TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS batch (seq INTEGER PRIMARY KEY AUTOINCREMENT, payload BLOB NOT NULL);
 """
 
+#: SQLite's log grows to so much before it is emptied into the file, which may grow by as much then.
+_LOG_BYTES = 2 * 1000 * 4096
+#: For the pages of a commit that are not rows.
+_SLACK = 64 * 1024
+_PAGES = ("page_count", "freelist_count")
+
 
 class Journal:
     """Batches in order of arrival; `epoch` names this journal, `seq` counts within it and is never used twice."""
@@ -35,6 +41,7 @@ class Journal:
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")  # two gateways on one journal would mix their batches
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute("PRAGMA secure_delete=OFF")  # or a deletion writes every page of it once more, as zeros
             self._db.executescript(_SCHEMA)
             found = self._db.execute("SELECT epoch FROM epoch").fetchone()
             self.epoch: str = found[0] if found else uuid.uuid4().hex
@@ -74,15 +81,43 @@ class Journal:
         return rows
 
     def _require_room(self, size: int) -> None:
-        """Refuse new rows before the disk does."""
-        if not size or not self._keep_free:
+        """Where the disk is nearly full, make what room there is, and refuse new rows before the disk does.
+
+        A commit takes disk twice: in the log, and when the log is emptied into the file. A log that cannot be emptied
+        any more cannot take a deletion either; so on a nearly full disk it is emptied before each commit.
+        """
+        if not self._keep_free or self._free() >= self._keep_free + _LOG_BYTES + 2 * size:
             return
-        disk = os.statvfs(self._folder)
-        if disk.f_bavail * disk.f_frsize >= self._keep_free + 2 * size:
-            return
+        try:
+            self._empty_log()
+            if not size or self._has_room(size):
+                return
+            (pages,), (unused,) = (self._db.execute(f"PRAGMA {what}").fetchone() for what in _PAGES)
+            if unused > pages / 2 and 4 * (pages - unused) * self._page < self._free():
+                self._db.execute("VACUUM")  # little is left in it: a moment's work, and the disk has the rest again
+                self._empty_log()
+        except sqlite3.Error as error:
+            if not size:
+                return  # a deletion may fit nevertheless
+            raise StorageUnavailable(f"the journal's disk has no room: {error}") from error
+        if not self._has_room(size):
+            raise StorageUnavailable(f"less than {self._keep_free / 2**20:.3g} MiB are free on the journal's disk")
+
+    def _has_room(self, size: int) -> bool:
+        """Whether the disk keeps enough free after these rows; what needs no new pages may use that for a moment."""
         (unused,) = self._db.execute("PRAGMA freelist_count").fetchone()
-        if unused * self._page < 2 * size:
-            raise StorageUnavailable(f"less than {self._keep_free // 2**20} MiB are free on the journal's disk")
+        log = size + size // 16 + _SLACK
+        if unused * self._page >= log:
+            return self._free() >= log
+        return self._free() >= self._keep_free + 2 * size
+
+    def _empty_log(self) -> None:
+        """Write the log into the file and give its disk back."""
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+    def _free(self) -> int:
+        disk = os.statvfs(self._folder)
+        return disk.f_bavail * disk.f_frsize
 
     def disk_used(self) -> float:
         """The used share of the journal's disk, 0 to 1."""

@@ -47,6 +47,10 @@ _QUIET_PIECES = 5
 _HURRY_EVERY, _LIVE = 5.0, timedelta(minutes=10)
 #: Seconds that an acknowledgement should take at most; more, and less is sent at once.
 _ACK_WITHIN = 0.5
+#: What nobody acknowledges is sent again after so many seconds at the latest.
+_RESENT_WITHIN = 8.0
+#: Acknowledgements make room on a full disk at any moment: look again so often.
+_ROOM_WITHIN = timedelta(seconds=1)
 #: A disk fuller than this is worth a person's attention.
 _DISK_ALARM = 0.85
 
@@ -180,7 +184,7 @@ class Gateway:
                     if attempt in (1, 10) or attempt % 100 == 0:
                         log().error("nothing is acknowledged until the journal's disk has room", error=str(error))
                     await self._forget()
-                    if await sleep_or_stop(backoff(attempt), stop):
+                    if await sleep_or_stop(backoff(attempt, cap=_ROOM_WITHIN), stop):
                         return
             fail_point("gateway.journalled")
             self.trouble = None
@@ -263,9 +267,13 @@ class Gateway:
             self._knocked = moment
             await self._send_newest_first()
         # A slow ingest must not be sent the same again: that would make it slower (compare TCP's RTO, RFC 6298).
-        patience = max(self._settings.resend_after.total_seconds(), 4 * self._usual_wait)
+        # But not for ever: what a worker that froze was given waits for the next attempt, which another may get.
+        least = self._settings.resend_after.total_seconds()
+        longest = max(2 * least, _RESENT_WITHIN)
+        patience = max(least, min(4 * self._usual_wait, _RESENT_WITHIN))
         for last, sent in list(self._sent.items()):
-            wait = patience * min(sent.attempts, 2) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+            wait = patience if sent.attempts == 1 else min(2 * patience, longest)
+            wait *= random.uniform(0.8, 1.2)  # noqa: S311 - jitter
             if moment - sent.at > wait:
                 payloads = await self._on_disk(self._journal.between, sent.first, last)
                 if not payloads or last not in self._sent:

@@ -35,6 +35,10 @@ COMMITS = Histogram("kawamori_ingest_commit_seconds", "From a batch's arrival to
 
 #: Batches in one transaction at most, and in flight from the broker.
 _TOGETHER = 32
+#: Bytes of batches in one transaction, about 10,000 readings: it takes several times its batches in memory.
+_BYTES_TOGETHER = 1536 * 1024
+#: Late sensors whose stored neighbours are in memory at once.
+_LATE_TOGETHER = 500
 #: Batches remembered as committed; one that comes again with the very same bytes is acknowledged without work.
 _REMEMBERED = 4096
 #: Attempts at one transaction before its batches are left to their gateways.
@@ -72,10 +76,22 @@ class Ingest:
         self._committed: dict[bytes, wire.Ack] = {}
 
     async def take(self, messages: list[Message]) -> list[tuple[str, wire.Ack]]:
-        """Store these batches in one transaction; returns what to acknowledge, by topic.
+        """Store these batches, and return what to acknowledge, by topic.
 
-        Raises StorageUnavailable: then nothing was stored, and the gateways send again.
+        Raises StorageUnavailable: the gateways send again, and what was stored is known by then.
         """
+        acks = []
+        while messages:
+            size = count = 0
+            while count < len(messages) and size < _BYTES_TOGETHER:
+                size += len(messages[count].payload)
+                count += 1
+            acks += await self._take(messages[:count])
+            messages = messages[count:]
+        return acks
+
+    async def _take(self, messages: list[Message]) -> list[tuple[str, wire.Ack]]:
+        """Store these batches in one transaction."""
         batches: list[tuple[Message, wire.DecodedBatch | wire.Batch]] = []
         broken = []
         new: dict[bytes, wire.Ack] = {}
@@ -253,16 +269,21 @@ class Ingest:
                 outcomes[sensor] = append(tail, incoming, limits, self._settings.late_after)
             else:
                 late[sensor] = tail
-        spans = [
-            (sensor, start, end) for sensor in late for start, end in spans_of(by_sensor[sensor], self._margin(sensor))
-        ]
-        if spans:
+        waiting = iter(late)
+        while group := list(islice(waiting, _LATE_TOGETHER)):
+            spans = [
+                (sensor, start, end)
+                for sensor in group
+                for start, end in spans_of(by_sensor[sensor], self._margin(sensor))
+            ]
             around: dict[SensorId, list[list[Reading]]] = defaultdict(list)
             for (sensor, _, _), context in zip(spans, await rows.readings_around(connection, spans), strict=True):
                 around[sensor].append(context)
-            for sensor, tail in late.items():
+            for sensor in group:
                 limits = self._gate.registry.sensors[sensor].limits
-                outcome = insert_among(tail, around[sensor], by_sensor[sensor], limits, self._settings.late_after)
+                outcome = insert_among(
+                    late[sensor], around[sensor], by_sensor[sensor], limits, self._settings.late_after
+                )
                 if outcome.added or outcome.changed or outcome.outvoted:  # else all of it was known
                     outcomes[sensor] = outcome
         return revisions, outcomes

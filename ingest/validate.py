@@ -42,7 +42,7 @@ class Gate:
 
     def accept(self, device: str, received_at: datetime, sent: DeviceReading) -> Reading:
         """The reading in the sensor's stored unit, good until quality control has judged it; raises Refused."""
-        if received_at is not self._received_at:
+        if received_at != self._received_at:  # what came in one piece shares one object, which saves memory too
             received_at = received_at.astimezone(UTC)
             self._received_at = received_at
             self._earliest = received_at - self._settings.oldest

@@ -17,6 +17,7 @@ class Listener:
         parts = urlsplit(api_url)
         self._host, self._port = str(parts.hostname), parts.port
         self.heard: set[tuple[str, datetime]] = set()
+        self.newest: datetime | None = None
         self.resyncs: list[str] = []
         self.connections = 0
         self.live = threading.Event()
@@ -61,7 +62,9 @@ class Listener:
     def _take(self, event: dict[str, str]) -> None:
         if event.get("event") == "reading":
             for reading in json.loads(event["data"])["readings"]:
-                self.heard.add((reading["station_id"], datetime.fromisoformat(reading["time"])))
+                at = datetime.fromisoformat(reading["time"])
+                self.heard.add((reading["station_id"], at))
+                self.newest = max(at, self.newest or at)
         elif event.get("event") == "resync":
             self.resyncs.append(event["data"])
         elif event.get("event") == "heartbeat" and "id" in event:

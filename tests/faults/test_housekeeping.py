@@ -149,8 +149,9 @@ def test_old_readings_go_while_devices_report_and_people_read(
         f" {RATE} readings/s: longest gap between commits {gap:.2f} s, longest history read {max(reader.waits):.2f} s"
         f" of {len(reader.waits)}; {stored} stored, 0 lost; {pruned.batches} rows of the feed pruned"
     )
-    assert gap <= 2
-    assert max(reader.waits) <= 2
+    within = 2 if held_for > 10 else held_for - 0.5  # whoever waited for the report waited longer
+    assert gap <= within
+    assert max(reader.waits) <= within
 
 
 def forget(chain: Any, sensors: list[int]) -> None:
