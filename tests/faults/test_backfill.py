@@ -1,7 +1,7 @@
 """A day of readings arrives late, in any order and more than once: the same tables, and live readings do not wait."""
 
-import random
 import math
+import random
 import statistics
 import time
 from collections.abc import Callable
