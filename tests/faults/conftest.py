@@ -4,6 +4,7 @@ import importlib.util
 import os
 import random
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -76,7 +77,8 @@ def site_of(
         def make(*names: str, broker: BrokerServer | None = None, **extra: str) -> Any:
             database = stack.enter_context(private_database())
             broker = broker or stack.enter_context(private_broker())
-            chain = fresh_chain_on(stack, broker, database, tmp_path, **extra)
+            folder = Path(tempfile.mkdtemp(prefix="site-", dir=tmp_path))  # a journal of its own
+            chain = fresh_chain_on(stack, broker, database, folder, **extra)
             chain.start(*names)
             return site.Site(broker, database, chain, devices.Fleet, checker.check, wait_until, seed)
 
