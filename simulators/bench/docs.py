@@ -88,7 +88,7 @@ def _rates(report: Report, path: Path) -> bool:
     names = [f"{f.part}: {f.what.removesuffix(', committed')}" for f in rows]
     colours = {"floor": "#BBBBBB", "chain": "#0072B2", "peer": "#000000"}
     bars = axes.barh(names, [f.value for f in rows], color=[colours[f.part] for f in rows])
-    axes.bar_label(bars, [f" {f.value:,.0f}" for f in rows])
+    axes.bar_label(bars, [f"{f.value:,.0f}" for f in rows], padding=4)
     for n, f in enumerate(rows):
         if f.target:
             axes.plot([f.target] * 2, [n - 0.45, n + 0.45], color="#D55E00", linewidth=2)
@@ -129,6 +129,8 @@ def _latencies(report: Report, path: Path) -> bool:
     axes.set(
         xscale="log", xlabel="ms from the device's write to the live stream", ylabel="% of readings", ylim=(0, 102)
     )
+    axes.set_xticks([20, 50, 100, 200, 500], ["20", "50", "100", "200", "500"])
+    axes.minorticks_off()
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     return _save(figure, path)
@@ -146,7 +148,7 @@ def _history(report: Report, path: Path) -> bool:
     for shift, key, colour in ((-0.2, "http_ms", "#0072B2"), (0.2, "psql_ms", "#BBBBBB")):
         values = [row[key]["p50"] for row in rows.values()]
         bars = axes.barh([n + shift for n in at], values, 0.38, color=colour, label=key.removesuffix("_ms"))
-        axes.bar_label(bars, [f" {value:.1f}" for value in values])
+        axes.bar_label(bars, [f"{value:.1f}" for value in values], padding=4)
     axes.set_yticks(list(at), [name.replace("_", ", ") for name in rows])
     axes.set(xlabel="ms, median")
     axes.margins(x=0.12)
