@@ -17,6 +17,7 @@ DAY = 24 * 60
 #: Readings in one message of a device that empties its memory.
 TOGETHER = 30
 LIVE = 50
+WAIT_MS = 15_000
 
 Row = tuple[datetime, float]
 
@@ -83,7 +84,7 @@ def test_a_day_in_any_order_leaves_the_same_tables(
     sensors: int, orders: list[str], backfilled: Callable[..., Any], end_of_day: datetime
 ) -> None:
     days = {f"d{n:04d}": a_day(n, end_of_day) for n in range(sensors)}
-    first = None
+    first, waits = None, []
     for order in orders:
         found, took, alone, meanwhile = backfilled(days, order)
         assert len(found[0]) == sensors * DAY
@@ -95,7 +96,9 @@ def test_a_day_in_any_order_leaves_the_same_tables(
             f" {p95(meanwhile):.0f} ms meanwhile"
         )
         assert took <= 60
-        assert len(orders) < len(ORDERS) or p95(meanwhile) <= max(1000, 2 * p95(alone))
+        waits.append(p95(meanwhile))
+    # live readings do wait for some seconds while it lasts (docs/reliability.md): never for its whole length
+    assert len(orders) < len(ORDERS) or max(waits) <= WAIT_MS
 
 
 def p95(seconds: list[float]) -> float:
