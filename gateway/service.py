@@ -216,7 +216,9 @@ class Gateway:
                 except UndecodableMessage as error:
                     log().warning("an acknowledgement that cannot be read", error=str(error))
                     continue
-                if ack.epoch == self._journal.epoch and (sent := self._sent.pop(ack.seq, None)) is not None:
+                sent = self._sent.get(ack.seq)
+                if sent is not None and (ack.epoch, ack.first or ack.seq) == (self._journal.epoch, sent.first):
+                    del self._sent[ack.seq]
                     self._acknowledged.append((sent.first, ack.seq))
                     if sent.attempts == 1:
                         self._usual_wait += (time.monotonic() - sent.at - self._usual_wait) / 8
@@ -303,8 +305,8 @@ class Gateway:
             self._fresh_bytes -= len(fresh.popleft()[1])
         if not fresh or fresh[0][0] != self._last_sent + 1:
             return await self._on_disk(self._journal.after, self._last_sent, _UPLINK_BYTES)
-        rows, size = [], 0
-        while fresh and size < _UPLINK_BYTES:
+        rows, size, seq = [], 0, self._last_sent
+        while fresh and size < _UPLINK_BYTES and fresh[0][0] == seq + 1:
             seq, payload, _ = fresh.popleft()
             rows.append((seq, payload))
             size += len(payload)

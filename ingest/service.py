@@ -106,7 +106,7 @@ class Ingest:
                     broken.append(_broken(message, str(error)))
                     continue
                 batches.append((message, batch))
-                ack = new[digest] = wire.Ack(batch.epoch, batch.seq)
+                ack = new[digest] = wire.Ack(batch.epoch, batch.seq, batch.first)
             acks.append((wire.ack_topic(wire.owner(message.topic)), ack))
         work = await self._validate(batches)
         work.refused.extend(broken)

@@ -108,6 +108,8 @@ class _Batch(Struct, frozen=True):
     seq: int
     undecoded: list[UplinkUndecoded] = []
     status: list[UplinkStatus] = []
+    #: The first row's number where several travel together; 0 for one row.
+    first: int = 0
 
 
 class Batch(_Batch, frozen=True, kw_only=True):
@@ -127,6 +129,8 @@ class Ack(Struct, frozen=True):
 
     epoch: str
     seq: int
+    #: As in the batch: two batches that end with one row need not begin with one.
+    first: int = 0
 
 
 #: What may be repeated of a field that nobody knows.
@@ -257,6 +261,7 @@ def merged(payloads: list[bytes]) -> bytes:
             batches[-1].seq,
             [u for batch in batches for u in batch.undecoded],
             [s for batch in batches for s in batch.status],
+            batches[0].seq,
             readings=[r for batch in batches for r in batch.readings],
         )
     )

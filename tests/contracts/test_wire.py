@@ -93,5 +93,5 @@ def test_sound_readings_are_decoded_with_their_batch_and_unsound_ones_are_left_a
 def test_rows_of_a_backlog_travel_together_under_the_last_ones_number() -> None:
     rows = [wire.encode(wire.Batch("e", seq, readings=[uplink(ONE)] * seq)) for seq in (1, 2, 3)]
     together = wire.decode_raw_batch(wire.merged(rows))
-    assert (together.epoch, together.seq, len(together.readings)) == ("e", 3, 6)
+    assert (together.epoch, together.first, together.seq, len(together.readings)) == ("e", 1, 3, 6)
     assert wire.merged(rows[:1]) == rows[0]
