@@ -3,25 +3,18 @@
 from base64 import b64encode
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 
 from api.directory import Directory
 from kawamori.domain.flood import Threshold, flood_level, next_threshold
 from kawamori.domain.freshness import DEAD_AFTER, expected_interval, freshness
-from kawamori.domain.reading import Flag, Reason, StationId
+from kawamori.domain.reading import Flag, StationId, reason_names
 from kawamori.domain.registry import Sensor, Station
 from kawamori.storage.history import Alert, Latest, LiveReading, Notification, Refused
 
 Json = dict[str, Any]
 #: A tenth of a millimetre: differences of stored values carry no more.
 DIGITS = 4
-
-
-@cache
-def reason_names(reasons: Reason) -> list[str]:
-    """`["late", "spike"]`."""
-    return [str(reason.name).lower() for reason in Reason if reason in reasons]
 
 
 def latest_levels(found: Iterable[Latest], directory: Directory, at: datetime) -> Json:

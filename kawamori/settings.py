@@ -52,6 +52,19 @@ class AlertSettings(_Part):
 
     #: Evidence older than this makes a crossing retroactive: recorded, never paged.
     page_within: Positive = timedelta(minutes=30)
+    #: How long an engine's lease holds; another takes over when it is not renewed.
+    lease: Positive = timedelta(seconds=8)
+    #: How often a synthetic reading is sent through the whole chain; 0 switches it off.
+    self_test_every: timedelta = timedelta(hours=1)
+    #: Where people open the page, for the links in messages.
+    public_url: str | None = None
+    #: The other channel is tried when one has failed for so long.
+    second_channel_after: Positive = timedelta(seconds=60)
+    #: A message that cannot be delivered is tried for so long.
+    give_up_after: Annotated[timedelta, Field(ge=timedelta(hours=24))] = timedelta(hours=48)
+    #: Told directly, without the database, when alerting itself is impaired: `smtp:duty@city.example`.
+    watchers: list[Annotated[str, Field(pattern=r"^[a-z_]+:\S+$")]] = []
+
     #: One line of JSON a notification; standard output when unset.
     log: Path | None = None
     smtp_host: str | None = None
@@ -60,7 +73,17 @@ class AlertSettings(_Part):
     smtp_password: SecretStr | None = None
     smtp_starttls: bool = False
     mail_from: str = "kawamori@localhost"
+    #: Told of everything while no escalation is set up.
     mail_to: list[str] = []
+    #: Hosts that webhooks, Slack and Teams may be sent to: `hooks.city.example`, `10.0.0.5:8443`.
+    webhook_hosts: list[str] = []
+    #: Key of the HMAC signature of webhooks.
+    webhook_secret: SecretStr | None = None
+    line_token: SecretStr | None = None
+    line_url: str = "https://api.line.me"
+    #: Web Push: a P-256 private key (PEM or base64url), and who runs this site (mailto:…).
+    vapid_private_key: SecretStr | None = None
+    vapid_subject: str | None = None
     health_port: Port = 0
 
 

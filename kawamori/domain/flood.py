@@ -18,8 +18,11 @@ class Threshold:
     value_m: float
     #: How far the water must fall below `value_m` before the crossing counts as over.
     hysteresis_m: float = 0.05
-    #: How long the water must stay at or above `value_m` before it counts as a crossing.
+    #: How long, and in how many readings, the water must stay at or above `value_m` before it counts as a crossing.
     hold: timedelta = timedelta(0)
+    consecutive: int = 1
+    #: How long the water must stay below the lower edge before the crossing counts as over.
+    keep_firing: timedelta = timedelta(0)
     valid_from: datetime
     #: Exclusive; None while the threshold is in force.
     valid_to: datetime | None = None

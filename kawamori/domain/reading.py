@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import IntEnum, IntFlag
+from functools import cache
 from typing import NamedTuple, NewType
 
 SensorId = NewType("SensorId", int)
@@ -37,6 +38,12 @@ class Reason(IntFlag):
     RATE = 4
     FLAT = 8
     SPIKE = 16
+
+
+@cache
+def reason_names(reasons: int) -> tuple[str, ...]:
+    """`("late", "spike")`."""
+    return tuple(str(reason.name).lower() for reason in Reason if reason & reasons)
 
 
 class Reading(NamedTuple):

@@ -37,6 +37,8 @@ class Sensor:
     report_every: timedelta
     report_every_low: timedelta | None = None
     limits: Limits = Limits()
+    #: Standard deviation in quiet water.
+    noise_m: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,8 @@ class Station:
     crest_m: float | None = None
     design_high_water_m: float | None = None
     observation_start_m: float | None = None
+    #: The self-test's own station: on no screen.
+    internal: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,159 @@
+"""Has the water crossed a threshold? A state machine for each level of a station, in time of measurement. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from kawamori.domain.flood import Threshold
+from kawamori.domain.reading import Flag, Reading, reason_names
+from kawamori.domain.rules import Episode, SeriesRule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelThreshold:
+    """A level at which the rule fires, and below which it clears, in metres above gauge zero."""
+
+    level: int
+    fire_m: float
+    #: None: as far below `fire_m` as the rule's hysteresis says.
+    clear_m: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.level <= 5:
+            raise ValueError("level: must be 1 to 5")
+        if self.clear_m is not None and self.clear_m > self.fire_m:
+            raise ValueError("clear_m: must not lie above fire_m")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelRule(SeriesRule):
+    """Thresholds 1–5. Those of a station are kept as the station's thresholds; the rest are defaults for all it covers."""
+
+    kind = "level"
+    by_default = True
+
+    #: Of one station only.
+    thresholds: tuple[LevelThreshold, ...] = ()
+    #: None: the larger of 5 cm and three times the sensor's noise.
+    hysteresis_m: float | None = None
+    #: How long, and in how many readings, the water must be at or above a threshold before it counts.
+    hold: timedelta = timedelta(0)
+    consecutive: int = 1
+    #: How long the water must stay below the lower edge before the crossing counts as over.
+    keep_firing: timedelta = timedelta(0)
+
+    def __post_init__(self) -> None:
+        if self.hysteresis_m is not None and self.hysteresis_m < 0:
+            raise ValueError("hysteresis_m: must not be negative")
+        for name in ("hold", "keep_firing"):
+            if not timedelta(0) <= getattr(self, name) <= timedelta(days=1):
+                raise ValueError(f"{name}: must be 0 to 24 hours")
+        if not 1 <= self.consecutive <= 100:
+            raise ValueError("consecutive: must be 1 to 100")
+        ordered = sorted(self.thresholds, key=lambda t: t.level)
+        for lower, higher in zip(ordered, ordered[1:], strict=False):
+            if lower.level == higher.level:
+                raise ValueError(f"thresholds: level {lower.level} is given twice")
+            if lower.fire_m >= higher.fire_m:
+                raise ValueError(
+                    f"thresholds: level {higher.level} ({higher.fire_m:g} m) must lie above level {lower.level}"
+                    f" ({lower.fire_m:g} m)"
+                )
+
+    def watch(self, thresholds: tuple[Threshold, ...]) -> "LevelWatch":
+        """A watch over the station's thresholds of all dates."""
+        return LevelWatch(thresholds)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where a level stands: calm, reached but not yet for long enough, in an episode, or perhaps leaving it."""
+
+    #: Pending until it has lasted.
+    episode: Episode | None = None
+    #: Readings at or above the threshold so far.
+    count: int = 0
+    #: Since when the water has been below the lower edge.
+    below_since: datetime | None = None
+
+
+CALM = State()
+
+
+def step(threshold: Threshold, state: State, reading: Reading) -> tuple[State, Episode | None]:
+    """Return the state after one reading, and the episode that it ended. Failed readings say nothing about the water.
+
+    A suspect reading raises too, unverified; a second reading at or above the threshold, or one that is not suspect,
+    verifies. An episode that ends unverified never was: whoever was told is told that it is withdrawn.
+    """
+    if reading.flag in (Flag.FAIL, Flag.MISSING):
+        return state, None
+    value, episode = reading.value, state.episode
+    if value >= threshold.value_m:
+        sure = reading.flag != Flag.SUSPECT
+        if episode is None:
+            episode = Episode(
+                kind="level", level=threshold.level, threshold_m=threshold.value_m, started_at=reading.observed_at,
+                value_m=value, peak_m=value, verified=sure, pending=True,
+                detail={} if sure else {"reasons": reason_names(reading.reasons)},
+            )  # fmt: skip
+        elif value > (episode.peak_m or value) or not episode.verified:
+            episode = replace(episode, peak_m=max(value, episode.peak_m or value), verified=True)
+        count = state.count + 1
+        if episode.pending and (
+            count >= threshold.consecutive and reading.observed_at - episode.started_at >= threshold.hold
+        ):
+            episode = replace(episode, pending=False)
+        return State(episode, count), None
+    if episode is None or episode.pending:
+        return CALM, None
+    if value >= threshold.value_m - threshold.hysteresis_m:
+        return State(episode, state.count), None
+    below_since = state.below_since or reading.observed_at
+    if reading.observed_at - below_since >= threshold.keep_firing:
+        return CALM, replace(episode, ended_at=below_since)
+    return State(episode, state.count, below_since), None
+
+
+class LevelWatch:
+    """All levels of one station, fed with its readings in order of measurement."""
+
+    def __init__(self, thresholds: Iterable[Threshold]) -> None:
+        self._thresholds = tuple(thresholds)
+        self._lowest = min((t.value_m for t in self._thresholds), default=float("inf"))
+        self._states: dict[int, State] = {}
+
+    def is_calm_below(self, value: float) -> bool:
+        """Whether readings up to this value change nothing: no level is reached or held, and none would be."""
+        return not self._states and value < self._lowest
+
+    def lasting(self) -> list[Episode]:
+        """The episodes that last or are pending."""
+        return [s.episode for _, s in sorted(self._states.items()) if s.episode is not None]
+
+    def feed(self, reading: Reading) -> list[Episode]:
+        """Take a reading later than all before; return the episodes it ended."""
+        if not self._states and reading.value < self._lowest:
+            return []
+        ended: list[Episode] = []
+        in_force = {t.level: t for t in self._thresholds if t.in_force(reading.observed_at)}
+        for level in self._states.keys() - in_force.keys():  # a threshold that was abolished ends its episode
+            state = self._states.pop(level)
+            if state.episode is not None and not state.episode.pending:
+                ended.append(replace(state.episode, ended_at=reading.observed_at))
+        for level, threshold in in_force.items():
+            state, over = step(threshold, self._states.get(level, CALM), reading)
+            if over is not None:
+                ended.append(over)
+            if state.episode is None:
+                self._states.pop(level, None)
+            else:
+                self._states[level] = state
+        return ended
+
+
+def episodes(readings: Iterable[Reading], thresholds: Iterable[Threshold]) -> list[Episode]:
+    """Every stay at or above a threshold in these readings, which are in order of measurement; pending ones too."""
+    watch = LevelWatch(thresholds)
+    ended = [episode for reading in readings for episode in watch.feed(reading)]
+    return sorted([*ended, *watch.lasting()], key=lambda e: (e.started_at, e.level))
