@@ -133,8 +133,8 @@ class SensorRule(Rule):
     topic: ClassVar[str] = "equipment"
 
     @abstractmethod
-    def judge(self, facts: Facts, now: datetime) -> Finding | None:
-        """What is wrong, or nothing."""
+    def judge(self, facts: Facts, now: datetime, *, firing: bool) -> Finding | None:
+        """What is wrong, or nothing. `firing`: it was wrong the last time, so that the lower edge counts."""
         raise NotImplementedError
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from kawamori.domain.flood import Threshold
 from kawamori.domain.reading import Flag, Reading, reason_names
@@ -27,7 +28,7 @@ class LevelThreshold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LevelRule(SeriesRule):
-    """Thresholds 1–5. Those of a station are kept as the station's thresholds; the rest are defaults for all it covers."""
+    """Thresholds 1–5. Those of a station are kept as its thresholds; the rest are defaults for all the rule covers."""
 
     kind = "level"
     by_default = True
@@ -51,7 +52,7 @@ class LevelRule(SeriesRule):
         if not 1 <= self.consecutive <= 100:
             raise ValueError("consecutive: must be 1 to 100")
         ordered = sorted(self.thresholds, key=lambda t: t.level)
-        for lower, higher in zip(ordered, ordered[1:], strict=False):
+        for lower, higher in pairwise(ordered):
             if lower.level == higher.level:
                 raise ValueError(f"thresholds: level {lower.level} is given twice")
             if lower.fire_m >= higher.fire_m:
