@@ -63,7 +63,7 @@ class StationEntry(_Entry):
     gauge_zero_tp_m: float | None = None
     marks: dict[Mark, float] = {}
     thresholds: dict[Annotated[int, Field(ge=1, le=5)], float] = {}
-    hysteresis_m: Annotated[float, Field(ge=0)] = 0.05
+    hysteresis_m: Annotated[float, Field(ge=0)] | None = None
     hold: timedelta = timedelta(0)
     sensors: tuple[SensorEntry, ...] = ()
     course: tuple[tuple[float, float], ...] = ()

@@ -1,47 +1,60 @@
-"""Alerts, their changes and the outbox. What changes together is written in the caller's one transaction."""
+"""Alerts, what is to be told of them, and the conversations they belong to.
 
-from collections.abc import Mapping, Sequence
+What changes together is written in the caller's one transaction.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from kawamori.domain.reading import FLAGS, Reading, SensorId
+from psycopg.types.json import Jsonb
+
+from kawamori.domain.escalation import Place
+from kawamori.domain.reading import FLAGS, Reading, RiverId, SensorId, StationId
 from kawamori.storage.binary import Int4s, Times
 from kawamori.storage.database import Connection, query
 
 Span = tuple[SensorId, datetime, datetime]
+#: Who did what the software did by itself.
+SOFTWARE = "kawamori"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedEpisode:
-    """A level alert as it stands in the record."""
+class Alert:
+    """An alert as it stands in the record."""
 
     id: int
+    kind: str
+    station: StationId | None
+    river: RiverId | None
+    sensor: SensorId | None
+    subject: str
     level: int
-    threshold_m: float
+    threshold_m: float | None
+    state: str
     started_at: datetime
     ended_at: datetime | None
-    value_m: float
-    peak_m: float
+    value_m: float | None
+    peak_m: float | None
     verified: bool
-    retroactive: bool
+    status: str
     paged_at: datetime | None
+    detail: Mapping[str, Any]
+    incident: int | None
+    acknowledged_at: datetime | None
+    confirmed_at: datetime | None
+    dismissed_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notification:
-    """One message to one recipient by one channel."""
+async def take_lease(connection: Connection, holder: str, length: timedelta) -> int | None:
+    """Hold or renew the engines' lease for this transaction and `length` beyond it; its token, None where another's.
 
-    id: int
-    alert_id: int
-    channel: str
-    recipient: str
-    event: str
-    idempotency_key: str
-    subject: str
-    body: str
-    created_at: datetime
-    attempts: int
+    The row stays locked until the transaction ends, so that two engines never write at once; a token that has changed
+    says that another led in between. Time is the database's: engines' clocks may differ.
+    """
+    row = await (await connection.execute(query("take_lease"), {"holder": holder, "length": length})).fetchone()
+    return None if row is None else int(row[0])
 
 
 async def rows_to_evaluate(connection: Connection, spans: Sequence[Span]) -> dict[SensorId, list[Reading]]:
@@ -58,8 +71,8 @@ async def rows_to_evaluate(connection: Connection, spans: Sequence[Span]) -> dic
         binary=True,
     )
     found: dict[SensorId, list[Reading]] = {sensor: [] for sensor, _, _ in spans}
-    for sensor, at, value, flag in await cursor.fetchall():
-        found[sensor].append(Reading(sensor, at, value, at, FLAGS[flag]))
+    for sensor, at, value, flag, reasons in await cursor.fetchall():
+        found[sensor].append(Reading(sensor, at, value, at, FLAGS[flag], reasons))
     return found
 
 
@@ -71,72 +84,83 @@ async def calm_before(connection: Connection, sensor: SensorId, before: datetime
     return row[0] if row else None
 
 
-async def episodes_since(
-    connection: Connection, since: Mapping[SensorId, datetime]
-) -> dict[SensorId, list[RecordedEpisode]]:
-    """Of each sensor the recorded episodes that last beyond its moment or begin after it, oldest first."""
-    found: dict[SensorId, list[RecordedEpisode]] = {}
-    if not since:
-        return found
-    rows = await connection.execute(
-        query("episodes_since"),
-        {"sensors": Int4s.of(list(since)), "since": Times.at(since.values())},
-        binary=True,
-    )
-    for sensor, *r in await rows.fetchall():
-        episode = RecordedEpisode(
-            id=r[0], level=r[1], threshold_m=r[2], started_at=r[3], ended_at=r[4], value_m=r[5], peak_m=r[6],
-            verified=r[7], retroactive=r[8], paged_at=r[9],
-        )  # fmt: skip
-        found.setdefault(sensor, []).append(episode)
+async def recorded_since(
+    connection: Connection, since: Mapping[SensorId, datetime], kinds: Sequence[str]
+) -> dict[SensorId, list[Alert]]:
+    """Of each sensor the alerts of these kinds that last beyond its moment or begin after it, oldest first."""
+    found: dict[SensorId, list[Alert]] = {}
+    if since:
+        rows = await connection.execute(
+            query("recorded_since"),
+            {"sensors": Int4s.of(list(since)), "since": Times.at(since.values()), "kinds": list(kinds)},
+        )
+        for row in await rows.fetchall():
+            alert = Alert(**dict(zip(Alert.__slots__, row, strict=True)))
+            found.setdefault(SensorId(row[4]), []).append(alert)
     return found
 
 
+async def open_alerts(connection: Connection, kinds: Sequence[str]) -> list[Alert]:
+    """Alerts of these kinds that last."""
+    rows = await connection.execute(query("open_alerts"), {"kinds": list(kinds)})
+    return [Alert(**dict(zip(Alert.__slots__, row, strict=True))) for row in await rows.fetchall()]
+
+
 async def insert_alert(connection: Connection, values: dict[str, Any]) -> int:
-    """Record a new episode; returns its id."""
-    row = await (await connection.execute(query("insert_alert"), values)).fetchone()
+    """Record a new alert; returns its id."""
+    row = await (
+        await connection.execute(query("insert_alert"), {**values, "detail": Jsonb(dict(values["detail"]))})
+    ).fetchone()
     assert row is not None
     return int(row[0])
 
 
 async def update_alerts(connection: Connection, values: Sequence[dict[str, Any]]) -> None:
-    """Change recorded episodes, and tell the live stream."""
+    """Change recorded alerts; each value names its `alert`."""
     if values:
-        cursor = connection.cursor()
-        await cursor.executemany(query("update_alert"), values)
-        await cursor.executemany(
-            query("note_change"),
-            [{"alert": v["alert"], "event": "resolved" if v["ended_at"] else "changed"} for v in values],
-        )
+        changed = [{**v, "detail": Jsonb(dict(v["detail"]))} for v in values]
+        await connection.cursor().executemany(query("update_alert"), changed)
 
 
-async def withdraw_alert(connection: Connection, alert: int) -> None:
-    """Keep an episode that people were told of, but that the readings no longer show."""
-    await connection.execute(query("withdraw_alert"), {"alert": alert})
+async def retract_alert(connection: Connection, alert: int) -> None:
+    """Keep an alert that people were told of, but that the readings no longer show."""
+    await connection.execute(query("retract_alert"), {"alert": alert})
 
 
 async def forget_alert(connection: Connection, alert: int) -> None:
-    """Remove an episode nobody was told of, that the readings no longer show."""
-    await connection.execute(query("forget_changes"), {"alert": alert})
+    """Remove an alert that nobody was told of, and that the readings no longer show."""
     await connection.execute(query("forget_alert"), {"alert": alert})
 
 
-async def note_change(connection: Connection, alert: int, event: str) -> None:
-    """Tell the live stream that an alert changed."""
-    await connection.execute(query("note_change"), {"alert": alert, "event": event})
+async def note(
+    connection: Connection, *, who: str = SOFTWARE, subject: str = "alert", subject_id: str | int, event: str,
+    alert: int | None = None, note: str | None = None, detail: Mapping[str, Any] | None = None,
+) -> None:  # fmt: skip
+    """Write into the audit, for ever, who did what; with an alert, screens hear of it."""
+    await notes(
+        connection,
+        [
+            {
+                "who": who,
+                "subject": subject,
+                "id": subject_id,
+                "event": event,
+                "alert": alert,
+                "note": note,
+                "detail": detail,
+            }
+        ],
+    )
 
 
-async def put_notification(
-    connection: Connection, alert: int, channel: str, recipient: str, event: str, subject: str, body: str
-) -> None:
-    """Put a message into the outbox, once."""
-    await connection.execute(
-        query("put_notification"),
-        {
-            "alert": alert, "channel": channel, "recipient": recipient, "event": event,
-            "key": f"{alert}-{event}-{channel}-{recipient}", "subject": subject, "body": body,
-        },
-    )  # fmt: skip
+async def notes(connection: Connection, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Several entries of the audit: `id` and `event`, and what of `note` differs from its defaults."""
+    default = {"who": SOFTWARE, "subject": "alert", "alert": None, "note": None}
+    rows = [
+        {**default, **e, "id": str(e["id"]), "detail": Jsonb(dict(e.get("detail") or {}))} for e in entries
+    ]  # fmt: skip
+    if rows:
+        await connection.cursor().executemany(query("note"), rows)
 
 
 async def trends(
@@ -147,29 +171,141 @@ async def trends(
     return {sensor: (trend, newest) for sensor, trend, newest in rows}
 
 
-async def claim_notifications(connection: Connection, channel: str) -> list[Notification]:
-    """Messages of one channel that are due, locked for this transaction."""
-    rows = await (await connection.execute(query("claim_notifications"), {"channel": channel})).fetchall()
-    return [
-        Notification(
-            id=r[0], alert_id=r[1], channel=r[2], recipient=r[3], event=r[4], idempotency_key=r[5], subject=r[6],
-            body=r[7], created_at=r[8], attempts=r[9],
-        )
-        for r in rows
-    ]  # fmt: skip
-
-
-async def delivered(connection: Connection, notification: int) -> None:
-    """The channel has accepted it."""
-    await connection.execute(query("delivered"), {"id": notification})
-
-
-async def not_delivered(connection: Connection, notification: int, error: str, wait: float) -> None:
-    """The channel has not; try again after `wait` seconds."""
-    await connection.execute(query("not_delivered"), {"id": notification, "error": error[:500], "wait": wait})
-
-
 async def level_names(connection: Connection) -> dict[int, tuple[str, str]]:
     """The levels' names in force now, Japanese and English."""
     rows = await (await connection.execute(query("all_flood_levels"))).fetchall()
     return {r[0]: (r[1], r[2]) for r in rows}
+
+
+# What is to be told.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Something that people are to be told of an alert."""
+
+    id: int
+    event: str
+    at: datetime
+    alert: Alert
+
+
+async def announce(connection: Connection, alert: int, event: str) -> None:
+    """Something that people are to be told, as soon as it may be."""
+    await connection.execute(query("announce"), {"alert": alert, "event": event})
+
+
+async def waiting(connection: Connection) -> list[Waiting]:
+    """What is still to be told, the oldest first."""
+    rows = await (await connection.execute(query("waiting"))).fetchall()
+    return [
+        Waiting(id=r[0], event=r[1], at=r[2], alert=Alert(**dict(zip(Alert.__slots__, r[3:], strict=True))))
+        for r in rows
+    ]  # fmt: skip
+
+
+async def told(connection: Connection, announcements: Iterable[int]) -> None:
+    """These have gone into the outbox, or are not to be told any more."""
+    await connection.execute(query("told"), {"ids": list(announcements)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """A conversation."""
+
+    id: int
+    topic: str
+    river: RiverId | None
+    status: str
+    place: Place | None
+    escalate_at: datetime | None
+
+
+def _incident(row: Sequence[Any]) -> Incident:
+    place = None if row[4] is None else Place(escalation=row[4], step=row[5], round=row[6])
+    return Incident(id=row[0], topic=row[1], river=row[2], status=row[3], place=place, escalate_at=row[7])
+
+
+async def open_incident(
+    connection: Connection, topic: str, river: RiverId | None, status: str, at: datetime
+) -> Incident:  # fmt: skip
+    """The conversation that an alert of that river belongs to; begun where there is none."""
+    values = {"topic": topic, "river": river, "status": status, "at": at}
+    await connection.execute(query("begin_incident"), values)
+    row = await (await connection.execute(query("open_incident"), values)).fetchone()
+    assert row is not None
+    return _incident(row)
+
+
+async def join_incident(connection: Connection, incident: int, alerts: Iterable[int]) -> None:
+    """Alerts become part of a conversation."""
+    await connection.execute(query("join_incident"), {"incident": incident, "alerts": list(alerts)})
+
+
+async def incidents_by_id(connection: Connection, ids: Iterable[int]) -> dict[int, Incident]:
+    """These conversations."""
+    rows = await (await connection.execute(query("incidents_by_id_to_tell"), {"ids": list(ids)})).fetchall()
+    return {row[0]: _incident(row) for row in rows}
+
+
+async def incidents_to_escalate(connection: Connection, now: datetime) -> list[Incident]:
+    """Conversations in which nobody has answered in time."""
+    rows = await (await connection.execute(query("incidents_to_escalate"), {"now": now})).fetchall()
+    return [_incident(row) for row in rows]
+
+
+async def place_incident(connection: Connection, incident: int, place: Place | None, at: datetime | None) -> None:
+    """Where a conversation's escalation stands, and when it goes on."""
+    await connection.execute(
+        query("place_incident"),
+        {
+            "incident": incident, "escalation": place and place.escalation, "step": place.step if place else 0,
+            "round": place.round if place else 0, "at": at,
+        },
+    )  # fmt: skip
+
+
+async def unanswered(connection: Connection, incident: int) -> list[Alert]:
+    """A conversation's alerts that last and that nobody has acknowledged, the worst first."""
+    rows = await connection.execute(query("unanswered"), {"incident": incident})
+    return [Alert(**dict(zip(Alert.__slots__, row, strict=True))) for row in await rows.fetchall()]
+
+
+async def told_persons(connection: Connection, incidents: Iterable[int]) -> dict[int, list[str]]:
+    """Who has been told something in each conversation."""
+    rows = await connection.execute(query("told_persons"), {"incidents": list(incidents)})
+    return {incident: persons for incident, persons in await rows.fetchall()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What one person was sent lately in one conversation."""
+
+    incident: int | None
+    contact: str
+    count: int
+    last: datetime
+
+
+async def sent_since(connection: Connection, since: datetime) -> list[Sent]:
+    """What each person was sent in each conversation since a moment; the second channel of a message not counted."""
+    rows = await (await connection.execute(query("sent_since"), {"since": since})).fetchall()
+    return [Sent(incident=r[0], contact=r[1], count=r[2], last=r[3]) for r in rows]
+
+
+async def close_incidents(connection: Connection, now: datetime) -> None:
+    """End the conversations whose alerts have been over for long enough."""
+    await connection.execute(query("close_incidents"), {"now": now})
+
+
+async def neighbours_now(connection: Connection, sensors: Sequence[SensorId]) -> dict[SensorId, tuple[float, datetime]]:
+    """The newest values of these sensors, for whoever must judge a doubtful one."""
+    rows = await connection.execute(query("values_now"), {"sensors": list(sensors)})
+    return {sensor: (value, at) for sensor, value, at in await rows.fetchall()}
+
+
+async def link_secret(connection: Connection) -> bytes:
+    """What acknowledge links are signed with."""
+    row = await (await connection.execute(query("link_secret"))).fetchone()
+    assert row is not None
+    return bytes(row[0])

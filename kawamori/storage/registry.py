@@ -2,15 +2,24 @@
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
 
 from kawamori.domain.flood import Threshold
 from kawamori.domain.quantity import Unit
 from kawamori.domain.reading import DeviceId, RiverId, SensorId, StationId
 from kawamori.domain.registry import Deployment, Limits, Registry, Sensor, Station
+from kawamori.domain.rules import KINDS, DatedRule, rule_for
+from kawamori.domain.rules.level import LevelRule
+from kawamori.errors import ConfigurationError
 from kawamori.storage.database import Connection, Database, query
+
+#: Waves and the resolution of common gauges; noisier sensors take three times their noise.
+LEAST_HYSTERESIS_M = 0.05
 
 
 async def registry_version(connection: Connection) -> int:
@@ -46,6 +55,7 @@ async def load_registry(database: Database) -> Registry:
                 crest_m=r[11],
                 design_high_water_m=r[12],
                 observation_start_m=r[13],
+                internal=r[14],
             )
             for r in await rows("all_stations")
         }
@@ -67,6 +77,7 @@ async def load_registry(database: Database) -> Registry:
                     flat_after=r[10],
                     flat_above=r[11],
                 ),
+                noise_m=r[12],
             )
             for r in await rows("all_sensors")
         }
@@ -85,19 +96,12 @@ async def load_registry(database: Database) -> Registry:
                     shift=r[6],
                 )
             )
+        noise = {s.station: s.noise_m for s in sensors.values() if s.quantity == "water_level"}
+        rules = [rule for rule in await rules_of(connection) if rule.rule.kind == "level"]
         thresholds: dict[StationId, list[Threshold]] = defaultdict(list)
         for r in await rows("all_thresholds"):
-            thresholds[StationId(r[0])].append(
-                Threshold(
-                    station=StationId(r[0]),
-                    level=r[1],
-                    value_m=r[2],
-                    hysteresis_m=r[3],
-                    hold=r[4],
-                    valid_from=r[5],
-                    valid_to=r[6],
-                )
-            )
+            station = stations[StationId(r[0])]
+            thresholds[station.id] += resolved(Open(*r), rules, station, noise.get(station.id))
         kept = await rows("kept_from")
     return Registry(
         version=version,
@@ -110,6 +114,63 @@ async def load_registry(database: Database) -> Registry:
         thresholds={key: tuple(found) for key, found in thresholds.items()},
         kept_from=kept[0][0] if kept else None,
     )
+
+
+class Open(NamedTuple):
+    """A threshold as it is stored: what is None is the level rule's."""
+
+    station: str
+    level: int
+    value_m: float
+    hysteresis_m: float | None
+    hold: timedelta | None
+    consecutive: int | None
+    keep_firing: timedelta | None
+    valid_from: datetime
+    valid_to: datetime | None
+
+
+def resolved(found: Open, rules: Sequence[DatedRule], station: Station, noise_m: float | None) -> list[Threshold]:
+    """A threshold with what it left open, cut where a rule that fills it in changes. Pure."""
+    end = found.valid_to
+    cuts = {found.valid_from} | {
+        at for rule in rules for at in (rule.valid_from, rule.valid_to)
+        if at is not None and found.valid_from < at and (end is None or at < end)
+    }  # fmt: skip
+    starts = sorted(cuts)
+    parts: list[Threshold] = []
+    for start, stop in zip(starts, [*starts[1:], end], strict=True):
+        dated = rule_for(rules, "level", station, start)
+        rule = dated.rule if dated is not None and isinstance(dated.rule, LevelRule) else LevelRule()
+        hysteresis = found.hysteresis_m if found.hysteresis_m is not None else rule.hysteresis_m
+        part = Threshold(
+            station=station.id, level=found.level, value_m=found.value_m,
+            hysteresis_m=max(LEAST_HYSTERESIS_M, 3 * (noise_m or 0)) if hysteresis is None else hysteresis,
+            hold=rule.hold if found.hold is None else found.hold,
+            consecutive=found.consecutive or rule.consecutive,
+            keep_firing=rule.keep_firing if found.keep_firing is None else found.keep_firing,
+            valid_from=start, valid_to=stop,
+        )  # fmt: skip
+        if parts and replace(parts[-1], valid_from=start, valid_to=stop) == part:
+            parts[-1] = replace(parts[-1], valid_to=stop)
+        else:
+            parts.append(part)
+    return parts
+
+
+async def rules_of(connection: Connection) -> list[DatedRule]:
+    """Every alert rule of every date, the oldest first; raises ConfigurationError for one nobody could have stored."""
+    rows = await (await connection.execute(query("all_alert_rules"))).fetchall()
+    try:
+        return [
+            DatedRule(
+                id=r[0], rule=msgspec.convert(r[6], KINDS[r[1]], strict=False), station=r[2], river=r[3],
+                enabled=r[4], status=r[5], valid_from=r[7], valid_to=r[8],
+            )
+            for r in rows
+        ]  # fmt: skip
+    except (KeyError, ValueError, msgspec.ValidationError) as error:
+        raise ConfigurationError(f"a stored alert rule is not understood: {error}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,12 +203,14 @@ class StationPlan:
     lat: float | None = None
     km: float | None = None
     time_zone: str = "Asia/Tokyo"
+    internal: bool = False
     gauge_zero_tp_m: float | None = None
     marks: dict[str, float] = field(default_factory=dict)
     #: Level 1–5 to metres above gauge zero.
     thresholds: dict[int, float] = field(default_factory=dict)
-    hysteresis_m: float = 0.05
-    hold: timedelta = timedelta(0)
+    #: None: what the level rule says.
+    hysteresis_m: float | None = None
+    hold: timedelta | None = None
     sensors: tuple[SensorPlan, ...] = ()
     #: (lon, lat) from the source down; the last station registered with one gives the river its course.
     course: tuple[tuple[float, float], ...] = ()
@@ -177,6 +240,7 @@ async def _register_one(connection: Connection, plan: StationPlan) -> None:
             "lat": plan.lat,
             "km": plan.km,
             "time_zone": plan.time_zone,
+            "internal": plan.internal,
         },
     )
     where = {"station_id": plan.station_id, "valid_from": plan.valid_from}

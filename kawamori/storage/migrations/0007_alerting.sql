@@ -185,3 +185,14 @@ CREATE TABLE account (
 -- Made here, known to nobody: what acknowledge links are signed with.
 CREATE TABLE secret (name text PRIMARY KEY, value bytea NOT NULL);
 INSERT INTO secret VALUES ('links', sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())));
+
+INSERT INTO quantity (quantity, unit, name_ja, name_en, range_min, range_max) VALUES
+    ('self_test', 'm', '自己点検', 'self-test', 0, 10);
+
+-- Screens hear of a change of an alert, and the engine of what it is to tell, at once.
+CREATE FUNCTION alert_noted() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NOTIFY kawamori_alert;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER alert_noted AFTER INSERT ON audit FOR EACH STATEMENT EXECUTE FUNCTION alert_noted();

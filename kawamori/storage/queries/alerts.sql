@@ -1,9 +1,17 @@
+-- name: take_lease
+-- Nobody's, one's own, or one that has run out.
+INSERT INTO lease (name, holder, token, until) VALUES ('alerts', %(holder)s, 1, clock_timestamp() + %(length)s)
+ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until,
+    token = lease.token + (lease.holder <> excluded.holder)::integer
+    WHERE lease.holder = excluded.holder OR lease.until < clock_timestamp()
+RETURNING token
+
 -- name: rows_to_evaluate
 -- Readings of several sensors, each in its own span (start excluded), in order of measurement; the outer bounds let the
 -- planner leave out chunks.
-SELECT w.sensor_id, r.observed_at, r.value, r.flag
+SELECT w.sensor_id, r.observed_at, r.value, r.flag, r.reasons
 FROM unnest(%(sensors)s::integer[], %(starts)s::timestamptz[], %(ends)s::timestamptz[]) AS w(sensor_id, start, stop)
-CROSS JOIN LATERAL (SELECT observed_at, value, flag FROM reading WHERE sensor_id = w.sensor_id
+CROSS JOIN LATERAL (SELECT observed_at, value, flag, reasons FROM reading WHERE sensor_id = w.sensor_id
     AND observed_at > w.start AND observed_at <= w.stop AND observed_at > %(earliest)s AND observed_at <= %(latest)s
     AND flag NOT IN (4, 9)) r
 ORDER BY w.sensor_id, r.observed_at
@@ -13,55 +21,113 @@ ORDER BY w.sensor_id, r.observed_at
 SELECT max(observed_at) FROM reading
 WHERE sensor_id = %(sensor)s AND observed_at < %(before)s AND value < %(below)s AND flag NOT IN (4, 9)
 
--- name: episodes_since
--- Of each sensor the episodes that last beyond a moment of its own, or begin after it.
-SELECT a.sensor_id, alert_id, flood_level, threshold_m, started_at, ended_at, value_m, peak_m, verified, retroactive, paged_at
+-- name: recorded_since
+-- Of each sensor the alerts that last beyond a moment of its own, or begin after it.
+SELECT a.alert_id, a.kind, a.station_id, s.river_id, a.sensor_id, a.subject, a.flood_level, a.threshold_m, a.state, a.started_at,
+    a.ended_at, a.value_m, a.peak_m, a.verified, a.status, a.paged_at, a.detail, a.incident_id, a.acknowledged_at,
+    a.confirmed_at, a.dismissed_at
 FROM unnest(%(sensors)s::integer[], %(since)s::timestamptz[]) AS w(sensor_id, since)
-JOIN alert a ON a.sensor_id = w.sensor_id AND a.kind = 'level' AND a.state <> 'withdrawn'
+JOIN alert a ON a.sensor_id = w.sensor_id AND a.kind = ANY(%(kinds)s) AND a.retracted_at IS NULL
     AND (a.ended_at IS NULL OR a.ended_at >= w.since)
-ORDER BY a.sensor_id, started_at, flood_level
+LEFT JOIN station s USING (station_id)
+ORDER BY a.sensor_id, a.started_at, a.flood_level
+
+-- name: open_alerts
+SELECT a.alert_id, a.kind, a.station_id, s.river_id, a.sensor_id, a.subject, a.flood_level, a.threshold_m, a.state, a.started_at,
+    a.ended_at, a.value_m, a.peak_m, a.verified, a.status, a.paged_at, a.detail, a.incident_id, a.acknowledged_at,
+    a.confirmed_at, a.dismissed_at
+FROM alert a LEFT JOIN station s USING (station_id)
+WHERE a.state IN ('pending', 'firing') AND a.kind = ANY(%(kinds)s) AND a.retracted_at IS NULL ORDER BY a.alert_id
 
 -- name: insert_alert
-INSERT INTO alert (station_id, sensor_id, flood_level, threshold_m, state, started_at, ended_at, value_m, peak_m, verified, retroactive, status, paged_at)
-VALUES (%(station)s, %(sensor)s, %(level)s, %(threshold)s, %(state)s, %(started_at)s, %(ended_at)s, %(value)s, %(peak)s, %(verified)s, %(retroactive)s, %(status)s, %(paged_at)s)
+INSERT INTO alert (station_id, sensor_id, subject, kind, rule_id, flood_level, threshold_m, state, started_at, ended_at,
+    value_m, peak_m, verified, retroactive, status, paged_at, detail)
+VALUES (%(station)s, %(sensor)s, %(subject)s, %(kind)s, %(rule)s, %(level)s, %(threshold)s, %(state)s, %(started_at)s,
+    %(ended_at)s, %(value)s, %(peak)s, %(verified)s, %(retroactive)s, %(status)s, %(paged_at)s, %(detail)s)
 RETURNING alert_id
 
 -- name: update_alert
 UPDATE alert SET threshold_m = %(threshold)s, state = %(state)s, started_at = %(started_at)s, ended_at = %(ended_at)s,
-    value_m = %(value)s, peak_m = %(peak)s, verified = %(verified)s, retroactive = %(retroactive)s, paged_at = %(paged_at)s
+    value_m = %(value)s, peak_m = %(peak)s, verified = %(verified)s, retroactive = %(retroactive)s,
+    paged_at = %(paged_at)s, detail = %(detail)s
 WHERE alert_id = %(alert)s
 
--- name: withdraw_alert
-UPDATE alert SET state = 'withdrawn' WHERE alert_id = %(alert)s
-
--- name: forget_changes
-DELETE FROM alert_change WHERE alert_id = %(alert)s
+-- name: retract_alert
+UPDATE alert SET state = 'withdrawn', retracted_at = clock_timestamp() WHERE alert_id = %(alert)s
 
 -- name: forget_alert
 DELETE FROM alert WHERE alert_id = %(alert)s
 
--- name: note_change
-INSERT INTO alert_change (alert_id, event) VALUES (%(alert)s, %(event)s)
-
--- name: put_notification
-INSERT INTO notification (alert_id, channel, recipient, event, idempotency_key, subject, body)
-VALUES (%(alert)s, %(channel)s, %(recipient)s, %(event)s, %(key)s, %(subject)s, %(body)s)
-ON CONFLICT (idempotency_key) DO NOTHING
+-- name: note
+INSERT INTO audit (who, subject, subject_id, alert_id, event, note, detail)
+VALUES (%(who)s, %(subject)s, %(id)s, %(alert)s, %(event)s, %(note)s, %(detail)s)
 
 -- name: trends
 SELECT sensor_id, trend_h, observed_at FROM latest_reading WHERE sensor_id = ANY(%(sensors)s)
 
--- name: claim_notifications
-SELECT notification_id, alert_id, channel, recipient, event, idempotency_key, subject, body, created_at, attempts
-FROM notification WHERE delivered_at IS NULL AND channel = %(channel)s AND next_attempt_at <= now()
-    AND created_at > now() - interval '24 hours'
-ORDER BY notification_id LIMIT 20 FOR UPDATE SKIP LOCKED
+-- name: values_now
+SELECT sensor_id, value, observed_at FROM latest_reading WHERE sensor_id = ANY(%(sensors)s) AND value IS NOT NULL AND flag < 4
 
--- name: delivered
-UPDATE notification SET delivered_at = clock_timestamp(), attempts = attempts + 1, last_error = NULL
-WHERE notification_id = %(id)s
+-- name: announce
+INSERT INTO announcement (alert_id, event) VALUES (%(alert)s, %(event)s)
 
--- name: not_delivered
-UPDATE notification SET attempts = attempts + 1, last_error = %(error)s,
-    next_attempt_at = clock_timestamp() + make_interval(secs => %(wait)s)
-WHERE notification_id = %(id)s
+-- name: waiting
+SELECT n.announcement_id, n.event, n.at, a.alert_id, a.kind, a.station_id, s.river_id, a.sensor_id, a.subject, a.flood_level, a.threshold_m, a.state, a.started_at,
+    a.ended_at, a.value_m, a.peak_m, a.verified, a.status, a.paged_at, a.detail, a.incident_id, a.acknowledged_at,
+    a.confirmed_at, a.dismissed_at
+FROM announcement n JOIN alert a USING (alert_id) LEFT JOIN station s USING (station_id)
+WHERE n.told_at IS NULL ORDER BY n.announcement_id LIMIT 2000
+
+-- name: told
+UPDATE announcement SET told_at = clock_timestamp() WHERE announcement_id = ANY(%(ids)s)
+
+-- name: begin_incident
+INSERT INTO incident (topic, river_id, status, opened_at) VALUES (%(topic)s, %(river)s, %(status)s, %(at)s)
+ON CONFLICT (topic, coalesce(river_id, ''), status) WHERE closed_at IS NULL DO NOTHING
+
+-- name: open_incident
+SELECT incident_id, topic, river_id, status, escalation_id, step, round, escalate_at FROM incident
+WHERE topic = %(topic)s AND coalesce(river_id, '') = coalesce(%(river)s, '') AND status = %(status)s AND closed_at IS NULL
+
+-- name: join_incident
+UPDATE alert SET incident_id = %(incident)s WHERE alert_id = ANY(%(alerts)s)
+
+-- name: incidents_by_id_to_tell
+SELECT incident_id, topic, river_id, status, escalation_id, step, round, escalate_at FROM incident
+WHERE incident_id = ANY(%(ids)s)
+
+-- name: incidents_to_escalate
+SELECT incident_id, topic, river_id, status, escalation_id, step, round, escalate_at FROM incident
+WHERE escalate_at <= %(now)s AND closed_at IS NULL ORDER BY incident_id
+
+-- name: place_incident
+UPDATE incident SET escalation_id = %(escalation)s, step = %(step)s, round = %(round)s, escalate_at = %(at)s
+WHERE incident_id = %(incident)s
+
+-- name: unanswered
+SELECT a.alert_id, a.kind, a.station_id, s.river_id, a.sensor_id, a.subject, a.flood_level, a.threshold_m, a.state, a.started_at,
+    a.ended_at, a.value_m, a.peak_m, a.verified, a.status, a.paged_at, a.detail, a.incident_id, a.acknowledged_at,
+    a.confirmed_at, a.dismissed_at
+FROM alert a LEFT JOIN station s USING (station_id)
+WHERE a.incident_id = %(incident)s AND a.state = 'firing' AND a.acknowledged_at IS NULL
+ORDER BY a.flood_level DESC, a.started_at, a.alert_id
+
+-- name: told_persons
+SELECT incident_id, array_agg(DISTINCT contact_id) FROM notification
+WHERE incident_id = ANY(%(incidents)s) AND contact_id IS NOT NULL GROUP BY incident_id
+
+-- name: sent_since
+SELECT incident_id, contact_id, count(*)::integer, max(created_at) FROM notification
+WHERE created_at > %(since)s AND contact_id IS NOT NULL AND instead_of IS NULL AND incident_id IS NOT NULL
+GROUP BY incident_id, contact_id
+
+-- name: close_incidents
+-- A flood wave is over when all its alerts have been for six hours; other conversations after ten minutes.
+UPDATE incident i SET closed_at = %(now)s, escalate_at = NULL WHERE closed_at IS NULL
+    AND NOT EXISTS (SELECT FROM alert a WHERE a.incident_id = i.incident_id AND (a.state IN ('pending', 'firing')
+        OR greatest(a.ended_at, a.recorded_at) > %(now)s - CASE i.topic WHEN 'flood' THEN interval '6 hours' ELSE interval '10 minutes' END))
+    AND NOT EXISTS (SELECT FROM alert a JOIN announcement n USING (alert_id) WHERE a.incident_id = i.incident_id AND n.told_at IS NULL)
+    AND opened_at < %(now)s - interval '1 minute'
+
+-- name: link_secret
+SELECT value FROM secret WHERE name = 'links'

@@ -12,7 +12,7 @@ SELECT quantity, unit FROM quantity
 SELECT s.station_id, s.name_ja, s.name_en, s.river_id, r.name_ja, r.name_en, s.lon, s.lat, s.km, s.time_zone,
     (SELECT gauge_zero_tp_m FROM datum d WHERE d.station_id = s.station_id AND valid_from <= now()
      ORDER BY valid_from DESC LIMIT 1),
-    least(m.crest_left, m.crest_right), m.design_high_water, m.observation_start
+    least(m.crest_left, m.crest_right), m.design_high_water, m.observation_start, s.internal
 FROM station s JOIN river r USING (river_id)
 LEFT JOIN LATERAL (
     SELECT max(value_m) FILTER (WHERE kind = 'crest_left') AS crest_left,
@@ -27,7 +27,8 @@ ORDER BY s.river_id, s.km DESC NULLS LAST, s.station_id
 -- name: all_sensors
 SELECT s.sensor_id, s.station_id, s.quantity, s.report_every, s.report_every_low,
     coalesce(s.range_min, q.range_min), coalesce(s.range_max, q.range_max), coalesce(s.max_step, q.max_step),
-    coalesce(s.max_rate_h, q.max_rate_h), coalesce(s.spike, q.spike), coalesce(s.flat_after, q.flat_after), s.flat_above
+    coalesce(s.max_rate_h, q.max_rate_h), coalesce(s.spike, q.spike), coalesce(s.flat_after, q.flat_after), s.flat_above,
+    s.noise_m
 FROM sensor s JOIN quantity q USING (quantity) ORDER BY s.sensor_id
 
 -- name: all_devices
@@ -38,8 +39,12 @@ SELECT device_id, quantity, sensor_id, valid_from, valid_to, scale, shift
 FROM deployment ORDER BY device_id, quantity, valid_from
 
 -- name: all_thresholds
-SELECT station_id, level, value_m, hysteresis_m, hold, valid_from, valid_to
+SELECT station_id, level, value_m, hysteresis_m, hold, consecutive, keep_firing, valid_from, valid_to
 FROM threshold ORDER BY station_id, level, valid_from
+
+-- name: all_alert_rules
+SELECT rule_id, kind, station_id, river_id, enabled, status, parameters, valid_from, valid_to
+FROM alert_rule ORDER BY valid_from, rule_id
 
 -- name: all_rivers
 SELECT river_id, name_ja, name_en, course FROM river ORDER BY river_id
@@ -55,8 +60,8 @@ ON CONFLICT (river_id) DO UPDATE SET name_ja = excluded.name_ja, name_en = exclu
     course = coalesce(excluded.course, river.course)
 
 -- name: put_station
-INSERT INTO station (station_id, name_ja, name_en, river_id, lon, lat, km, time_zone)
-VALUES (%(station_id)s, %(ja)s, %(en)s, %(river_id)s, %(lon)s, %(lat)s, %(km)s, %(time_zone)s)
+INSERT INTO station (station_id, name_ja, name_en, river_id, lon, lat, km, time_zone, internal)
+VALUES (%(station_id)s, %(ja)s, %(en)s, %(river_id)s, %(lon)s, %(lat)s, %(km)s, %(time_zone)s, %(internal)s)
 ON CONFLICT (station_id) DO UPDATE SET name_ja = excluded.name_ja, name_en = excluded.name_en,
     river_id = excluded.river_id, lon = excluded.lon, lat = excluded.lat, km = excluded.km, time_zone = excluded.time_zone
 
