@@ -31,6 +31,7 @@ class LevelRule(SeriesRule):
     """Thresholds 1–5. Those of a station are kept as its thresholds; the rest are defaults for all the rule covers."""
 
     kind = "level"
+    name_ja, name_en = "基準水位超過", "threshold reached"
     by_default = True
 
     #: Of one station only.
