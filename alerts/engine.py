@@ -67,6 +67,20 @@ class Engine:
         """What is registered, as this engine last knew it."""
         return self._registry
 
+    @property
+    def names(self) -> Mapping[int, tuple[str, str]]:
+        """The levels' names, as this engine last knew them."""
+        return self._herald.names
+
+    def flood_levels(self) -> dict[StationId, int]:
+        """Of each station the highest level that lasts, as far as this engine remembers."""
+        found: dict[StationId, int] = {}
+        for id_, watch in self._watches.items():
+            level = max((e.level for e in watch.lasting() if e.kind == "level" and not e.pending), default=0)
+            if level:
+                found[self._registry.sensors[id_].station] = level
+        return found
+
     async def advance(self) -> bool:
         """Evaluate the next changes; False when there are none. Raises StorageUnavailable: then nothing happened."""
         try:
@@ -311,12 +325,13 @@ class Engine:
         if match is None and not verified:
             detail |= await self._doubt(connection, sensor)
         dated = self._dated(sensor.station, episode)
-        values = {
+        status = self._status(episode, dated)
+        values: dict[str, Any] = {
             "station": sensor.station, "sensor": sensor.id, "subject": "", "kind": episode.kind,
             "rule": dated and dated.id, "level": episode.level, "threshold": episode.threshold_m, "state": state,
             "started_at": episode.started_at, "ended_at": episode.ended_at, "value": episode.value_m,
             "peak": episode.peak_m, "verified": verified, "retroactive": paged_at is None and state != "pending",
-            "status": self._status(episode, dated), "paged_at": paged_at, "detail": detail,
+            "status": status, "paged_at": paged_at, "detail": detail,
         }  # fmt: skip
         events: list[str] = list(tell)
         if match is None:
@@ -336,7 +351,7 @@ class Engine:
                 id=alert, kind=episode.kind, station=sensor.station, river=None, sensor=sensor.id, subject="",
                 level=episode.level, threshold_m=episode.threshold_m, state=state, started_at=episode.started_at,
                 ended_at=episode.ended_at, value_m=episode.value_m, peak_m=episode.peak_m, verified=verified,
-                status=values["status"], paged_at=paged_at, detail=detail, incident=match and match.incident,
+                status=status, paged_at=paged_at, detail=detail, incident=None if match is None else match.incident,
                 acknowledged_at=None, confirmed_at=None, dismissed_at=None,
             )  # fmt: skip
             for event in tell:

@@ -202,7 +202,8 @@ class Herald:
                 place = incident.place
                 if incident.escalate_at is None or place is None or place.escalation != escalation.id:
                     place, first = duty.reach(Place(escalation=escalation.id))
-                    await record.place_incident(connection, incident.id, place, place and duty.next_at(place))
+                    at = None if place is None else duty.next_at(place)
+                    await record.place_incident(connection, incident.id, place, at)
                 else:
                     _, first = duty.reach(place)
                 listeners |= {p.id: p for p in first or self._everybody(duty)}

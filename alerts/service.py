@@ -11,7 +11,7 @@ from alerts.delivery import Delivery
 from alerts.engine import Engine
 from alerts.mirror import Mirror
 from alerts.selftest import SelfTest
-from kawamori.errors import BrokerUnavailable, StorageUnavailable
+from kawamori.errors import StorageUnavailable
 from kawamori.observe import Health, health_app, serve
 from kawamori.runtime import forever, now, sleep_or_stop, stopping
 from kawamori.settings import Settings
@@ -36,7 +36,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     ) as database:
         engine = Engine(database, settings, now)
         delivery = Delivery(database, channels, settings.alerts, now)
-        blackout = Blackout(settings, channels, engine, now)
+        blackout = Blackout(settings, channels, database, engine, now)
         selftest = SelfTest(database, settings, channels, engine, now)
         mirror = Mirror(database, settings, lambda: engine.leads)
         changed, put = asyncio.Event(), asyncio.Event()

@@ -52,6 +52,10 @@ class SensorWatch:
         """Whether readings up to this value change nothing."""
         return all(watch.is_calm_below(value) for watch in self._watches)
 
+    def lasting(self) -> list[Episode]:
+        """The episodes that last or are pending."""
+        return [episode for watch in self._watches for episode in watch.lasting()]
+
     def feed(self, readings: Iterable[Reading]) -> list[Episode]:
         """Take readings later than all before; return the episodes they began, changed or ended, and what lasts."""
         ended: list[Episode] = []
@@ -59,4 +63,4 @@ class SensorWatch:
             self.last = reading.observed_at
             for watch in self._watches:
                 ended += watch.feed(reading)
-        return ended + [episode for watch in self._watches for episode in watch.lasting()]
+        return ended + self.lasting()
