@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from kawamori.domain.links import sign
 from kawamori.storage.outbox import put_notification
 
 from alerts.messages import Links, Names, Told, compose, record_of
 from alerts.paging import WINDOW, Event, Lately, bundles
 from kawamori.domain.escalation import Escalation, Place, after, choose
+from kawamori.domain.links import sign
 from kawamori.domain.people import Address, Contact, Person, persons
 from kawamori.domain.registry import Registry
 from kawamori.domain.rules import KINDS

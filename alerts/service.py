@@ -24,63 +24,81 @@ LEADS = Gauge("kawamori_alerts_leads", "Whether this engine holds the lease")
 _TICK_S = 1.0
 
 
+class Service:
+    """What runs in one process, and how it wakes each other."""
+
+    def __init__(self, database: Database, settings: Settings, stop: asyncio.Event) -> None:
+        self._database, self._settings, self._stop = database, settings, stop
+        channels = make_channels(settings.alerts)
+        self.engine = Engine(database, settings, now)
+        self.blackout = Blackout(settings, channels, database, self.engine, now)
+        self.self_test = SelfTest(database, settings, channels, self.engine, now)
+        self._delivery = Delivery(database, channels, settings.alerts, now)
+        self._mirror = Mirror(database, settings, lambda: self.engine.leads)
+        self._channels = [channel.name for channel in channels]
+        #: Something is to be evaluated; something is to be delivered.
+        self._changed, self._put = asyncio.Event(), asyncio.Event()
+        self._trouble: str | None = None
+
+    def trouble(self) -> str | None:
+        """Why alerts cannot be judged now."""
+        return self.blackout.trouble() or self._trouble
+
+    async def _listen(self) -> None:
+        async for channel in self._database.notifications("kawamori_batch", "kawamori_alert"):
+            self._changed.set()
+            if channel == "kawamori_alert":
+                self._put.set()
+
+    async def _follow(self) -> None:
+        try:
+            moved = await self.engine.advance()
+        except StorageUnavailable as error:
+            self._trouble = str(error)
+            raise
+        self._trouble = None
+        self.blackout.seen()
+        if moved:
+            self._put.set()
+            if self.engine.followed_until is not None:
+                LAG.set((now() - self.engine.followed_until).total_seconds())
+            return
+        self._changed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await self._changed.wait()
+
+    async def _tick(self) -> None:
+        await self.engine.tick()
+        LEADS.set(self.engine.leads)
+        await sleep_or_stop(_TICK_S, self._stop)
+
+    def start(self, group: asyncio.TaskGroup) -> None:
+        """Start every task of the service."""
+        stop = self._stop
+        group.create_task(forever(self._listen, stop, StorageUnavailable, "not listening"), name="listen")
+        group.create_task(forever(self._follow, stop, StorageUnavailable, "database away"), name="follow")
+        group.create_task(forever(self._tick, stop, StorageUnavailable, "database away"), name="tick")
+        for name in self._channels:
+            group.create_task(self._delivery.run_channel(name, stop, self._put), name=f"deliver-{name}")
+        group.create_task(self.blackout.run(stop), name="blackout")
+        if self._settings.mqtt_url is not None:
+            group.create_task(forever(self._mirror.run, stop, StorageUnavailable, "mirror away"), name="mirror")
+            if self._settings.alerts.self_test_every:
+                group.create_task(self.self_test.run(stop), name="self-test")
+
+
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Evaluate and notify until stopped."""
-    channels = make_channels(settings.alerts)
-    health = Health()
-    trouble: dict[str, str] = {}
-    health.check("database", lambda: trouble.get("database"))
     # a frozen engine keeps the lease's row locked no longer than this, so that another takes over in time
-    async with Database(
-        settings.database(), "alerts", size=4 + len(channels), idle=settings.alerts.lease * 0.6
-    ) as database:
-        engine = Engine(database, settings, now)
-        delivery = Delivery(database, channels, settings.alerts, now)
-        blackout = Blackout(settings, channels, database, engine, now)
-        selftest = SelfTest(database, settings, channels, engine, now)
-        mirror = Mirror(database, settings, lambda: engine.leads)
-        changed, put = asyncio.Event(), asyncio.Event()
-
-        async def listen() -> None:
-            async for channel in database.notifications("kawamori_batch", "kawamori_alert"):
-                changed.set()
-                if channel == "kawamori_alert":
-                    put.set()
-
-        async def follow() -> None:
-            try:
-                moved = await engine.advance()
-            except StorageUnavailable as error:
-                trouble["database"] = str(error)
-                raise
-            trouble.pop("database", None)
-            blackout.seen()
-            if moved:
-                put.set()
-                if engine.followed_until is not None:
-                    LAG.set((now() - engine.followed_until).total_seconds())
-                return
-            changed.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.5):
-                    await changed.wait()
-
-        async def tick() -> None:
-            await engine.tick()
-            LEADS.set(engine.leads)
-            await sleep_or_stop(_TICK_S, stop)
-
+    idle = settings.alerts.lease * 0.6
+    async with Database(settings.database(), "alerts", size=10, idle=idle) as database:
+        service = Service(database, settings, stop)
+        health = Health()
+        health.check("database", service.trouble)
+        health.warn("self-test", lambda: service.self_test.trouble)
         async with stopping(stop) as group:
-            group.create_task(forever(listen, stop, StorageUnavailable, "not listening"), name="listen")
-            group.create_task(forever(follow, stop, StorageUnavailable, "database away"), name="follow")
-            group.create_task(forever(tick, stop, StorageUnavailable, "database away"), name="tick")
-            for channel in channels:
-                group.create_task(delivery.run_channel(channel.name, stop, put), name=f"deliver-{channel.name}")
-            group.create_task(blackout.run(stop), name="blackout")
-            if settings.mqtt_url is not None:
-                group.create_task(forever(mirror.run, stop, StorageUnavailable, "mirror"), name="mirror")
-                if settings.alerts.self_test_every:
-                    group.create_task(selftest.run(stop), name="self-test")
+            service.start(group)
             if settings.alerts.health_port:
                 group.create_task(
                     serve(health_app(health), "127.0.0.1", settings.alerts.health_port, stop), name="health"
