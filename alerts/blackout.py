@@ -103,7 +103,8 @@ class Blackout:
                     "【監視機能低下】データベースに接続できません",
                     f"{since.astimezone(JST):%m月%d日 %H:%M} からデータベースに接続できず、"
                     "通常の自動判定は止まっています。この間は基準水位への到達だけを、センサーから直接、"
-                    "未確認のまま知らせます。復旧まで水位を別の手段でも確かめてください。\n\nAlerting is impaired: no database. Crossings are told straight from the sensors,"
+                    "未確認のまま知らせます。復旧まで水位を別の手段でも確かめてください。\n\n"
+                    "Alerting is impaired: no database. Crossings are told straight from the sensors,"
                     " unverified and unrecorded. Watch the levels by other means too.",
                     f"impaired-{since:%Y%m%d%H%M%S}",
                 ),

@@ -53,7 +53,7 @@ class Engine:
         self._rules: list[DatedRule] = []
         self._watches: dict[SensorId, SensorWatch] = {}
         self._herald = Herald(settings, clock)
-        self._equipment = Equipment(settings, clock, self._herald)
+        self._equipment = Equipment(settings, clock)
         #: When the newest batch that was evaluated had been committed.
         self.followed_until: datetime | None = None
 
@@ -301,12 +301,12 @@ class Engine:
         await record.retract_alert(connection, gone.id)
         await record.note(connection, subject_id=gone.id, alert=gone.id, event=event)
         if event == "withdrawn" and gone.state != "withdrawn":
-            await self._herald.announce(connection, gone, Event.WITHDRAWN, self._registry)
+            await record.announce(connection, gone.id, Event.WITHDRAWN)
 
     async def _put(
         self, connection: Connection, sensor: Sensor, episode: Episode, match: record.Alert | None, newest: Newest
     ) -> dict[str, Any] | None:
-        trend, seen = newest[sensor.id]
+        _, seen = newest[sensor.id]
         now = self._clock()
         verified = episode.verified or (match is not None and match.confirmed_at is not None)
         state = state_of(episode, verified=verified, dismissed=match is not None and match.dismissed_at is not None)
@@ -346,16 +346,8 @@ class Engine:
                 return None
             events = events or ([] if same else ["changed"])
         await record.notes(connection, [{"id": alert, "alert": alert, "event": event} for event in events])
-        if tell:
-            now_is = record.Alert(
-                id=alert, kind=episode.kind, station=sensor.station, river=None, sensor=sensor.id, subject="",
-                level=episode.level, threshold_m=episode.threshold_m, state=state, started_at=episode.started_at,
-                ended_at=episode.ended_at, value_m=episode.value_m, peak_m=episode.peak_m, verified=verified,
-                status=status, paged_at=paged_at, detail=detail, incident=None if match is None else match.incident,
-                acknowledged_at=None, confirmed_at=None, dismissed_at=None,
-            )  # fmt: skip
-            for event in tell:
-                await self._herald.announce(connection, now_is, event, self._registry, trend)
+        for event in tell:
+            await record.announce(connection, alert, event)
         return None if match is None else {**values, "alert": alert}
 
     def _dated(self, station: StationId, episode: Episode) -> DatedRule | None:

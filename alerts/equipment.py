@@ -7,7 +7,6 @@ from typing import Any
 
 from kawamori.domain.rules.gateway import GatewayRule
 
-from alerts.herald import Herald
 from alerts.paging import Event
 from kawamori.domain.freshness import Freshness, expected_interval, freshness
 from kawamori.domain.reading import FLAGS, SensorId, StationId
@@ -54,7 +53,6 @@ class Equipment:
 
     settings: Settings
     clock: Callable[[], datetime]
-    herald: Herald
     _looked_at: datetime | None = None
     _counted_at: datetime | None = None
     _spikes: Mapping[SensorId, int] = field(default_factory=dict)
@@ -77,11 +75,11 @@ class Equipment:
         found = await self._troubles(connection, registry, rules, open_.keys(), now)
         for key, trouble in found.items():
             if key not in open_:
-                open_[key] = await self._raise(connection, registry, trouble, now)
+                open_[key] = await self._raise(connection, trouble, now)
         await self._gather(connection, registry, rules, open_, found, now)
         for key, alert in open_.items():
             if key not in found and alert.kind != OutageRule.kind:
-                await self._resolve(connection, registry, alert, now)
+                await self._resolve(connection, alert, now)
 
     async def _troubles(
         self, connection: Connection, registry: Registry, rules: list[DatedRule], firing: Any, now: datetime
@@ -140,7 +138,7 @@ class Equipment:
             )  # fmt: skip
         return facts
 
-    async def _raise(self, connection: Connection, registry: Registry, trouble: Trouble, now: datetime) -> Alert:
+    async def _raise(self, connection: Connection, trouble: Trouble, now: datetime) -> Alert:
         status = self.settings.site.status
         if status == "actual" and trouble.dated is not None:
             status = trouble.dated.status
@@ -160,14 +158,13 @@ class Equipment:
             paged_at=now, detail=trouble.finding.detail, incident=None, acknowledged_at=None, confirmed_at=None,
             dismissed_at=None,
         )  # fmt: skip
-        await self.herald.announce(connection, alert, Event.RAISED, registry)
+        await record.announce(connection, alert.id, Event.RAISED)
         return alert
 
-    async def _resolve(self, connection: Connection, registry: Registry, alert: Alert, now: datetime) -> None:
+    async def _resolve(self, connection: Connection, alert: Alert, now: datetime) -> None:
         await record.end_alert(connection, alert.id, now)
         await record.note(connection, subject_id=alert.id, alert=alert.id, event="resolved")
-        over = record.ended(alert, now)
-        await self.herald.announce(connection, over, Event.RESOLVED, registry)
+        await record.announce(connection, alert.id, Event.RESOLVED)
         if alert.detail.get("part_of"):
             await record.hush(connection, [alert.id])
 
@@ -193,15 +190,13 @@ class Equipment:
                 return
             since = min(begun[id_] for id_ in together)
             finding = Finding(since=since, value=float(len(together)))
-            outage = await self._raise(
-                connection, registry, Trouble(OutageRule.kind, None, None, SITE, finding, dated), now
-            )
+            outage = await self._raise(connection, Trouble(OutageRule.kind, None, None, SITE, finding, dated), now)
             joining = [single[SensorId(id_)] for id_ in together]
         elif len(parts) <= rule.least // 2:
-            await self._resolve(connection, registry, outage, now)
+            await self._resolve(connection, outage, now)
             for alert in parts.values():  # those still silent are troubles of their own again
                 await record.set_part(connection, alert.id, None)
-                await self.herald.announce(connection, alert, Event.RAISED, registry)
+                await record.announce(connection, alert.id, Event.RAISED)
             return
         else:
             joining = [a for a in single.values() if abs(a.started_at - outage.started_at) <= rule.within]

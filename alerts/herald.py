@@ -82,21 +82,9 @@ class Herald:
         self._clock = clock
         self.names: Names = {}
 
-    async def announce(
-        self, connection: Connection, alert: Alert, event: str, registry: Registry, trend_h: float | None = None
-    ) -> None:
-        """Log an event of an alert, and let it wait for its message to people."""
-        number = await record.announce(connection, alert.id, event)
-        station = registry.stations.get(alert.station) if alert.station else None
-        message = record_of(Told(event=event, alert=alert, station=station, trend_h=trend_h), self.names)
-        await put_notification(
-            connection, alert_id=alert.id, incident_id=None, contact_id=None, channel="log", recipient="log",
-            event=event, key=f"{alert.id}-{event}-{number}", subject=message.subject, body=message.body,
-            payload=message.payload,
-        )  # fmt: skip
-
     async def tell(self, connection: Connection, registry: Registry) -> None:
-        """Put into the outbox what may be told now."""
+        """Put what is new into the log, and into the outbox what may be told now."""
+        await self._log(connection, registry)
         waiting = await record.waiting(connection)
         if not waiting:
             return
@@ -128,6 +116,37 @@ class Herald:
         for bundle in due:
             await self._send(connection, registry, bundle, incidents, duty, before)
             await record.told(connection, [w.id for _, w in bundle])
+
+    async def _log(self, connection: Connection, registry: Registry) -> None:
+        """Every event, one by one, whatever people are told of it and when."""
+        new = await record.unlogged(connection)
+        if not new:
+            return
+        told = await self._told(connection, registry, [(w.event, w.alert) for w in new])
+        for one, entry in zip(new, told, strict=True):
+            message = record_of(entry, self.names)
+            await put_notification(
+                connection, alert_id=one.alert.id, incident_id=None, contact_id=None, channel="log", recipient="log",
+                event=one.event, key=f"{one.alert.id}-{one.event}-{one.id}", subject=message.subject,
+                body=message.body, payload=message.payload,
+            )  # fmt: skip
+        await record.logged(connection, [w.id for w in new])
+
+    async def _told(
+        self, connection: Connection, registry: Registry, entries: Sequence[tuple[str, Alert]]
+    ) -> list[Told]:
+        """The alerts with their stations and trends."""
+        sensors = [a.sensor for _, a in entries if a.sensor is not None]
+        trends = await record.trends(connection, sensors) if sensors else {}
+        return [
+            Told(
+                event=event,
+                alert=alert,
+                station=registry.stations.get(alert.station) if alert.station else None,
+                trend_h=None if alert.sensor is None else trends.get(alert.sensor, (None, None))[0],
+            )
+            for event, alert in entries
+        ]
 
     async def _converse(
         self, connection: Connection, ready: Sequence[Waiting], now: datetime
@@ -213,15 +232,7 @@ class Herald:
         self, connection: Connection, registry: Registry, entries: Sequence[tuple[str, Alert]],
         listeners: Iterable[Person], *, incident: int, several: bool, key: str, event: str, now: datetime,
     ) -> None:  # fmt: skip
-        sensors = [a.sensor for _, a in entries if a.sensor is not None]
-        trends = await record.trends(connection, sensors) if sensors else {}
-        told = [
-            Told(
-                event=what, alert=alert, station=registry.stations.get(alert.station) if alert.station else None,
-                trend_h=trends.get(alert.sensor, (None, None))[0] if alert.sensor is not None else None,
-            )
-            for what, alert in entries
-        ]  # fmt: skip
+        told = await self._told(connection, registry, entries)
         secret = await record.link_secret(connection)
         page = self._settings.public_url and self._settings.public_url.rstrip("/")
         for person in listeners:

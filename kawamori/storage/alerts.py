@@ -4,7 +4,7 @@ What changes together is written in the caller's one transaction.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -128,11 +128,6 @@ async def end_alert(connection: Connection, alert: int, at: datetime) -> None:
     await connection.execute(query("end_alert"), {"alert": alert, "at": at})
 
 
-def ended(alert: Alert, at: datetime) -> Alert:
-    """The alert, over."""
-    return replace(alert, state="resolved", ended_at=at)
-
-
 async def set_part(connection: Connection, alert: int, whole: int | None) -> None:
     """An alert is part of a larger one, or no longer."""
     await connection.execute(query("set_part"), {"alert": alert, "whole": whole})
@@ -213,13 +208,27 @@ async def announce(connection: Connection, alert: int, event: str) -> int:
     return int(row[0])
 
 
-async def waiting(connection: Connection) -> list[Waiting]:
-    """What is still to be told, the oldest first."""
-    rows = await (await connection.execute(query("waiting"))).fetchall()
+async def _waiting(connection: Connection, name: str) -> list[Waiting]:
+    rows = await (await connection.execute(query(name))).fetchall()
     return [
         Waiting(id=r[0], event=r[1], at=r[2], alert=Alert(**dict(zip(Alert.__slots__, r[3:], strict=True))))
         for r in rows
     ]  # fmt: skip
+
+
+async def waiting(connection: Connection) -> list[Waiting]:
+    """What is still to be told, the oldest first."""
+    return await _waiting(connection, "waiting")
+
+
+async def unlogged(connection: Connection) -> list[Waiting]:
+    """What is not in the log yet, the oldest first."""
+    return await _waiting(connection, "unlogged")
+
+
+async def logged(connection: Connection, announcements: Iterable[int]) -> None:
+    """These are in the log."""
+    await connection.execute(query("logged"), {"ids": list(announcements)})
 
 
 async def told(connection: Connection, announcements: Iterable[int]) -> None:

@@ -85,8 +85,18 @@ SELECT n.announcement_id, n.event, n.at, a.alert_id, a.kind, a.station_id, s.riv
 FROM announcement n JOIN alert a USING (alert_id) LEFT JOIN station s USING (station_id)
 WHERE n.told_at IS NULL ORDER BY n.announcement_id LIMIT 2000
 
+-- name: unlogged
+SELECT n.announcement_id, n.event, n.at, a.alert_id, a.kind, a.station_id, s.river_id, a.sensor_id, a.subject, a.flood_level, a.threshold_m, a.state, a.started_at,
+    a.ended_at, a.value_m, a.peak_m, a.verified, a.status, a.paged_at, a.detail, a.incident_id, a.acknowledged_at,
+    a.confirmed_at, a.dismissed_at
+FROM announcement n JOIN alert a USING (alert_id) LEFT JOIN station s USING (station_id)
+WHERE n.logged_at IS NULL ORDER BY n.announcement_id LIMIT 2000
+
 -- name: told
 UPDATE announcement SET told_at = clock_timestamp() WHERE announcement_id = ANY(%(ids)s)
+
+-- name: logged
+UPDATE announcement SET logged_at = clock_timestamp() WHERE announcement_id = ANY(%(ids)s)
 
 -- name: hush
 -- What would be told of these alerts one by one is told together.
