@@ -66,8 +66,16 @@ class Rule:
     kind: ClassVar[str]
     #: Whether it watches where no rule was set.
     by_default: ClassVar[bool] = False
+    #: What messages call it.
+    name_ja: ClassVar[str] = ""
+    name_en: ClassVar[str] = ""
     #: Floods page at once; the equipment's troubles are gathered in a conversation of their own.
     topic: ClassVar[str] = "flood"
+
+    @classmethod
+    def says(cls, value: float | None, detail: Mapping[str, Any], language: str) -> str:  # noqa: ARG003 - kinds may
+        """What a message's first line adds to the name: how much, how fast."""
+        return ""
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
@@ -78,8 +86,10 @@ class Rule:
 class SeriesRule(Rule):
     """Judges readings in order of measurement."""
 
-    #: How far back it looks beyond the beginning of an episode.
-    reach: ClassVar[timedelta] | timedelta = timedelta(0)
+    @property
+    def reach(self) -> timedelta:
+        """How far back it looks beyond the beginning of an episode."""
+        return timedelta(0)
 
     @abstractmethod
     def watch(self, thresholds: tuple[Threshold, ...]) -> Watch:
