@@ -8,6 +8,7 @@ from itertools import pairwise
 from kawamori.domain.flood import Threshold
 from kawamori.domain.reading import Flag, Reading, reason_names
 from kawamori.domain.rules import Episode, SeriesRule
+from kawamori.domain.rules.stay import higher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +54,12 @@ class LevelRule(SeriesRule):
         if not 1 <= self.consecutive <= 100:
             raise ValueError("consecutive: must be 1 to 100")
         ordered = sorted(self.thresholds, key=lambda t: t.level)
-        for lower, higher in pairwise(ordered):
-            if lower.level == higher.level:
+        for lower, upper in pairwise(ordered):
+            if lower.level == upper.level:
                 raise ValueError(f"thresholds: level {lower.level} is given twice")
-            if lower.fire_m >= higher.fire_m:
+            if lower.fire_m >= upper.fire_m:
                 raise ValueError(
-                    f"thresholds: level {higher.level} ({higher.fire_m:g} m) must lie above level {lower.level}"
+                    f"thresholds: level {upper.level} ({upper.fire_m:g} m) must lie above level {lower.level}"
                     f" ({lower.fire_m:g} m)"
                 )
 
@@ -82,7 +83,9 @@ class State:
 CALM = State()
 
 
-def step(threshold: Threshold, state: State, reading: Reading) -> tuple[State, Episode | None]:
+def step(
+    threshold: Threshold, state: State, reading: Reading, kind: str = LevelRule.kind
+) -> tuple[State, Episode | None]:
     """Return the state after one reading, and the episode that it ended. Failed readings say nothing about the water.
 
     A suspect reading raises too, unverified; a second reading at or above the threshold, or one that is not suspect,
@@ -95,12 +98,12 @@ def step(threshold: Threshold, state: State, reading: Reading) -> tuple[State, E
         sure = reading.flag != Flag.SUSPECT
         if episode is None:
             episode = Episode(
-                kind="level", level=threshold.level, threshold_m=threshold.value_m, started_at=reading.observed_at,
+                kind=kind, level=threshold.level, threshold_m=threshold.value_m, started_at=reading.observed_at,
                 value_m=value, peak_m=value, verified=sure, pending=True,
                 detail={} if sure else {"reasons": reason_names(reading.reasons)},
             )  # fmt: skip
-        elif value > (episode.peak_m or value) or not episode.verified:
-            episode = replace(episode, peak_m=max(value, episode.peak_m or value), verified=True)
+        elif not episode.verified or episode.peak_m is None or value > episode.peak_m:
+            episode = replace(episode, peak_m=higher(episode.peak_m, value), verified=True)
         count = state.count + 1
         if episode.pending and (
             count >= threshold.consecutive and reading.observed_at - episode.started_at >= threshold.hold
@@ -120,8 +123,8 @@ def step(threshold: Threshold, state: State, reading: Reading) -> tuple[State, E
 class LevelWatch:
     """All levels of one station, fed with its readings in order of measurement."""
 
-    def __init__(self, thresholds: Iterable[Threshold]) -> None:
-        self._thresholds = tuple(thresholds)
+    def __init__(self, thresholds: Iterable[Threshold], kind: str = LevelRule.kind) -> None:
+        self._thresholds, self._kind = tuple(thresholds), kind
         self._lowest = min((t.value_m for t in self._thresholds), default=float("inf"))
         self._states: dict[int, State] = {}
 
@@ -144,7 +147,7 @@ class LevelWatch:
             if state.episode is not None and not state.episode.pending:
                 ended.append(replace(state.episode, ended_at=reading.observed_at))
         for level, threshold in in_force.items():
-            state, over = step(threshold, self._states.get(level, CALM), reading)
+            state, over = step(threshold, self._states.get(level, CALM), reading, self._kind)
             if over is not None:
                 ended.append(over)
             if state.episode is None:
