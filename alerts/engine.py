@@ -1,23 +1,31 @@
-"""From the change feed to the record of alerts and the outbox, one transaction at a time."""
+"""From the change feed to the record of alerts and the outbox, one transaction at a time.
 
-from collections.abc import Callable
+Alerts are what the readings say, in order of measurement, whatever order they came in. Two engines may run: the
+lease's row is locked while one writes, and whoever finds its token changed forgets what it remembered.
+"""
+
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from prometheus_client import Counter
 
-from alerts.level import Episode, Event, Watch
-from alerts.messages import Names, body, subject
-from alerts.paging import due
+from alerts.equipment import Equipment, next_to
+from alerts.herald import Herald
+from alerts.paging import Before, Event, due, state_of
+from alerts.watches import DatedWatch, SensorWatch
 from kawamori.domain.flood import Threshold
-from kawamori.domain.reading import SensorId
+from kawamori.domain.reading import SensorId, StationId
 from kawamori.domain.registry import Registry, Sensor
+from kawamori.domain.rules import KINDS, DatedRule, Episode, SeriesRule, Watch, rule_for
+from kawamori.domain.rules.level import LevelWatch
 from kawamori.runtime import fail_point
 from kawamori.settings import Settings
 from kawamori.storage import alerts as record
 from kawamori.storage.changes import Change, changes_after, hold_cursor, move_cursor
 from kawamori.storage.database import Connection, Database
-from kawamori.storage.registry import load_registry, registry_version
+from kawamori.storage.registry import load_registry, registry_version, rules_of
 
 EVALUATED = Counter("kawamori_alerts_readings_total", "Readings evaluated")
 RECORDED = Counter("kawamori_alerts_crossings_total", "Crossings recorded", ["flood_level"])
@@ -26,31 +34,68 @@ FOLLOWER = "alerts"
 #: Batches evaluated in one transaction at most.
 _TOGETHER = 200
 _MOMENT = timedelta(microseconds=1)
+#: What the self-test's own sensor measures.
+SELF_TEST = "self_test"
+
+Newest = Mapping[SensorId, tuple[float | None, datetime | None]]
 
 
 class Engine:
-    """Evaluates what changed. Keeps a watch for each sensor, which can be made anew from the record at any time."""
+    """Evaluates what changed, looks at the equipment, and puts what people are told into the outbox."""
 
     def __init__(self, database: Database, settings: Settings, clock: Callable[[], datetime]) -> None:
         self._database = database
         self._settings = settings
         self._clock = clock
+        self._holder = uuid4().hex
+        self._token: int | None = None
         self._registry = Registry(version=0)
-        self._names = Names({})
-        self._watches: dict[SensorId, Watch] = {}
+        self._rules: list[DatedRule] = []
+        self._watches: dict[SensorId, SensorWatch] = {}
+        self._herald = Herald(settings, clock)
+        self._equipment = Equipment(settings, clock)
         #: When the newest batch that was evaluated had been committed.
         self.followed_until: datetime | None = None
+
+    @property
+    def leads(self) -> bool:
+        """Whether this engine held the lease when it last looked."""
+        return self._token is not None
+
+    @property
+    def registry(self) -> Registry:
+        """What is registered, as this engine last knew it."""
+        return self._registry
+
+    @property
+    def names(self) -> Mapping[int, tuple[str, str]]:
+        """The levels' names, as this engine last knew them."""
+        return self._herald.names
+
+    def flood_levels(self) -> dict[StationId, int]:
+        """Of each station the highest level that lasts, as far as this engine remembers."""
+        found: dict[StationId, int] = {}
+        for id_, watch in self._watches.items():
+            level = max((e.level for e in watch.lasting() if e.kind == "level" and not e.pending), default=0)
+            if level:
+                found[self._registry.sensors[id_].station] = level
+        return found
 
     async def advance(self) -> bool:
         """Evaluate the next changes; False when there are none. Raises StorageUnavailable: then nothing happened."""
         try:
             async with self._database.transaction() as connection:
+                if not await self._lead(connection):
+                    return False
                 cursor = await hold_cursor(connection, FOLLOWER)
                 changes = await changes_after(connection, cursor, _TOGETHER)
                 if not changes:
                     return False
                 await self._refresh_registry(connection)
-                await self._evaluate(connection, changes)
+                fail_point("alerts.read")
+                if await self._evaluate(connection, changes):
+                    fail_point("alerts.recorded_alerts")
+                    await self._herald.tell(connection, self._registry)
                 fail_point("alerts.evaluated")
                 await move_cursor(connection, FOLLOWER, changes[-1].cursor)
         except BaseException:
@@ -60,16 +105,39 @@ class Engine:
         self.followed_until = changes[-1].committed_at
         return True
 
+    async def tick(self) -> None:
+        """What time brings about: silent equipment, waiting messages, unanswered alerts. Every second or so."""
+        async with self._database.transaction() as connection:
+            if not await self._lead(connection):
+                return
+            await self._refresh_registry(connection)
+            await self._equipment.look(connection, self._registry, self._rules)
+            fail_point("alerts.looked")
+            await self._herald.tell(connection, self._registry)
+            fail_point("alerts.told")
+            await self._herald.escalate(connection, self._registry)
+        fail_point("alerts.ticked")
+
+    async def _lead(self, connection: Connection) -> bool:
+        token = await record.take_lease(connection, self._holder, self._settings.alerts.lease)
+        if token != self._token:
+            self._watches.clear()  # another led in between
+            self._equipment.forget()
+        self._token = token
+        return token is not None
+
     async def _refresh_registry(self, connection: Connection) -> None:
         if await registry_version(connection) != self._registry.version:
             self._registry = await load_registry(self._database)
-            self._names = Names(await record.level_names(connection))
+            self._rules = await rules_of(connection)
+            self._herald.names = await record.level_names(connection)
             self._watches.clear()
 
-    async def _evaluate(self, connection: Connection, changes: list[Change]) -> None:
+    async def _evaluate(self, connection: Connection, changes: list[Change]) -> bool:
+        """Bring the record up to these changes; whether anything may have changed in it."""
         live, late = [], []
         spans = self._touched(changes)
-        lasting = await record.episodes_since(connection, self._unwatched(spans))
+        lasting = await record.recorded_since(connection, self._unwatched(spans), SERIES_KINDS)
         for id_, (start, end, high) in sorted(spans.items()):
             watch = self._watches.get(id_)
             if watch is not None and watch.last is not None and start > watch.last:
@@ -80,9 +148,9 @@ class Engine:
             elif id_ in lasting or not self._starts_calm(id_, high):
                 late.append((id_, await self._restart(connection, self._registry.sensors[id_], start)))
             elif watch is None:
-                self._watches[id_] = Watch(self._thresholds(self._registry.sensors[id_]), end)
+                self._watches[id_] = SensorWatch(self._watching(self._registry.sensors[id_]), end)
         if not live and not late:
-            return
+            return False
         since_of = {id_: watched + _MOMENT for id_, watched, _ in live} | dict(late)
         newest = await record.trends(connection, list(since_of))
         forever = self._clock() + timedelta(days=3650)
@@ -90,19 +158,20 @@ class Engine:
             connection, live + [(id_, since - _MOMENT, forever) for id_, since in late]
         )
         EVALUATED.inc(sum(map(len, rows.values())))
-        recorded = await record.episodes_since(connection, since_of)
+        recorded = await record.recorded_since(connection, self._padded(since_of), SERIES_KINDS)
         updates: list[dict[str, Any]] = []
         for id_, _ in late:
-            self._watches[id_] = Watch(self._thresholds(self._registry.sensors[id_]))
+            self._watches[id_] = SensorWatch(self._watching(self._registry.sensors[id_]))
         for id_ in sorted(since_of):
-            sensor = self._registry.sensors[id_]
             found = self._watches[id_].feed(rows[id_])
             if rows[id_] or found:
-                updates += await self._reconcile(connection, sensor, recorded.get(id_, []), found, newest[id_])
+                known = [a for a in recorded.get(id_, []) if a.ended_at is None or a.ended_at >= since_of[id_]]
+                updates += await self._reconcile(connection, self._registry.sensors[id_], known, found, newest)
         await record.update_alerts(connection, updates)
+        return True
 
     def _touched(self, changes: list[Change]) -> dict[SensorId, tuple[datetime, datetime, float]]:
-        """Of each sensor that has thresholds the span that changed, and the highest value new in it."""
+        """Of each sensor that rules watch the span that changed, and the highest value new in it."""
         spans: dict[SensorId, tuple[datetime, datetime, float]] = {}
         for change in changes:
             for id_, start, end, high in change.touched:
@@ -111,104 +180,201 @@ class Engine:
                     spans[id_] = (min(known[0], start), max(known[1], end), max(known[2], high))
                     continue
                 sensor = self._registry.sensors.get(id_)
-                if sensor is not None and sensor.quantity == "water_level" and self._thresholds(sensor):
+                if sensor is not None and self._is_watched(sensor):
                     spans[id_] = (start, end, high)
         return spans
 
+    def _is_watched(self, sensor: Sensor) -> bool:
+        if sensor.quantity == SELF_TEST:
+            return True
+        return sensor.quantity == "water_level" and bool(self._thresholds(sensor) or self._dated_kinds(sensor))
+
     def _unwatched(self, spans: dict[SensorId, tuple[datetime, datetime, float]]) -> dict[SensorId, datetime]:
         """Sensors whose change is not after all that was watched, and where it begins."""
-        return {
-            id_: start
-            for id_, (start, _, _) in spans.items()
-            if (watch := self._watches.get(id_)) is None or watch.last is None or start <= watch.last
-        }
+        return self._padded(
+            {
+                id_: start
+                for id_, (start, _, _) in spans.items()
+                if (watch := self._watches.get(id_)) is None or watch.last is None or start <= watch.last
+            }
+        )
+
+    def _padded(self, since: dict[SensorId, datetime]) -> dict[SensorId, datetime]:
+        """Each moment as long before as an end may still be undone: while the water had to stay below."""
+        return {id_: at - self._longest(id_, "keep_firing") for id_, at in since.items()}
+
+    def _longest(self, id_: SensorId, what: str) -> timedelta:
+        thresholds = self._thresholds(self._registry.sensors[id_])
+        return max((getattr(t, what) for t in thresholds), default=timedelta(0))
 
     def _starts_calm(self, id_: SensorId, high: float) -> bool:
-        """Whether readings up to `high` change nothing where no episode lasts: they are below all thresholds, and
-        nothing can be pending, because no threshold has a hold.
+        """Whether readings up to `high` change nothing where no episode lasts: they are below all thresholds, nothing
+        can be pending, and no other rule watches.
         """
-        thresholds = self._thresholds(self._registry.sensors[id_])
-        return all(not t.hold and high < t.value_m for t in thresholds)
+        sensor = self._registry.sensors[id_]
+        if sensor.quantity == SELF_TEST or self._dated_kinds(sensor):
+            return False
+        return all(not t.hold and t.consecutive == 1 and high < t.value_m for t in self._thresholds(sensor))
 
     def _thresholds(self, sensor: Sensor) -> tuple[Threshold, ...]:
         return self._registry.thresholds.get(sensor.station, ())
 
-    async def _restart(self, connection: Connection, sensor: Sensor, start: datetime) -> datetime:
-        """A moment before which nothing changes, and at which no episode is under way and no hold is pending."""
+    def _dated_kinds(self, sensor: Sensor) -> dict[str, list[DatedRule]]:
+        """The series rules other than level that have ever held for a sensor's station, by kind."""
+        station = self._registry.stations[sensor.station]
+        kinds: dict[str, list[DatedRule]] = {}
+        for dated in self._rules:
+            if dated.rule.kind == "level" or not isinstance(dated.rule, SeriesRule):
+                continue
+            if dated.station in (None, station.id) and dated.river in (None, station.river) and dated.enabled:
+                kinds.setdefault(dated.rule.kind, self._rules)
+        return kinds
+
+    def _watching(self, sensor: Sensor) -> list[Watch]:
+        """Watches that have seen nothing yet, one a rule."""
         thresholds = self._thresholds(sensor)
-        since = start
-        if any(t.hold for t in thresholds):
+        if sensor.quantity == SELF_TEST:
+            rule = KINDS[SELF_TEST]()
+            return [rule.watch(thresholds)] if isinstance(rule, SeriesRule) else []
+        station = self._registry.stations[sensor.station]
+        dated = self._dated_kinds(sensor)
+        return [
+            *([LevelWatch(thresholds)] if thresholds else []),
+            *(DatedWatch(kind, rules, station, thresholds) for kind, rules in dated.items()),
+        ]
+
+    async def _restart(self, connection: Connection, sensor: Sensor, start: datetime) -> datetime:
+        """A moment before which nothing changes, at which no episode is under way, pending or in any rule's window."""
+        thresholds = self._thresholds(sensor)
+        reach = max(
+            (
+                d.rule.reach
+                for rules in self._dated_kinds(sensor).values()
+                for d in rules
+                if isinstance(d.rule, SeriesRule)
+            ),
+            default=timedelta(0),
+        )
+        since = start - reach
+        if any(t.hold or t.consecutive > 1 for t in thresholds):
             lowest = min(t.value_m for t in thresholds)
             calm = await record.calm_before(connection, sensor.id, start, lowest)
-            since = calm or min(t.valid_from for t in thresholds)
+            since = min(since, calm or min(t.valid_from for t in thresholds))
         while True:
-            recorded = await record.episodes_since(connection, {sensor.id: since})
-            earlier = min([since, *(e.started_at for e in recorded.get(sensor.id, []))])
+            recorded = await record.recorded_since(connection, self._padded({sensor.id: since}), SERIES_KINDS)
+            earlier = min([since, *(a.started_at - reach for a in recorded.get(sensor.id, []))])
             if earlier == since:
                 return since
             since = earlier
 
     async def _reconcile(
-        self, connection: Connection, sensor: Sensor, recorded: list[record.RecordedEpisode], found: list[Episode],
-        latest: tuple[float | None, datetime | None],
+        self, connection: Connection, sensor: Sensor, recorded: list[record.Alert], found: list[Episode], newest: Newest
     ) -> list[dict[str, Any]]:  # fmt: skip
-        """Make the record say what the readings say, and tell people where that is due; returns what is to change."""
-        pairs: list[tuple[Episode, record.RecordedEpisode | None]] = []
-        for episode in sorted(found, key=lambda e: (e.started_at, e.level)):
-            match = next(
-                (r for r in recorded if r.level == episode.level and episode.overlaps(r.started_at, r.ended_at)), None
-            )
+        """Make the record say what the readings say, and announce what is due; returns what is to change."""
+        changes: list[dict[str, Any]] = []
+        # the newest first, so that what people were told of and still lasts stays the alert that lasts
+        for episode in sorted(found, key=lambda e: (e.started_at, e.level), reverse=True):
+            alike = [
+                r for r in recorded
+                if (r.kind, r.level) == (episode.kind, episode.level) and episode.overlaps(r.started_at, r.ended_at)
+            ]  # fmt: skip
+            match = max(alike, key=lambda r: (r.ended_at is None, r.paged_at is not None, r.started_at), default=None)
             if match is not None:
                 recorded.remove(match)
-            pairs.append((episode, match))
+            values = await self._put(connection, sensor, episode, match, newest)
+            if values is not None:
+                changes.append(values)
         for gone in recorded:
-            if gone.paged_at is None:
-                await record.forget_alert(connection, gone.id)
-            else:
-                await record.withdraw_alert(connection, gone.id)
-                await record.note_change(connection, gone.id, "withdrawn")
-        changes = [await self._put(connection, sensor, episode, match, latest) for episode, match in pairs]
-        return [values for values in changes if values is not None]
+            merged = any(
+                (e.kind, e.level) == (gone.kind, gone.level) and e.overlaps(gone.started_at, gone.ended_at)
+                for e in found
+            )
+            await self._take_back(connection, gone, "merged" if merged else "withdrawn")
+        return changes
+
+    async def _take_back(self, connection: Connection, gone: record.Alert, event: str) -> None:
+        """The readings no longer show it: forgotten where nobody knows of it, else withdrawn, and told."""
+        if gone.paged_at is None and gone.acknowledged_at is None:
+            await record.forget_alert(connection, gone.id)
+            await record.note(connection, subject_id=gone.id, alert=gone.id, event="forgotten")
+            return
+        await record.retract_alert(connection, gone.id)
+        await record.note(connection, subject_id=gone.id, alert=gone.id, event=event)
+        if event == "withdrawn" and gone.state != "withdrawn":
+            await record.announce(connection, gone.id, Event.WITHDRAWN)
 
     async def _put(
-        self, connection: Connection, sensor: Sensor, episode: Episode, match: record.RecordedEpisode | None,
-        latest: tuple[float | None, datetime | None],
-    ) -> dict[str, Any] | None:  # fmt: skip
-        trend, newest = latest
+        self, connection: Connection, sensor: Sensor, episode: Episode, match: record.Alert | None, newest: Newest
+    ) -> dict[str, Any] | None:
+        _, seen = newest[sensor.id]
         now = self._clock()
-        paged_at = match.paged_at if match else None
+        verified = episode.verified or (match is not None and match.confirmed_at is not None)
+        state = state_of(episode, verified=verified, dismissed=match is not None and match.dismissed_at is not None)
+        before = Before()
+        if match is not None:
+            before = Before(state=match.state, paged=match.paged_at is not None, verified=match.verified)
         tell = due(
-            episode, paged=paged_at is not None, newest=newest or episode.started_at, now=now,
+            episode, state, before, verified=verified, newest=seen or episode.started_at, now=now,
             within=self._settings.alerts.page_within,
         )  # fmt: skip
+        paged_at = match.paged_at if match else None
         if Event.RAISED in tell:
-            paged_at = now
-        values = {
-            "station": sensor.station, "sensor": sensor.id, "level": episode.level, "threshold": episode.threshold_m,
-            "state": "firing" if episode.ended_at is None else "resolved", "started_at": episode.started_at,
-            "ended_at": episode.ended_at, "value": episode.value_m, "peak": episode.peak_m,
-            "verified": episode.verified, "retroactive": paged_at is None, "status": self._settings.site.status,
-            "paged_at": paged_at,
+            paged_at = paged_at or now
+        detail = dict(match.detail) if match is not None else {}
+        detail |= episode.detail
+        if match is None and not verified:
+            detail |= await self._doubt(connection, sensor)
+        dated = self._dated(sensor.station, episode)
+        status = self._status(episode, dated)
+        values: dict[str, Any] = {
+            "station": sensor.station, "sensor": sensor.id, "subject": "", "kind": episode.kind,
+            "rule": dated and dated.id, "level": episode.level, "threshold": episode.threshold_m, "state": state,
+            "started_at": episode.started_at, "ended_at": episode.ended_at, "value": episode.value_m,
+            "peak": episode.peak_m, "verified": verified, "retroactive": paged_at is None and state != "pending",
+            "status": status, "paged_at": paged_at, "detail": detail,
         }  # fmt: skip
+        events: list[str] = list(tell)
         if match is None:
             alert = await record.insert_alert(connection, values)
             RECORDED.labels(str(episode.level)).inc()
-            await record.note_change(connection, alert, "raised")
+            events = events or ["pending" if state == "pending" else "recorded"]
         else:
             alert = match.id
-            if (match.threshold_m, match.started_at, match.ended_at, match.value_m, match.peak_m, match.verified,
-                    match.paged_at) == (episode.threshold_m, episode.started_at, episode.ended_at, episode.value_m,
-                    episode.peak_m, episode.verified, paged_at):  # fmt: skip
+            told = (match.threshold_m, match.state, match.started_at, match.ended_at, match.verified, match.paged_at)
+            same = told == (episode.threshold_m, state, episode.started_at, episode.ended_at, verified, paged_at)
+            if same and (match.value_m, match.peak_m) == (episode.value_m, episode.peak_m):
                 return None
-        station = self._registry.stations[sensor.station]
-        status = self._settings.site.status
+            events = events or ([] if same else ["changed"])
+        await record.notes(connection, [{"id": alert, "alert": alert, "event": event} for event in events])
         for event in tell:
-            first = subject(event, episode, station, self._names, status, trend)
-            text = f"{first}\n{body(event, episode, station, self._names, status)}"
-            for channel, recipient in self._recipients():
-                await record.put_notification(connection, alert, channel, recipient, event, first, text)
+            await record.announce(connection, alert, event)
         return None if match is None else {**values, "alert": alert}
 
-    def _recipients(self) -> list[tuple[str, str]]:
-        mail = self._settings.alerts.mail_to if self._settings.alerts.smtp_host else []
-        return [("log", "log"), *(("smtp", address) for address in mail)]
+    def _dated(self, station: StationId, episode: Episode) -> DatedRule | None:
+        return rule_for(self._rules, episode.kind, self._registry.stations[station], episode.started_at)
+
+    def _status(self, episode: Episode, dated: DatedRule | None) -> str:
+        """A drill of the site or of the rule; the self-test is always one."""
+        if episode.kind == SELF_TEST:
+            return "test"
+        site = self._settings.site.status
+        return dated.status if site == "actual" and dated is not None else site
+
+    async def _doubt(self, connection: Connection, sensor: Sensor) -> dict[str, Any]:
+        """What helps to judge a doubtful value: what the next stations up and down the river say."""
+        near = next_to(self._registry).get(sensor.station, [])
+        sensors = {
+            s.id: s.station
+            for s in self._registry.sensors.values()
+            if s.quantity == "water_level" and s.station in near
+        }
+        values = await record.neighbours_now(connection, list(sensors)) if sensors else {}
+        return {
+            "neighbours": [
+                {"station_id": sensors[id_], "value_m": value, "observed_at": at.isoformat()}
+                for id_, (value, at) in values.items()
+            ]
+        }
+
+
+SERIES_KINDS = sorted(kind for kind, rule in KINDS.items() if issubclass(rule, SeriesRule))

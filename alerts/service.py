@@ -1,98 +1,104 @@
-"""The alert service: follow the feed, and deliver the outbox."""
+"""The alert service: follow the feed, look at the clock, deliver the outbox, and shout when any of it stops."""
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
-from datetime import timedelta
 
-import aiosmtplib
-from prometheus_client import Counter, Gauge
+from prometheus_client import Gauge
 
-from alerts.channels import Channel
-from alerts.channels.log import LogChannel
-from alerts.channels.smtp import SmtpChannel
+from alerts.blackout import Blackout
+from alerts.channels import make_channels
+from alerts.delivery import Delivery
 from alerts.engine import Engine
+from alerts.mirror import Mirror
+from alerts.selftest import SelfTest
 from kawamori.errors import StorageUnavailable
-from kawamori.observe import Health, health_app, log, serve
-from kawamori.runtime import backoff, fail_point, forever, now, stopping
+from kawamori.observe import Health, health_app, serve
+from kawamori.runtime import forever, now, sleep_or_stop, stopping
 from kawamori.settings import Settings
-from kawamori.storage import alerts as record
 from kawamori.storage.database import Database
 
-SENT = Counter("kawamori_alerts_notifications_total", "Delivery attempts", ["channel", "outcome"])
 LAG = Gauge("kawamori_alerts_lag_seconds", "Age of the newest evaluated batch when it was evaluated")
+LEADS = Gauge("kawamori_alerts_leads", "Whether this engine holds the lease")
 
-#: The longest wait between attempts of one message.
-_LONGEST_WAIT = timedelta(minutes=5)
-
-
-async def deliver(database: Database, channel: Channel) -> int:
-    """Send what is due by one channel; returns how many were tried. A failure waits, it never stops the others."""
-    async with database.transaction() as connection:
-        notifications = await record.claim_notifications(connection, channel.name)
-        for notification in notifications:
-            try:
-                await channel.send(notification)
-            except (OSError, aiosmtplib.SMTPException) as error:
-                wait = backoff(notification.attempts + 1, cap=_LONGEST_WAIT)
-                await record.not_delivered(connection, notification.id, f"{type(error).__name__}: {error}", wait)
-                SENT.labels(channel.name, "failed").inc()
-                log().warning("a notification could not be delivered: trying again", channel=channel.name,
-                              error=str(error), attempt=notification.attempts + 1)  # fmt: skip
-            else:
-                fail_point("alerts.sent")
-                await record.delivered(connection, notification.id)
-                SENT.labels(channel.name, "delivered").inc()
-    return len(notifications)
+#: How often to look at the clock: silences end, messages wait, nobody answers.
+_TICK_S = 1.0
 
 
-def _delivering(database: Database, channel: Channel) -> Callable[[], Awaitable[None]]:
-    async def deliver_some() -> None:
-        if not await deliver(database, channel):
-            await asyncio.sleep(0.2)
+class Service:
+    """What runs in one process, and how it wakes each other."""
 
-    return deliver_some
+    def __init__(self, database: Database, settings: Settings, stop: asyncio.Event) -> None:
+        self._database, self._settings, self._stop = database, settings, stop
+        channels = make_channels(settings.alerts)
+        self.engine = Engine(database, settings, now)
+        self.blackout = Blackout(settings, channels, database, self.engine, now)
+        self.self_test = SelfTest(database, settings, channels, self.engine, now)
+        self._delivery = Delivery(database, channels, settings.alerts, now)
+        self._mirror = Mirror(database, settings, lambda: self.engine.leads)
+        self._channels = [channel.name for channel in channels]
+        #: Something is to be evaluated; something is to be delivered.
+        self._changed, self._put = asyncio.Event(), asyncio.Event()
+        self._trouble: str | None = None
+
+    def trouble(self) -> str | None:
+        """Why alerts cannot be judged now."""
+        return self.blackout.trouble() or self._trouble
+
+    async def _listen(self) -> None:
+        async for channel in self._database.notifications("kawamori_batch", "kawamori_alert"):
+            self._changed.set()
+            if channel == "kawamori_alert":
+                self._put.set()
+
+    async def _follow(self) -> None:
+        try:
+            moved = await self.engine.advance()
+        except StorageUnavailable as error:
+            self._trouble = str(error)
+            raise
+        self._trouble = None
+        self.blackout.seen()
+        if moved:
+            self._put.set()
+            if self.engine.followed_until is not None:
+                LAG.set((now() - self.engine.followed_until).total_seconds())
+            return
+        self._changed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await self._changed.wait()
+
+    async def _tick(self) -> None:
+        await self.engine.tick()
+        LEADS.set(self.engine.leads)
+        await sleep_or_stop(_TICK_S, self._stop)
+
+    def start(self, group: asyncio.TaskGroup) -> None:
+        """Start every task of the service."""
+        stop = self._stop
+        group.create_task(forever(self._listen, stop, StorageUnavailable, "not listening"), name="listen")
+        group.create_task(forever(self._follow, stop, StorageUnavailable, "database away"), name="follow")
+        group.create_task(forever(self._tick, stop, StorageUnavailable, "database away"), name="tick")
+        for name in self._channels:
+            group.create_task(self._delivery.run_channel(name, stop, self._put), name=f"deliver-{name}")
+        group.create_task(self.blackout.run(stop), name="blackout")
+        if self._settings.mqtt_url is not None:
+            group.create_task(forever(self._mirror.run, stop, StorageUnavailable, "mirror away"), name="mirror")
+            if self._settings.alerts.self_test_every:
+                group.create_task(self.self_test.run(stop), name="self-test")
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Evaluate and notify until stopped."""
-    channels: list[Channel] = [LogChannel(settings.alerts.log)]
-    if settings.alerts.smtp_host:
-        channels.append(SmtpChannel(settings.alerts))
-    health = Health()
-    trouble: dict[str, str] = {}
-    health.check("database", lambda: trouble.get("database"))
-    async with Database(settings.database(), "alerts", size=2 + len(channels)) as database:
-        engine = Engine(database, settings, now)
-        woken = asyncio.Event()
-
-        async def listen() -> None:
-            async for _ in database.notifications("kawamori_batch"):
-                woken.set()
-
-        async def follow() -> None:
-            try:
-                moved = await engine.advance()
-            except StorageUnavailable as error:
-                trouble["database"] = str(error)
-                raise
-            trouble.pop("database", None)
-            if moved and engine.followed_until is not None:
-                LAG.set((now() - engine.followed_until).total_seconds())
-            if not moved:
-                woken.clear()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(0.5):
-                        await woken.wait()
-
+    # a frozen engine keeps the lease's row locked no longer than this, so that another takes over in time
+    idle = settings.alerts.lease * 0.6
+    async with Database(settings.database(), "alerts", size=10, idle=idle) as database:
+        service = Service(database, settings, stop)
+        health = Health()
+        health.check("database", service.trouble)
+        health.warn("self-test", lambda: service.self_test.trouble)
         async with stopping(stop) as group:
-            group.create_task(forever(listen, stop, StorageUnavailable, "not listening"), name="listen")
-            group.create_task(forever(follow, stop, StorageUnavailable, "database away"), name="follow")
-            for channel in channels:
-                group.create_task(
-                    forever(_delivering(database, channel), stop, StorageUnavailable, "outbox away"),
-                    name=f"deliver-{channel.name}",
-                )
+            service.start(group)
             if settings.alerts.health_port:
                 group.create_task(
                     serve(health_app(health), "127.0.0.1", settings.alerts.health_port, stop), name="health"

@@ -1,6 +1,7 @@
 """The gateway: journal first, then tell the device; forward until ingest has committed."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import deque
@@ -51,6 +52,8 @@ _ACK_WITHIN = 0.5
 _RESENT_WITHIN = 8.0
 #: Acknowledgements make room on a full disk at any moment: look again so often.
 _ROOM_WITHIN = timedelta(seconds=1)
+#: Seconds between signs of life.
+_ALIVE_EVERY = 10.0
 #: A disk fuller than this is worth a person's attention.
 _DISK_ALARM = 0.85
 
@@ -203,6 +206,13 @@ class Gateway:
         self._fresh_bytes += sum(len(payload) for _, payload in rows)
         while self._fresh_bytes > _FRESH_BYTES:
             self._fresh_bytes -= len(self._fresh.popleft()[1])
+
+    async def say_alive(self, stop: asyncio.Event) -> None:
+        """Let ingest know every few seconds that this gateway is there, and how much waits."""
+        while not await sleep_or_stop(_ALIVE_EVERY, stop):
+            waiting = await self._on_disk(self._journal.waiting)
+            with contextlib.suppress(BrokerUnavailable):
+                self._uplink.publish(wire.alive_topic(self._settings.id), wire.encode(wire.Alive(waiting)))
 
     async def hear_acks(self) -> None:
         """Take ingest's acknowledgements for ever."""
@@ -366,6 +376,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 group.create_task(gateway.receive(stop), name=f"receive-{n}")
             group.create_task(gateway.hear_acks(), name="acks")
             group.create_task(gateway.forward(), name="forward")
+            group.create_task(gateway.say_alive(stop), name="alive")
             if settings.gateway.health_port:
                 group.create_task(
                     serve(health_app(health), "127.0.0.1", settings.gateway.health_port, stop), name="health"

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -89,6 +90,18 @@ class Ingest:
             acks += await self._take(messages[:count])
             messages = messages[count:]
         return acks
+
+    async def hear(self, messages: Iterable[Message]) -> None:
+        """Note when gateways said that they are there, and what they have still to forward."""
+        seen: dict[str, int] = {}
+        for message in messages:
+            try:
+                seen[wire.owner(message.topic)] = wire.decode_alive(message.payload).waiting
+            except UndecodableMessage as error:
+                log().warning("a gateway's sign of life that cannot be read", error=str(error))
+        if seen:
+            async with self._database.transaction() as connection:
+                await rows.see_gateways(connection, seen)
 
     async def _take(self, messages: list[Message]) -> list[tuple[str, wire.Ack]]:
         """Store these batches in one transaction."""
@@ -347,7 +360,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Take batches until stopped. While the database is away, batches are left to their gateways."""
     health = Health()
     name = f"kawamori-ingest-{uuid4().hex[:12]}"
-    link = Link(settings.mqtt(), name, [f"$share/ingest/{wire.BATCHES}"], receive_maximum=_TOGETHER * 2)
+    shared = [f"$share/ingest/{topic}" for topic in (wire.BATCHES, wire.ALIVE)]
+    link = Link(settings.mqtt(), name, shared, receive_maximum=_TOGETHER * 2)
     async with Database(settings.database(), "ingest", size=2, idle=_FROZEN, check=False) as database:
         ingest = Ingest(database, settings.ingest)
         trouble: dict[str, str] = {}
@@ -358,8 +372,10 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             messages = await link.receive(_TOGETHER)
             fail_point("ingest.received")
             begun = now()
+            batches = [m for m in messages if not m.topic.endswith("/alive")]
             try:
-                acks = await patiently_take(ingest, messages)
+                await ingest.hear(m for m in messages if m.topic.endswith("/alive"))
+                acks = await patiently_take(ingest, batches)
             except StorageUnavailable as error:
                 trouble["database"] = str(error)
                 raise

@@ -19,6 +19,7 @@ from kawamori.errors import UndecodableMessage
 
 DEVICE_READINGS = "kawamori/v1/device/+/reading"
 BATCHES = "kawamori/v1/gateway/+/batch"
+ALIVE = "kawamori/v1/gateway/+/alive"
 #: A device that says more than this in one message is not a sensor.
 LARGEST_MESSAGE = 256 * 1024
 #: Of a larger one quarantine keeps the beginning: as a whole, in base64, it might not fit through the broker again.
@@ -133,6 +134,12 @@ class Ack(Struct, frozen=True):
     first: int = 0
 
 
+class Alive(Struct, frozen=True):
+    """A gateway is there, and has so many rows still to forward."""
+
+    waiting: int = 0
+
+
 #: What may be repeated of a field that nobody knows.
 _PLAIN_NAME = re.compile(r"unknown field `[a-z_]{1,32}`$")
 
@@ -146,6 +153,7 @@ _status = msgspec.json.Decoder(dict[str, Any])
 _batch = msgspec.json.Decoder(Batch)
 _sound_batch = msgspec.json.Decoder(DecodedBatch)
 _ack = msgspec.json.Decoder(Ack)
+_alive = msgspec.json.Decoder(Alive)
 
 
 def device_topic(device: str, kind: str) -> str:
@@ -161,6 +169,11 @@ def batch_topic(gateway: str) -> str:
 def ack_topic(gateway: str) -> str:
     """Where ingest acknowledges a gateway's batches."""
     return f"kawamori/v1/gateway/{gateway}/ack"
+
+
+def alive_topic(gateway: str) -> str:
+    """Where a gateway says every few seconds that it is there."""
+    return f"kawamori/v1/gateway/{gateway}/alive"
 
 
 @lru_cache(100_000)
@@ -184,6 +197,14 @@ def decode_reading(raw: bytes | Raw) -> DeviceReading:
     """Decode one device reading; raises UndecodableMessage that names the field, never the content."""
     try:
         return _reading.decode(raw)
+    except _DECODING as error:
+        raise UndecodableMessage(_explain(error)) from error
+
+
+def decode_readings(raws: bytes) -> list[DeviceReading]:
+    """The readings of a device message whose envelope was sound; raises UndecodableMessage."""
+    try:
+        return _readings.decode(raws) if raws else []
     except _DECODING as error:
         raise UndecodableMessage(_explain(error)) from error
 
@@ -282,6 +303,14 @@ def decode_ack(payload: bytes) -> Ack:
     try:
         return _ack.decode(payload)
     except msgspec.DecodeError as error:
+        raise UndecodableMessage(_explain(error)) from error
+
+
+def decode_alive(payload: bytes) -> Alive:
+    """What a gateway says of itself; raises UndecodableMessage."""
+    try:
+        return _alive.decode(payload)
+    except _DECODING as error:
         raise UndecodableMessage(_explain(error)) from error
 
 

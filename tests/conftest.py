@@ -77,6 +77,13 @@ def database_url(database_server: DatabaseServer) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def fresh_database_url(database_server: DatabaseServer) -> Iterator[str]:
+    """A fresh, migrated database of this test alone."""
+    with fresh_database(database_server) as url:
+        yield url
+
+
 class Chain:
     """The services of one site as processes, on a broker and a database of their own."""
 
@@ -88,6 +95,7 @@ class Chain:
             "KAWAMORI_MQTT_URL": broker_url,
             "KAWAMORI_GATEWAY__JOURNAL": str(folder / "journal.db"),
             "KAWAMORI_ALERTS__LOG": str(folder / "notifications.log"),
+            "KAWAMORI_ALERTS__SELF_TEST_EVERY": "PT0S",
             "KAWAMORI_GATEWAY__RESEND_AFTER": "PT1S",
             **extra,
         }

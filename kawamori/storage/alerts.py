@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 
 from kawamori.domain.escalation import Place
 from kawamori.domain.reading import FLAGS, Reading, RiverId, SensorId, StationId
+from kawamori.domain.rules import GatewayFacts
 from kawamori.storage.binary import Int4s, Times
 from kawamori.storage.database import Connection, query
 
@@ -122,6 +123,16 @@ async def update_alerts(connection: Connection, values: Sequence[dict[str, Any]]
         await connection.cursor().executemany(query("update_alert"), changed)
 
 
+async def end_alert(connection: Connection, alert: int, at: datetime) -> None:
+    """What was wrong is well again."""
+    await connection.execute(query("end_alert"), {"alert": alert, "at": at})
+
+
+async def set_part(connection: Connection, alert: int, whole: int | None) -> None:
+    """An alert is part of a larger one, or no longer."""
+    await connection.execute(query("set_part"), {"alert": alert, "whole": whole})
+
+
 async def retract_alert(connection: Connection, alert: int) -> None:
     """Keep an alert that people were told of, but that the readings no longer show."""
     await connection.execute(query("retract_alert"), {"alert": alert})
@@ -190,23 +201,44 @@ class Waiting:
     alert: Alert
 
 
-async def announce(connection: Connection, alert: int, event: str) -> None:
-    """Something that people are to be told, as soon as it may be."""
-    await connection.execute(query("announce"), {"alert": alert, "event": event})
+async def announce(connection: Connection, alert: int, event: str) -> int:
+    """Something that people are to be told, as soon as it may be; returns the announcement's id."""
+    row = await (await connection.execute(query("announce"), {"alert": alert, "event": event})).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
-async def waiting(connection: Connection) -> list[Waiting]:
-    """What is still to be told, the oldest first."""
-    rows = await (await connection.execute(query("waiting"))).fetchall()
+async def _waiting(connection: Connection, name: str) -> list[Waiting]:
+    rows = await (await connection.execute(query(name))).fetchall()
     return [
         Waiting(id=r[0], event=r[1], at=r[2], alert=Alert(**dict(zip(Alert.__slots__, r[3:], strict=True))))
         for r in rows
     ]  # fmt: skip
 
 
+async def waiting(connection: Connection) -> list[Waiting]:
+    """What is still to be told, the oldest first."""
+    return await _waiting(connection, "waiting")
+
+
+async def unlogged(connection: Connection) -> list[Waiting]:
+    """What is not in the log yet, the oldest first."""
+    return await _waiting(connection, "unlogged")
+
+
+async def logged(connection: Connection, announcements: Iterable[int]) -> None:
+    """These are in the log."""
+    await connection.execute(query("logged"), {"ids": list(announcements)})
+
+
 async def told(connection: Connection, announcements: Iterable[int]) -> None:
     """These have gone into the outbox, or are not to be told any more."""
     await connection.execute(query("told"), {"ids": list(announcements)})
+
+
+async def hush(connection: Connection, alerts: Iterable[int]) -> None:
+    """What waits to be told of these alerts is told otherwise."""
+    await connection.execute(query("hush"), {"alerts": list(alerts)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,7 +306,7 @@ async def unanswered(connection: Connection, incident: int) -> list[Alert]:
 async def told_persons(connection: Connection, incidents: Iterable[int]) -> dict[int, list[str]]:
     """Who has been told something in each conversation."""
     rows = await connection.execute(query("told_persons"), {"incidents": list(incidents)})
-    return {incident: persons for incident, persons in await rows.fetchall()}
+    return dict(await rows.fetchall())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,12 +317,14 @@ class Sent:
     contact: str
     count: int
     last: datetime
+    #: The last message that told of several conversations at once.
+    together_at: datetime | None
 
 
 async def sent_since(connection: Connection, since: datetime) -> list[Sent]:
     """What each person was sent in each conversation since a moment; the second channel of a message not counted."""
     rows = await (await connection.execute(query("sent_since"), {"since": since})).fetchall()
-    return [Sent(incident=r[0], contact=r[1], count=r[2], last=r[3]) for r in rows]
+    return [Sent(incident=r[0], contact=r[1], count=r[2], last=r[3], together_at=r[4]) for r in rows]
 
 
 async def close_incidents(connection: Connection, now: datetime) -> None:
@@ -309,3 +343,24 @@ async def link_secret(connection: Connection) -> bytes:
     row = await (await connection.execute(query("link_secret"))).fetchone()
     assert row is not None
     return bytes(row[0])
+
+
+async def spikes_since(connection: Connection, since: datetime, now: datetime) -> dict[SensorId, int]:
+    """How often each sensor's values have left the water and come back."""
+    return dict(await (await connection.execute(query("recent_spikes"), {"since": since, "now": now})).fetchall())
+
+
+async def ahead_since(connection: Connection, since: datetime) -> dict[str, datetime]:
+    """When a message of each device was last refused because its time lies ahead."""
+    return dict(await (await connection.execute(query("recently_ahead"), {"since": since})).fetchall())
+
+
+async def sensor_facts(connection: Connection) -> list[tuple[Any, ...]]:
+    """Of every sensor (id, observed_at, received_at, value, flag, trend_h, flat_since, device, the device's status)."""
+    return await (await connection.execute(query("sensor_facts"))).fetchall()
+
+
+async def gateway_facts(connection: Connection) -> list[GatewayFacts]:
+    """What is known now of every gateway."""
+    rows = await (await connection.execute(query("gateway_facts"))).fetchall()
+    return [GatewayFacts(gateway_id=r[0], seen_at=r[1], backlog=r[2]) for r in rows]

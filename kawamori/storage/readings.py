@@ -5,7 +5,7 @@ with that sensor, so rows known to be new go in by COPY.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import inf
@@ -272,6 +272,12 @@ async def quarantine(connection: Connection, messages: Sequence[Quarantined]) ->
                 for m in messages
             ],
         )  # fmt: skip
+
+
+async def see_gateways(connection: Connection, waiting: Mapping[str, int]) -> None:
+    """These gateways are there now, and have so many rows still to forward."""
+    values = {"gateways": list(waiting), "waiting": list(waiting.values())}
+    await connection.execute(query("see_gateways"), values)
 
 
 async def save_statuses(connection: Connection, statuses: Sequence[tuple[str, datetime, bytes]]) -> None:

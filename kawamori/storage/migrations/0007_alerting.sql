@@ -102,14 +102,17 @@ CREATE UNIQUE INDEX alert_subject ON alert (kind, subject) WHERE sensor_id IS NU
 CREATE INDEX alert_open ON alert (alert_id) WHERE state IN ('pending', 'firing');
 CREATE INDEX alert_by_incident ON alert (incident_id);
 
--- What people are to be told, waiting for its message; told_at says when that went into the outbox.
+-- What people are to be told, waiting for its message; told_at says when that went into the outbox. Each goes into the
+-- log at once, whatever people are told and when.
 CREATE TABLE announcement (
     announcement_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     alert_id    bigint NOT NULL REFERENCES alert ON DELETE CASCADE,
     event       text NOT NULL,
     at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    logged_at   timestamptz,
     told_at     timestamptz
 );
+CREATE INDEX announcement_unlogged ON announcement (announcement_id) WHERE logged_at IS NULL;
 CREATE INDEX announcement_waiting ON announcement (announcement_id) WHERE told_at IS NULL;
 
 ALTER TABLE notification

@@ -52,6 +52,13 @@ UPDATE alert SET threshold_m = %(threshold)s, state = %(state)s, started_at = %(
     paged_at = %(paged_at)s, detail = %(detail)s
 WHERE alert_id = %(alert)s
 
+-- name: end_alert
+UPDATE alert SET state = 'resolved', ended_at = %(at)s WHERE alert_id = %(alert)s
+
+-- name: set_part
+UPDATE alert SET detail = CASE WHEN %(whole)s::bigint IS NULL THEN detail - 'part_of'
+    ELSE detail || jsonb_build_object('part_of', %(whole)s::bigint) END WHERE alert_id = %(alert)s
+
 -- name: retract_alert
 UPDATE alert SET state = 'withdrawn', retracted_at = clock_timestamp() WHERE alert_id = %(alert)s
 
@@ -69,7 +76,7 @@ SELECT sensor_id, trend_h, observed_at FROM latest_reading WHERE sensor_id = ANY
 SELECT sensor_id, value, observed_at FROM latest_reading WHERE sensor_id = ANY(%(sensors)s) AND value IS NOT NULL AND flag < 4
 
 -- name: announce
-INSERT INTO announcement (alert_id, event) VALUES (%(alert)s, %(event)s)
+INSERT INTO announcement (alert_id, event) VALUES (%(alert)s, %(event)s) RETURNING announcement_id
 
 -- name: waiting
 SELECT n.announcement_id, n.event, n.at, a.alert_id, a.kind, a.station_id, s.river_id, a.sensor_id, a.subject, a.flood_level, a.threshold_m, a.state, a.started_at,
@@ -78,8 +85,22 @@ SELECT n.announcement_id, n.event, n.at, a.alert_id, a.kind, a.station_id, s.riv
 FROM announcement n JOIN alert a USING (alert_id) LEFT JOIN station s USING (station_id)
 WHERE n.told_at IS NULL ORDER BY n.announcement_id LIMIT 2000
 
+-- name: unlogged
+SELECT n.announcement_id, n.event, n.at, a.alert_id, a.kind, a.station_id, s.river_id, a.sensor_id, a.subject, a.flood_level, a.threshold_m, a.state, a.started_at,
+    a.ended_at, a.value_m, a.peak_m, a.verified, a.status, a.paged_at, a.detail, a.incident_id, a.acknowledged_at,
+    a.confirmed_at, a.dismissed_at
+FROM announcement n JOIN alert a USING (alert_id) LEFT JOIN station s USING (station_id)
+WHERE n.logged_at IS NULL ORDER BY n.announcement_id LIMIT 2000
+
 -- name: told
 UPDATE announcement SET told_at = clock_timestamp() WHERE announcement_id = ANY(%(ids)s)
+
+-- name: logged
+UPDATE announcement SET logged_at = clock_timestamp() WHERE announcement_id = ANY(%(ids)s)
+
+-- name: hush
+-- What would be told of these alerts one by one is told together.
+UPDATE announcement SET told_at = clock_timestamp() WHERE alert_id = ANY(%(alerts)s) AND told_at IS NULL
 
 -- name: begin_incident
 INSERT INTO incident (topic, river_id, status, opened_at) VALUES (%(topic)s, %(river)s, %(status)s, %(at)s)
@@ -117,8 +138,8 @@ SELECT incident_id, array_agg(DISTINCT contact_id) FROM notification
 WHERE incident_id = ANY(%(incidents)s) AND contact_id IS NOT NULL GROUP BY incident_id
 
 -- name: sent_since
-SELECT incident_id, contact_id, count(*)::integer, max(created_at) FROM notification
-WHERE created_at > %(since)s AND contact_id IS NOT NULL AND instead_of IS NULL AND incident_id IS NOT NULL
+SELECT incident_id, contact_id, count(*)::integer, max(created_at), max(created_at) FILTER (WHERE event = 'digest')
+FROM notification WHERE created_at > %(since)s AND contact_id IS NOT NULL AND instead_of IS NULL AND incident_id IS NOT NULL
 GROUP BY incident_id, contact_id
 
 -- name: close_incidents
@@ -129,5 +150,37 @@ UPDATE incident i SET closed_at = %(now)s, escalate_at = NULL WHERE closed_at IS
     AND NOT EXISTS (SELECT FROM alert a JOIN announcement n USING (alert_id) WHERE a.incident_id = i.incident_id AND n.told_at IS NULL)
     AND opened_at < %(now)s - interval '1 minute'
 
+-- name: last_self_test
+SELECT at FROM audit WHERE subject = 'alerting' AND event IN ('self_test_passed', 'self_test_failed')
+ORDER BY audit_id DESC LIMIT 1
+
+-- name: self_test_came_out
+-- The synthetic crossing of that moment has left the outbox.
+SELECT n.delivered_at FROM alert a JOIN notification n USING (alert_id)
+WHERE a.kind = 'self_test' AND a.started_at >= %(since)s AND n.event = 'raised' AND n.delivered_at IS NOT NULL LIMIT 1
+
 -- name: link_secret
 SELECT value FROM secret WHERE name = 'links'
+
+-- name: sensor_facts
+-- What is known now of every sensor, and what the device that measures for it says of itself.
+SELECT l.sensor_id, l.observed_at, l.received_at, l.value, l.flag, l.trend_h, l.flat_since, d.device_id, d.status
+FROM latest_reading l LEFT JOIN LATERAL (
+    SELECT p.device_id, s.status FROM deployment p LEFT JOIN device_status s USING (device_id)
+    WHERE p.sensor_id = l.sensor_id AND p.valid_from <= now() AND (p.valid_to IS NULL OR p.valid_to > now())
+    ORDER BY p.valid_from DESC LIMIT 1
+) d ON true
+
+-- name: gateway_facts
+SELECT gateway_id, seen_at, backlog FROM gateway ORDER BY gateway_id
+
+-- name: recent_spikes
+-- Of each sensor the readings of the last day that left the water and came back (reason 16).
+SELECT sensor_id, count(*)::integer FROM reading
+WHERE observed_at > %(since)s AND observed_at <= %(now)s AND reasons & 16 <> 0 GROUP BY sensor_id
+
+-- name: recently_ahead
+-- Of each device the newest message that was refused because its time lies ahead.
+SELECT device_id, max(coalesce(came_again_at, received_at)) FROM quarantine
+WHERE received_at > %(since)s AND reason LIKE 'time: more than %% ahead of its arrival' AND device_id IS NOT NULL
+GROUP BY device_id

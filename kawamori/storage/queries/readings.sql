@@ -124,3 +124,8 @@ WHERE excluded.received_at > quarantine.received_at
 INSERT INTO device_status (device_id, received_at, status) VALUES (%(device_id)s, %(received_at)s, %(status)s::jsonb)
 ON CONFLICT (device_id) DO UPDATE SET received_at = excluded.received_at, status = excluded.status
 WHERE excluded.received_at > device_status.received_at
+
+-- name: see_gateways
+INSERT INTO gateway (gateway_id, seen_at, backlog)
+SELECT g, clock_timestamp(), w FROM unnest(%(gateways)s::text[], %(waiting)s::bigint[]) AS n(g, w)
+ON CONFLICT (gateway_id) DO UPDATE SET seen_at = excluded.seen_at, backlog = excluded.backlog

@@ -1,0 +1,287 @@
+"""From what is to be told to the outbox: whom, in how many messages, and who next when nobody answers.
+
+Everything happens in the transaction of whoever calls, so that state and outbox change together.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from kawamori.storage.outbox import put_notification
+
+from alerts.messages import Links, Names, Told, compose, record_of
+from alerts.paging import WINDOW, Event, Lately, bundles
+from kawamori.domain.escalation import Escalation, Place, after, choose
+from kawamori.domain.links import sign
+from kawamori.domain.people import Address, Contact, Person, persons
+from kawamori.domain.registry import Registry
+from kawamori.domain.rules import KINDS
+from kawamori.domain.silence import Silence, silenced
+from kawamori.observe import log
+from kawamori.settings import Settings
+from kawamori.storage import alerts as record
+from kawamori.storage import people
+from kawamori.storage.alerts import Alert, Incident, Waiting
+from kawamori.storage.database import Connection
+
+#: How long an acknowledge link works.
+_LINK_LASTS = timedelta(hours=48)
+#: A silence is looked at again so soon when only it holds an escalation back.
+_SOON = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """Who is there to be told, as of one moment."""
+
+    contacts: Mapping[str, Contact]
+    escalations: Mapping[str, Escalation]
+    now: datetime
+
+    def reach(self, place: Place | None) -> tuple[Place | None, list[Person]]:
+        """The persons at that place of an escalation, or at the next where somebody is on call."""
+        for _ in range(1000):
+            if place is None:
+                return None, []
+            escalation = self.escalations.get(place.escalation)
+            if escalation is None:
+                return None, []
+            found = persons(escalation.steps[place.step].to, self.contacts, self.now) if escalation.steps else []
+            if any(person.addresses for person in found):
+                return place, found
+            place = after(self.escalations, place)
+        return None, []
+
+    def next_at(self, place: Place) -> datetime:
+        """When to go on from there."""
+        return self.now + self.escalations[place.escalation].steps[place.step].wait
+
+
+def sift(waiting: Sequence[Waiting], silences: Iterable[Silence], now: datetime) -> tuple[list[Waiting], list[Waiting]]:
+    """What may be told now, and what is not to be told any more; a raise that is silenced goes on waiting. Pure."""
+    ready: list[Waiting] = []
+    dropped: list[Waiting] = []
+    silences = list(silences)
+    for one in waiting:
+        alert = one.alert
+        quiet = silenced(
+            silences, now, alert=alert.id, kind=alert.kind, station=alert.station, river=alert.river, level=alert.level
+        )
+        if quiet is None:
+            ready.append(one)
+        elif one.event != Event.RAISED or alert.state in ("resolved", "withdrawn"):
+            dropped.append(one)
+    return ready, dropped
+
+
+class Herald:
+    """Puts messages into the outbox."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], datetime]) -> None:
+        self._settings = settings.alerts
+        self._clock = clock
+        self.names: Names = {}
+
+    async def tell(self, connection: Connection, registry: Registry) -> None:
+        """Put what is new into the log, and into the outbox what may be told now."""
+        await self._log(connection, registry)
+        waiting = await record.waiting(connection)
+        if not waiting:
+            return
+        now = self._clock()
+        silences = await people.silences(connection, now)
+        ready, dropped = sift(waiting, silences.values(), now)
+        await record.told(connection, [w.id for w in dropped])
+        if not ready:
+            return
+        incidents, pairs = await self._converse(connection, ready, now)
+        sent = await record.sent_since(connection, now - WINDOW)
+        counts: dict[int, tuple[int, datetime]] = {}
+        totals: dict[str, int] = {}
+        for one in sent:
+            totals[one.contact] = totals.get(one.contact, 0) + one.count
+            if one.incident is not None:
+                known = counts.get(one.incident, (0, one.last))
+                counts[one.incident] = (max(known[0], one.count), max(known[1], one.last))
+        lately = Lately(
+            incidents=counts, busiest=max(totals.values(), default=0),
+            together_at=max((s.together_at for s in sent if s.together_at), default=None),
+        )  # fmt: skip
+        gathering = [i.id for i in incidents.values() if i.topic == "equipment"]
+        due = bundles(pairs, lately, gathering, now)
+        if not due:
+            return
+        duty = await self._duty(connection, now)
+        before = await record.told_persons(connection, incidents)
+        for bundle in due:
+            await self._send(connection, registry, bundle, incidents, duty, before)
+            await record.told(connection, [w.id for _, w in bundle])
+
+    async def _log(self, connection: Connection, registry: Registry) -> None:
+        """Every event, one by one, whatever people are told of it and when."""
+        new = await record.unlogged(connection)
+        if not new:
+            return
+        told = await self._told(connection, registry, [(w.event, w.alert) for w in new])
+        for one, entry in zip(new, told, strict=True):
+            message = record_of(entry, self.names)
+            await put_notification(
+                connection, alert_id=one.alert.id, incident_id=None, contact_id=None, channel="log", recipient="log",
+                event=one.event, key=f"{one.alert.id}-{one.event}-{one.id}", subject=message.subject,
+                body=message.body, payload=message.payload,
+            )  # fmt: skip
+        await record.logged(connection, [w.id for w in new])
+
+    async def _told(
+        self, connection: Connection, registry: Registry, entries: Sequence[tuple[str, Alert]]
+    ) -> list[Told]:
+        """The alerts with their stations and trends."""
+        sensors = [a.sensor for _, a in entries if a.sensor is not None]
+        trends = await record.trends(connection, sensors) if sensors else {}
+        return [
+            Told(
+                event=event,
+                alert=alert,
+                station=registry.stations.get(alert.station) if alert.station else None,
+                trend_h=None if alert.sensor is None else trends.get(alert.sensor, (None, None))[0],
+            )
+            for event, alert in entries
+        ]
+
+    async def _converse(
+        self, connection: Connection, ready: Sequence[Waiting], now: datetime
+    ) -> tuple[dict[int, Incident], list[tuple[int, Waiting]]]:
+        """The conversation of each alert: a river's flood wave, the upstream crossing first; or the equipment's."""
+        incidents = await record.incidents_by_id(connection, {w.alert.incident for w in ready if w.alert.incident})
+        opened: dict[tuple[str, str | None, str], Incident] = {}
+        pairs: list[tuple[int, Waiting]] = []
+        joined: dict[int, set[int]] = {}
+        for one in ready:
+            alert = one.alert
+            incident = incidents.get(alert.incident) if alert.incident else None
+            if incident is None:
+                topic = KINDS[alert.kind].topic
+                river = alert.river if topic == "flood" else None
+                incident = opened.get((topic, river, alert.status))
+                if incident is None:
+                    incident = await record.open_incident(connection, topic, river, alert.status, now)
+                    opened[topic, river, alert.status] = incident
+                incidents[incident.id] = incident
+                joined.setdefault(incident.id, set()).add(alert.id)
+            pairs.append((incident.id, one))
+        for incident_id, alerts in joined.items():
+            await record.join_incident(connection, incident_id, alerts)
+        return incidents, pairs
+
+    async def _duty(self, connection: Connection, now: datetime) -> Duty:
+        contacts = await people.contacts(connection)
+        for address in self._settings.mail_to if self._settings.smtp_host else ():
+            mailed = Person(id=f"mail:{address}", name=address, addresses=(Address(channel="smtp", address=address),))
+            contacts[mailed.id] = mailed
+        return Duty(contacts, await people.escalations(connection), now)
+
+    def _everybody(self, duty: Duty) -> list[Person]:
+        """Whom the settings name, told while no escalation says otherwise."""
+        return [c for c in duty.contacts.values() if isinstance(c, Person) and c.id.startswith("mail:")]
+
+    async def _send(
+        self, connection: Connection, registry: Registry, bundle: Sequence[tuple[int, Waiting]],
+        incidents: Mapping[int, Incident], duty: Duty, before: Mapping[int, list[str]],
+    ) -> None:  # fmt: skip
+        found: dict[str, Person] = {}
+        for incident in dict.fromkeys(i for i, _ in bundle):
+            news = [w for i, w in bundle if i == incident]
+            for person in await self._listeners(connection, incidents[incident], news, duty, before.get(incident, [])):
+                found[person.id] = person
+        several = len({i for i, _ in bundle}) > 1
+        if not found and any(w.event == Event.RAISED for _, w in bundle) and bundle[0][1].alert.kind != "self_test":
+            log().warning("an alert has nobody to be told: set up an escalation, or KAWAMORI_ALERTS__MAIL_TO",
+                          alert=bundle[0][1].alert.id)  # fmt: skip
+        number = max(w.id for _, w in bundle)
+        await self._post(
+            connection, registry, [(w.event, w.alert) for _, w in bundle], found.values(), incident=bundle[0][0],
+            several=several, key=f"i{bundle[0][0]}-n{number}", now=duty.now,
+            event="digest" if several else bundle[0][1].event,
+        )  # fmt: skip
+
+    async def _listeners(
+        self, connection: Connection, incident: Incident, news: Sequence[Waiting], duty: Duty, before: Sequence[str]
+    ) -> list[Person]:
+        """Whoever has been told of this conversation, and for something new whoever is to be told first."""
+        if incident.topic == "self_test":
+            return [p for p in duty.contacts.values() if isinstance(p, Person) and p.self_test]
+        listeners = {p.id: p for p in persons(before, duty.contacts, duty.now)}
+        raised = [w.alert for w in news if w.event == Event.RAISED]
+        if raised:
+            level = max(a.level for a in raised)
+            escalation = choose(duty.escalations, topic=incident.topic, river=incident.river, level=level)
+            if escalation is None:
+                listeners |= {p.id: p for p in self._everybody(duty)}
+            else:
+                place = incident.place
+                if incident.escalate_at is None or place is None or place.escalation != escalation.id:
+                    place, first = duty.reach(Place(escalation=escalation.id))
+                    at = None if place is None else duty.next_at(place)
+                    await record.place_incident(connection, incident.id, place, at)
+                else:
+                    _, first = duty.reach(place)
+                listeners |= {p.id: p for p in first or self._everybody(duty)}
+        return list(listeners.values())
+
+    async def _post(
+        self, connection: Connection, registry: Registry, entries: Sequence[tuple[str, Alert]],
+        listeners: Iterable[Person], *, incident: int, several: bool, key: str, event: str, now: datetime,
+    ) -> None:  # fmt: skip
+        told = await self._told(connection, registry, entries)
+        secret = await record.link_secret(connection)
+        page = self._settings.public_url and self._settings.public_url.rstrip("/")
+        for person in listeners:
+            if not person.addresses:
+                log().warning("a contact has no address", contact=person.id)
+                continue
+            answer = None
+            if page and not several:
+                token = sign(secret, incident, max(a.id for _, a in entries), person.id, now + _LINK_LASTS)
+                answer = f"{page}/acknowledge/{token}"
+            message = compose(told, self.names, person.language, Links(page=page, acknowledge=answer), incident)
+            address = person.addresses[0]
+            await put_notification(
+                connection, alert_id=told[0].alert.id, incident_id=incident, contact_id=person.id,
+                channel=address.channel, recipient=address.address, event=event, key=f"{key}-{person.id}",
+                subject=message.subject, body=message.body, payload=message.payload,
+            )  # fmt: skip
+
+    async def escalate(self, connection: Connection, registry: Registry) -> None:
+        """Tell the next in line of what nobody has answered in time, and end the conversations that are over."""
+        now = self._clock()
+        for incident in await record.incidents_to_escalate(connection, now):
+            silences = (await people.silences(connection, now)).values()
+            unanswered = await record.unanswered(connection, incident.id)
+            loud = [
+                a for a in unanswered
+                if not silenced(silences, now, alert=a.id, kind=a.kind, station=a.station, river=a.river, level=a.level)
+            ]  # fmt: skip
+            if not loud or incident.place is None:
+                await record.place_incident(
+                    connection, incident.id, incident.place, now + _SOON if unanswered else None
+                )
+                continue
+            duty = await self._duty(connection, now)
+            place, next_ = duty.reach(after(duty.escalations, incident.place))
+            if place is None:
+                await record.place_incident(connection, incident.id, incident.place, None)
+                await record.note(connection, subject_id=loud[0].id, alert=loud[0].id, event="nobody_answered")
+                log().error("nobody has answered an alert, and there is nobody left to be told: call them",
+                            alert=loud[0].id)  # fmt: skip
+                continue
+            await record.place_incident(connection, incident.id, place, duty.next_at(place))
+            await record.note(
+                connection, subject_id=loud[0].id, alert=loud[0].id, event="escalated",
+                detail={"to": [p.id for p in next_], "step": place.step, "round": place.round},
+            )  # fmt: skip
+            await self._post(
+                connection, registry, [("escalated", a) for a in loud], next_, incident=incident.id, several=False,
+                key=f"i{incident.id}-e{place.escalation}.{place.round}.{place.step}-{now:%Y%m%d%H%M%S}",
+                event="escalated", now=now,
+            )  # fmt: skip
+        await record.close_incidents(connection, now)
