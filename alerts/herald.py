@@ -218,8 +218,9 @@ class Herald:
             if escalation is None:
                 listeners |= {p.id: p for p in self._everybody(duty)}
             else:
-                place = incident.place
-                if incident.escalate_at is None or place is None or place.escalation != escalation.id:
+                place, new = incident.place, {a.id for a in raised}
+                waiting = [a for a in await record.unanswered(connection, incident.id) if a.id not in new]
+                if not waiting or incident.escalate_at is None or place is None or place.escalation != escalation.id:
                     place, first = duty.reach(Place(escalation=escalation.id))
                     at = None if place is None else duty.next_at(place)
                     await record.place_incident(connection, incident.id, place, at)
@@ -248,7 +249,7 @@ class Herald:
             await put_notification(
                 connection, alert_id=told[0].alert.id, incident_id=incident, contact_id=person.id,
                 channel=address.channel, recipient=address.address, event=event, key=f"{key}-{person.id}",
-                subject=message.subject, body=message.body, payload=message.payload,
+                subject=message.subject, body=message.body, payload=message.payload, at=now,
             )  # fmt: skip
 
     async def escalate(self, connection: Connection, registry: Registry) -> None:
