@@ -20,9 +20,9 @@ from kawamori.storage.outbox import Notification
 SENT = Counter("kawamori_alerts_notifications_total", "Delivery attempts", ["channel", "outcome"])
 
 #: A claim holds longer than any attempt takes; then the message is anybody's: told twice rather than never.
-CLAIM = timedelta(seconds=30)
+CLAIM = timedelta(seconds=15)
 #: An attempt takes no longer than this.
-_ATTEMPT_S = 20.0
+_ATTEMPT_S = 10.0
 #: Messages under way at once in one channel.
 _TOGETHER = 20
 #: The longest wait between attempts of one message.
