@@ -1,5 +1,6 @@
 """Who is on call: hours by the wall clock of any time zone, and the persons behind groups and rotas."""
 
+# ruff: noqa: DTZ001 - what the clock on a wall says has no zone
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise

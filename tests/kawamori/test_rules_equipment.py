@@ -35,8 +35,8 @@ def sensor(**more: Any) -> Sensor:
 def facts(age_min: float | None = 5, value: float | None = 0.3, **more: Any) -> Facts:
     at = None if age_min is None else NOW - timedelta(minutes=age_min)
     station = Station(
-        id=StationId("s"), name_ja="橋", name_en="Bridge", river=RiverId("r"), river_name_ja="川", river_name_en="River",
-        observation_start_m=1.0,
+        id=StationId("s"), name_ja="橋", name_en="Bridge", river=RiverId("r"), river_name_ja="川",
+        river_name_en="River", observation_start_m=1.0,
     )  # fmt: skip
     plan: dict[str, Any] = {
         "sensor": sensor(), "station": station, "observed_at": at, "received_at": at, "value": value, "flag": None,
@@ -182,8 +182,9 @@ def test_what_raises_goes_on_firing_while_nothing_changes(
 
 def test_no_message_says_what_only_the_meteorological_agency_may() -> None:
     details: list[dict[str, Any]] = [
-        {}, {"reason": "low_mode"}, {"rise_m": 0.5, "minutes": 30.0}, {"hours": 24}, {"ahead_s": 90.0}, {"refused": True},
-        {"backlog": 3}, {"text": "堤防に亀裂"}, {name: NOW.isoformat() for name in ("earliest", "likely", "latest")},
+        {}, {"reason": "low_mode"}, {"rise_m": 0.5, "minutes": 30.0}, {"hours": 24}, {"ahead_s": 90.0},
+        {"refused": True}, {"backlog": 3}, {"text": "堤防に亀裂"},
+        {name: NOW.isoformat() for name in ("earliest", "likely", "latest")},
     ]  # fmt: skip
     for rule in KINDS.values():
         assert rule.name_ja

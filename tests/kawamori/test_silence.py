@@ -1,5 +1,6 @@
 """Silences: in force when they say, and never in the way of a flood they do not name."""
 
+# ruff: noqa: DTZ001 - what the clock on a wall says has no zone
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
