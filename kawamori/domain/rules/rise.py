@@ -25,7 +25,7 @@ class RiseRule(SeriesRule):
 
     0.5 m in half an hour is 1 m/h. On the recorded rivers that is 14 rises at 7 of 47 stations in the storm of January
     2020, 37 at 32 of 1,293 gauges on a wet day in England, and none at nine stations with tides in seven weeks
-    (tests/alerts/test_recorded_rivers.py). Readings must come three times in the window: every 15 minutes or more often.
+    (tests/alerts/test_recorded_rivers.py). Readings must come three times in the window: every 15 minutes at least.
     """
 
     kind = "rise"
