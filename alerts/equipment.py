@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from kawamori.domain.rules.gateway import GatewayRule
-
 from alerts.paging import Event
 from kawamori.domain.freshness import Freshness, expected_interval, freshness
 from kawamori.domain.reading import FLAGS, SensorId, StationId
 from kawamori.domain.registry import Registry
 from kawamori.domain.rules import KINDS, DatedRule, Facts, Finding, Rule, SensorRule, rule_for
+from kawamori.domain.rules.gateway import GatewayRule
 from kawamori.domain.rules.outage import OutageRule
 from kawamori.settings import Settings
 from kawamori.storage import alerts as record

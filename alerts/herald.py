@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from kawamori.storage.outbox import put_notification
-
 from alerts.messages import Links, Names, Told, compose, record_of
 from alerts.paging import WINDOW, Event, Lately, bundles
 from kawamori.domain.escalation import Escalation, Place, after, choose
@@ -23,6 +21,7 @@ from kawamori.storage import alerts as record
 from kawamori.storage import people
 from kawamori.storage.alerts import Alert, Incident, Waiting
 from kawamori.storage.database import Connection
+from kawamori.storage.outbox import put_notification
 
 #: How long an acknowledge link works.
 _LINK_LASTS = timedelta(hours=48)
