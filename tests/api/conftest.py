@@ -106,7 +106,10 @@ class Rows:
             " peak_m, verified, retroactive) VALUES (%s, %s, %s, 2, %s, %s, %s, 2.1, 2.5, true, false) RETURNING alert_id",
             station_id, sensor, level, state, started_at, ended_at,
         )  # fmt: skip
-        self.sql("INSERT INTO alert_change (alert_id, event) VALUES (%s, 'raised')", row[0])
+        self.sql(
+            "INSERT INTO audit (who, subject, subject_id, alert_id, event) VALUES ('kawamori', 'alert', %s, %s, 'raised')",
+            str(row[0]), row[0],
+        )  # fmt: skip
         return int(row[0])
 
 
