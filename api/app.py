@@ -7,6 +7,7 @@ from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from api import problems
+from api.alerting import act_routes
 from api.page import DOCS_STYLE, Page, SecurityHeaders, docs_html
 from api.routes import Dependencies, read_routes
 from api.who import Writes
@@ -32,6 +33,7 @@ def create_app(using: Dependencies, health: Health, page: Path | None) -> FastAP
     app.add_middleware(Writes)
     app.add_middleware(SecurityHeaders)
     app.include_router(read_routes(using))
+    app.include_router(act_routes(using))
 
     @cache
     def docs_page() -> str:

@@ -71,9 +71,9 @@ class Dependencies:
     public_url: str | None = None
 
 
-def answer(body: Any, media_type: str = "application/json") -> Response:
+def answer(body: Any, media_type: str = "application/json", status: int = HTTPStatus.OK) -> Response:
     """An answer that no cache keeps: a river's level is old in a minute."""
-    return Response(msgspec.json.encode(body), headers={"Cache-Control": "no-store"}, media_type=media_type)
+    return Response(msgspec.json.encode(body), status, {"Cache-Control": "no-store"}, media_type)
 
 
 class EventStream(StreamingResponse):

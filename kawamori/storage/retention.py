@@ -1,7 +1,7 @@
 """Let go of what is very old: raw readings chunk by chunk, and rows of the feed that everybody has read.
 
-Hour and day summaries, alerts, the audit, revisions and quarantine stay. First the boundary is written down, so that ingest
-refuses what is older: a reading that came again would be counted a second time in the summaries.
+Hour and day summaries, alerts, the audit, revisions and quarantine stay. First the boundary is written down, so that
+ingest refuses what is older: a reading that came again would be counted a second time in the summaries.
 """
 
 import time
