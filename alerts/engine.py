@@ -301,7 +301,7 @@ class Engine:
         await record.retract_alert(connection, gone.id)
         await record.note(connection, subject_id=gone.id, alert=gone.id, event=event)
         if event == "withdrawn" and gone.state != "withdrawn":
-            await record.announce(connection, gone.id, Event.WITHDRAWN)
+            await record.announce(connection, gone.id, Event.WITHDRAWN, self._clock())
 
     async def _put(
         self, connection: Connection, sensor: Sensor, episode: Episode, match: record.Alert | None, newest: Newest
@@ -347,7 +347,7 @@ class Engine:
             events = events or ([] if same else ["changed"])
         await record.notes(connection, [{"id": alert, "alert": alert, "event": event} for event in events])
         for event in tell:
-            await record.announce(connection, alert, event)
+            await record.announce(connection, alert, event, now)
         return None if match is None else {**values, "alert": alert}
 
     def _dated(self, station: StationId, episode: Episode) -> DatedRule | None:

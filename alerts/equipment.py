@@ -2,16 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
-
-from kawamori.domain.rules.gateway import GatewayRule
 
 from alerts.paging import Event
 from kawamori.domain.freshness import Freshness, expected_interval, freshness
 from kawamori.domain.reading import FLAGS, SensorId, StationId
 from kawamori.domain.registry import Registry
 from kawamori.domain.rules import KINDS, DatedRule, Facts, Finding, Rule, SensorRule, rule_for
+from kawamori.domain.rules.gateway import GatewayRule
 from kawamori.domain.rules.outage import OutageRule
 from kawamori.settings import Settings
 from kawamori.storage import alerts as record
@@ -21,6 +20,8 @@ from kawamori.storage.database import Connection
 #: How often to look, and to count what costs more.
 _EVERY = timedelta(seconds=5)
 _COUNT_EVERY = timedelta(minutes=5)
+#: After it could not look for so long, let what piled up arrive first: it is not the sensors that were silent.
+_AWAY, _SETTLE = timedelta(minutes=2), timedelta(seconds=60)
 
 SENSOR_KINDS = sorted(kind for kind, rule in KINDS.items() if issubclass(rule, SensorRule))
 KINDS_HERE = [*SENSOR_KINDS, GatewayRule.kind, OutageRule.kind]
@@ -55,6 +56,7 @@ class Equipment:
     clock: Callable[[], datetime]
     _looked_at: datetime | None = None
     _counted_at: datetime | None = None
+    _settled_at: datetime = field(default_factory=lambda: datetime.min.replace(tzinfo=UTC))
     _spikes: Mapping[SensorId, int] = field(default_factory=dict)
     _ahead: Mapping[str, datetime] = field(default_factory=dict)
 
@@ -67,6 +69,8 @@ class Equipment:
         now = self.clock()
         if self._looked_at is not None and now - self._looked_at < _EVERY:
             return
+        if self._looked_at is None or now - self._looked_at > _AWAY:
+            self._settled_at = now + _SETTLE
         self._looked_at = now
         open_ = {
             (a.kind, a.subject if a.sensor is None else a.sensor): a
@@ -74,7 +78,7 @@ class Equipment:
         }
         found = await self._troubles(connection, registry, rules, open_.keys(), now)
         for key, trouble in found.items():
-            if key not in open_:
+            if key not in open_ and now >= self._settled_at:
                 open_[key] = await self._raise(connection, trouble, now)
         await self._gather(connection, registry, rules, open_, found, now)
         for key, alert in open_.items():
@@ -158,13 +162,13 @@ class Equipment:
             paged_at=now, detail=trouble.finding.detail, incident=None, acknowledged_at=None, confirmed_at=None,
             dismissed_at=None,
         )  # fmt: skip
-        await record.announce(connection, alert.id, Event.RAISED)
+        await record.announce(connection, alert.id, Event.RAISED, now)
         return alert
 
     async def _resolve(self, connection: Connection, alert: Alert, now: datetime) -> None:
         await record.end_alert(connection, alert.id, now)
         await record.note(connection, subject_id=alert.id, alert=alert.id, event="resolved")
-        await record.announce(connection, alert.id, Event.RESOLVED)
+        await record.announce(connection, alert.id, Event.RESOLVED, now)
         if alert.detail.get("part_of"):
             await record.hush(connection, [alert.id])
 
@@ -196,7 +200,7 @@ class Equipment:
             await self._resolve(connection, outage, now)
             for alert in parts.values():  # those still silent are troubles of their own again
                 await record.set_part(connection, alert.id, None)
-                await record.announce(connection, alert.id, Event.RAISED)
+                await record.announce(connection, alert.id, Event.RAISED, now)
             return
         else:
             joining = [a for a in single.values() if abs(a.started_at - outage.started_at) <= rule.within]

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from kawamori.storage.outbox import put_notification
-
 from alerts.messages import Links, Names, Told, compose, record_of
 from alerts.paging import WINDOW, Event, Lately, bundles
 from kawamori.domain.escalation import Escalation, Place, after, choose
@@ -23,6 +21,7 @@ from kawamori.storage import alerts as record
 from kawamori.storage import people
 from kawamori.storage.alerts import Alert, Incident, Waiting
 from kawamori.storage.database import Connection
+from kawamori.storage.outbox import put_notification
 
 #: How long an acknowledge link works.
 _LINK_LASTS = timedelta(hours=48)
@@ -218,8 +217,9 @@ class Herald:
             if escalation is None:
                 listeners |= {p.id: p for p in self._everybody(duty)}
             else:
-                place = incident.place
-                if incident.escalate_at is None or place is None or place.escalation != escalation.id:
+                place, new = incident.place, {a.id for a in raised}
+                waiting = [a for a in await record.unanswered(connection, incident.id) if a.id not in new]
+                if not waiting or incident.escalate_at is None or place is None or place.escalation != escalation.id:
                     place, first = duty.reach(Place(escalation=escalation.id))
                     at = None if place is None else duty.next_at(place)
                     await record.place_incident(connection, incident.id, place, at)
@@ -248,7 +248,7 @@ class Herald:
             await put_notification(
                 connection, alert_id=told[0].alert.id, incident_id=incident, contact_id=person.id,
                 channel=address.channel, recipient=address.address, event=event, key=f"{key}-{person.id}",
-                subject=message.subject, body=message.body, payload=message.payload,
+                subject=message.subject, body=message.body, payload=message.payload, at=now,
             )  # fmt: skip
 
     async def escalate(self, connection: Connection, registry: Registry) -> None:

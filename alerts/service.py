@@ -6,7 +6,7 @@ import contextlib
 from prometheus_client import Gauge
 
 from alerts.blackout import Blackout
-from alerts.channels import make_channels
+from alerts.channels.choice import make_channels
 from alerts.delivery import Delivery
 from alerts.engine import Engine
 from alerts.mirror import Mirror
@@ -36,8 +36,8 @@ class Service:
         self._delivery = Delivery(database, channels, settings.alerts, now)
         self._mirror = Mirror(database, settings, lambda: self.engine.leads)
         self._channels = [channel.name for channel in channels]
-        #: Something is to be evaluated; something is to be delivered.
-        self._changed, self._put = asyncio.Event(), asyncio.Event()
+        #: Something is to be evaluated.
+        self._changed = asyncio.Event()
         self._trouble: str | None = None
 
     def trouble(self) -> str | None:
@@ -48,7 +48,7 @@ class Service:
         async for channel in self._database.notifications("kawamori_batch", "kawamori_alert"):
             self._changed.set()
             if channel == "kawamori_alert":
-                self._put.set()
+                self._delivery.wake()
 
     async def _follow(self) -> None:
         try:
@@ -59,7 +59,7 @@ class Service:
         self._trouble = None
         self.blackout.seen()
         if moved:
-            self._put.set()
+            self._delivery.wake()
             if self.engine.followed_until is not None:
                 LAG.set((now() - self.engine.followed_until).total_seconds())
             return
@@ -80,7 +80,8 @@ class Service:
         group.create_task(forever(self._follow, stop, StorageUnavailable, "database away"), name="follow")
         group.create_task(forever(self._tick, stop, StorageUnavailable, "database away"), name="tick")
         for name in self._channels:
-            group.create_task(self._delivery.run_channel(name, stop, self._put), name=f"deliver-{name}")
+            group.create_task(self._delivery.run_channel(name, stop), name=f"deliver-{name}")
+        group.create_task(self._delivery.run_second_channels(stop), name="second-channels")
         group.create_task(self.blackout.run(stop), name="blackout")
         if self._settings.mqtt_url is not None:
             group.create_task(forever(self._mirror.run, stop, StorageUnavailable, "mirror away"), name="mirror")

@@ -1,8 +1,23 @@
 """Ways to reach people, one file each."""
 
+from datetime import timedelta
 from typing import Protocol
 
-from kawamori.storage.alerts import Notification
+from kawamori.errors import KawamoriError
+from kawamori.storage.outbox import Notification
+
+
+class Undelivered(KawamoriError):
+    """A channel did not take a message. The text never holds an address or a secret."""
+
+    retryable = True
+
+    def __init__(self, why: str, *, retry_after: timedelta | None = None, permanent: bool = False) -> None:
+        super().__init__(why)
+        #: When the other side asked us to come back.
+        self.retry_after = retry_after
+        #: It would refuse the same again: another channel is tried at once.
+        self.permanent = permanent
 
 
 class Channel(Protocol):
@@ -10,5 +25,5 @@ class Channel(Protocol):
 
     name: str
 
-    async def send(self, notification: Notification) -> None:
-        """Deliver, or raise: then it is tried again."""
+    async def send(self, notification: Notification) -> str:
+        """Deliver, and return what the other side answered; raises Undelivered."""

@@ -5,7 +5,8 @@ import json
 import os
 from pathlib import Path
 
-from kawamori.storage.alerts import Notification
+from alerts.channels import Undelivered
+from kawamori.storage.outbox import Notification
 
 
 class LogChannel:
@@ -16,8 +17,8 @@ class LogChannel:
     def __init__(self, path: Path | None) -> None:
         self._path = path
 
-    async def send(self, notification: Notification) -> None:
-        """Write the line; raises OSError when the disk does not take it."""
+    async def send(self, notification: Notification) -> str:
+        """Write the line; raises Undelivered when the disk does not take it."""
         line = json.dumps(
             {
                 "id": notification.id, "idempotency_key": notification.idempotency_key,
@@ -29,8 +30,12 @@ class LogChannel:
         )  # fmt: skip
         if self._path is None:
             print(line, flush=True)  # noqa: T201 - standard output is the channel
-        else:
+            return "written to standard output"
+        try:
             await asyncio.to_thread(self._append, self._path, line)
+        except OSError as error:
+            raise Undelivered(f"the log's disk did not take it: {error.strerror}") from error
+        return "written and synced"
 
     @staticmethod
     def _append(path: Path, line: str) -> None:

@@ -201,11 +201,9 @@ class Waiting:
     alert: Alert
 
 
-async def announce(connection: Connection, alert: int, event: str) -> int:
-    """Something that people are to be told, as soon as it may be; returns the announcement's id."""
-    row = await (await connection.execute(query("announce"), {"alert": alert, "event": event})).fetchone()
-    assert row is not None
-    return int(row[0])
+async def announce(connection: Connection, alert: int, event: str, at: datetime) -> None:
+    """Something that people are to be told, as soon as it may be."""
+    await connection.execute(query("announce"), {"alert": alert, "event": event, "at": at})
 
 
 async def _waiting(connection: Connection, name: str) -> list[Waiting]:

@@ -186,7 +186,7 @@ async def test_an_unverified_crossing_is_told_at_once_and_confirmed_or_withdrawn
     await rivers.rise(engine, ("s0", 62, 0.5), ("s0", 63, 0.5), ("s0", 64, 0.5))
     await rivers.later(engine, minutes=3)
     assert [event for event, _ in await rivers.told()] == ["raised", "withdrawn"]
-    await rivers.rise(engine, ("s1", 70, 2.5), ("s1", 71, 2.6))
+    await rivers.rise(engine, ("s1", 69, 0.5), ("s1", 70, 2.5), ("s1", 71, 2.6))
     await rivers.later(engine, minutes=5)
     assert [event for event, _ in await rivers.told()][2:] == ["raised", "confirmed"]
 
@@ -202,7 +202,7 @@ async def test_a_drill_says_so_in_every_message(rivers: Any) -> None:
     await rivers.rise(engine, ("s0", 0, 0.5), ("s0", 10, 4.2))
     await rivers.later(engine, minutes=6)
     rows = await rivers.sql("SELECT subject, body, payload->>'status' FROM notification")
-    assert len(rows) == 7, "four levels in the log, one message, two escalations"
+    assert len(rows) == 6, "four levels in the log, one message, one escalation"
     assert all("【訓練】" in subject and "【訓練】" in body and status == "exercise" for subject, body, status in rows)
 
 

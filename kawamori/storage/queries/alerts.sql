@@ -76,7 +76,7 @@ SELECT sensor_id, trend_h, observed_at FROM latest_reading WHERE sensor_id = ANY
 SELECT sensor_id, value, observed_at FROM latest_reading WHERE sensor_id = ANY(%(sensors)s) AND value IS NOT NULL AND flag < 4
 
 -- name: announce
-INSERT INTO announcement (alert_id, event) VALUES (%(alert)s, %(event)s) RETURNING announcement_id
+INSERT INTO announcement (alert_id, event, at) VALUES (%(alert)s, %(event)s, %(at)s)
 
 -- name: waiting
 SELECT n.announcement_id, n.event, n.at, a.alert_id, a.kind, a.station_id, s.river_id, a.sensor_id, a.subject, a.flood_level, a.threshold_m, a.state, a.started_at,
