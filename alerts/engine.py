@@ -271,7 +271,7 @@ class Engine:
         self, connection: Connection, sensor: Sensor, recorded: list[record.Alert], found: list[Episode], newest: Newest
     ) -> list[dict[str, Any]]:  # fmt: skip
         """Make the record say what the readings say, and announce what is due; returns what is to change."""
-        changes: list[dict[str, Any]] = []
+        pairs: list[tuple[Episode, record.Alert | None]] = []
         # the newest first, so that what people were told of and still lasts stays the alert that lasts
         for episode in sorted(found, key=lambda e: (e.started_at, e.level), reverse=True):
             alike = [
@@ -281,15 +281,22 @@ class Engine:
             match = max(alike, key=lambda r: (r.ended_at is None, r.paged_at is not None, r.started_at), default=None)
             if match is not None:
                 recorded.remove(match)
-            values = await self._put(connection, sensor, episode, match, newest)
-            if values is not None:
-                changes.append(values)
+            pairs.append((episode, match))
         for gone in recorded:
             merged = any(
                 (e.kind, e.level) == (gone.kind, gone.level) and e.overlaps(gone.started_at, gone.ended_at)
                 for e in found
             )
             await self._take_back(connection, gone, "merged" if merged else "withdrawn")
+        known = [await self._put(connection, sensor, e, match, newest) for e, match in pairs if match is not None]
+        changes = [values for values in known if values is not None]
+        if any(match is not None and match.started_at != e.started_at for e, match in pairs):
+            # a moment that another is to begin at is given free first
+            await record.redate_alerts(connection, changes)
+            changes = []
+        for episode, match in pairs:
+            if match is None:
+                await self._put(connection, sensor, episode, None, newest)
         return changes
 
     async def _take_back(self, connection: Connection, gone: record.Alert, event: str) -> None:

@@ -123,6 +123,12 @@ async def update_alerts(connection: Connection, values: Sequence[dict[str, Any]]
         await connection.cursor().executemany(query("update_alert"), changed)
 
 
+async def redate_alerts(connection: Connection, values: Sequence[dict[str, Any]]) -> None:
+    """Change alerts of which some begin where another of them began: no two may begin together, not even meanwhile."""
+    await connection.execute(query("set_aside_alerts"), {"alerts": [v["alert"] for v in values]})
+    await update_alerts(connection, values)
+
+
 async def end_alert(connection: Connection, alert: int, at: datetime) -> None:
     """What was wrong is well again."""
     await connection.execute(query("end_alert"), {"alert": alert, "at": at})

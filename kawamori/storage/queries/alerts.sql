@@ -49,8 +49,12 @@ RETURNING alert_id
 -- name: update_alert
 UPDATE alert SET threshold_m = %(threshold)s, state = %(state)s, started_at = %(started_at)s, ended_at = %(ended_at)s,
     value_m = %(value)s, peak_m = %(peak)s, verified = %(verified)s, retroactive = %(retroactive)s,
-    paged_at = %(paged_at)s, detail = %(detail)s
+    paged_at = %(paged_at)s, detail = %(detail)s, retracted_at = NULL
 WHERE alert_id = %(alert)s
+
+-- name: set_aside_alerts
+-- Until the caller's update_alert brings them back, they take no moment of beginning.
+UPDATE alert SET retracted_at = clock_timestamp() WHERE alert_id = ANY(%(alerts)s)
 
 -- name: end_alert
 UPDATE alert SET state = 'resolved', ended_at = %(at)s WHERE alert_id = %(alert)s
