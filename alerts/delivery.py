@@ -15,14 +15,14 @@ from kawamori.runtime import backoff, fail_point, forever
 from kawamori.settings import AlertSettings
 from kawamori.storage import outbox, people
 from kawamori.storage.database import Database
-from kawamori.storage.outbox import Notification
+from kawamori.storage.outbox import Draft, Notification
 
 SENT = Counter("kawamori_alerts_notifications_total", "Delivery attempts", ["channel", "outcome"])
 
 #: A claim holds longer than any attempt takes; then the message is anybody's: told twice rather than never.
-CLAIM = timedelta(seconds=30)
+CLAIM = timedelta(seconds=15)
 #: An attempt takes no longer than this.
-_ATTEMPT_S = 20.0
+_ATTEMPT_S = 10.0
 #: Messages under way at once in one channel.
 _TOGETHER = 20
 #: The longest wait between attempts of one message.
@@ -114,7 +114,7 @@ class Delivery:
 
     async def second_channels(self) -> int:
         """Put what is stuck into the outbox for each contact's next address; returns how many."""
-        count = 0
+        drafts: list[Draft] = []
         async with self._database.transaction() as connection:
             stuck = await outbox.messages_stuck(connection, self._settings.second_channel_after)
             if not stuck:
@@ -125,14 +125,16 @@ class Delivery:
                 address = next_address(person, one.channel, one.recipient) if isinstance(person, Person) else None
                 if address is None:
                     continue
-                count += 1
-                await outbox.put_notification(
-                    connection, alert_id=one.alert_id, incident_id=one.incident_id, contact_id=one.contact_id,
-                    channel=address[0], recipient=address[1], event=one.event,
-                    key=f"{one.idempotency_key}-{address[0]}", subject=one.subject, body=one.body,
-                    payload=one.payload, instead_of=one.instead_of or one.id,
+                drafts.append(
+                    Draft(
+                        alert_id=one.alert_id, incident_id=one.incident_id, contact_id=one.contact_id,
+                        channel=address[0], recipient=address[1], event=one.event,
+                        key=f"{one.idempotency_key}-{address[0]}", subject=one.subject, body=one.body,
+                        payload=one.payload, instead_of=one.instead_of or one.id,
+                    )
                 )  # fmt: skip
-        return count
+            await outbox.put_notifications(connection, drafts)
+        return len(drafts)
 
 
 def next_address(person: Person, channel: str, recipient: str) -> tuple[str, str] | None:

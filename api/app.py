@@ -7,8 +7,10 @@ from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from api import problems
+from api.alerting import act_routes
 from api.page import DOCS_STYLE, Page, SecurityHeaders, docs_html
 from api.routes import Dependencies, read_routes
+from api.who import Writes
 from kawamori.observe import Health
 
 DESCRIPTION = """Water levels, their history, and alerts of a city's rivers. Times are RFC 3339 with offset, units SI,
@@ -28,8 +30,10 @@ def create_app(using: Dependencies, health: Health, page: Path | None) -> FastAP
         redirect_slashes=False,
     )
     problems.install(app)
+    app.add_middleware(Writes)
     app.add_middleware(SecurityHeaders)
     app.include_router(read_routes(using))
+    app.include_router(act_routes(using))
 
     @cache
     def docs_page() -> str:

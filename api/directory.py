@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -82,7 +82,10 @@ class DirectoryCache:
         return self._directory if self._clock() - self._read_at < REREAD else None
 
     async def _read(self) -> Directory:
-        registry = await load_registry(self._database)
+        everything = await load_registry(self._database)
+        registry = visible(everything)
+        shown = {station.river for station in registry.stations.values()}
+        internal = {station.river for station in everything.stations.values() if station.internal} - shown
         levels = await self._database.fetch("all_flood_levels")
         rivers = await self._database.fetch("all_rivers")
         at = self._clock()
@@ -92,11 +95,22 @@ class DirectoryCache:
                 level: Level(level=level, name={"ja": ja, "en": en}, colour=colour, text_colour=text)
                 for level, ja, en, colour, text in levels
             },
-            rivers=tuple(River(id=i, name={"ja": ja, "en": en}, course=course) for i, ja, en, course in rivers),
+            rivers=tuple(
+                River(id=i, name={"ja": ja, "en": en}, course=course)
+                for i, ja, en, course in rivers
+                if i not in internal
+            ),
             sensors={(sensor.station, sensor.quantity): sensor for sensor in registry.sensors.values()},
             thresholds={id_: registry.thresholds_at(id_, at) for id_ in registry.stations},
             headings={station.id: _heading(station) for station in registry.stations.values()},
         )
+
+
+def visible(registry: Registry) -> Registry:
+    """The registry without what is the self-test's own: it is on no screen. Pure."""
+    stations = {id_: station for id_, station in registry.stations.items() if not station.internal}
+    sensors = {id_: sensor for id_, sensor in registry.sensors.items() if sensor.station in stations}
+    return replace(registry, stations=stations, sensors=sensors)
 
 
 def _heading(station: Station) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import msgspec
-from fastapi import APIRouter, Header, HTTPException, Path, Query, Response
+from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Response
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -20,13 +20,16 @@ from api import schemas, shapes
 from api.directory import Directory, DirectoryCache
 from api.problems import WrongField
 from api.stream import LiveFeed
+from api.who import Actor, Who
 from kawamori.domain.reading import StationId
 from kawamori.domain.registry import Sensor, Station
 from kawamori.runtime import Clock
 from kawamori.settings import SiteSettings
 from kawamori.storage import history
+from kawamori.storage.alerts import gateway_facts
 from kawamori.storage.database import Database
 from kawamori.storage.history import CHART_POINTS, LARGEST_ID, Resolution
+from kawamori.storage.system import alerting_now
 
 TIME_ZONE = "Asia/Tokyo"
 _SPACE_FOR_PLUS = re.compile(r" (\d\d:?\d\d)$")
@@ -63,11 +66,14 @@ class Dependencies:
     feed: LiveFeed
     clock: Clock
     site: SiteSettings
+    who: Who
+    #: Where people open the page, as they may type it.
+    public_url: str | None = None
 
 
-def answer(body: Any, media_type: str = "application/json") -> Response:
+def answer(body: Any, media_type: str = "application/json", status: int = HTTPStatus.OK) -> Response:
     """An answer that no cache keeps: a river's level is old in a minute."""
-    return Response(msgspec.json.encode(body), headers={"Cache-Control": "no-store"}, media_type=media_type)
+    return Response(msgspec.json.encode(body), status, {"Cache-Control": "no-store"}, media_type)
 
 
 class EventStream(StreamingResponse):
@@ -147,6 +153,8 @@ def read_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of sma
     """Every route that reads."""
     error = {"model": schemas.Problem, "content": {"application/problem+json": {}}}
     router = APIRouter(prefix="/api/v1", responses={422: error, 503: error})
+    Anybody = Annotated[Actor | None, Depends(using.who.anybody)]  # noqa: N806 - a type
+    Reader = Annotated[Actor, Depends(using.who.reader)]  # noqa: N806 - a type
 
     @router.get("/levels/latest", response_model=schemas.LevelsLatest, tags=["levels"])
     async def latest_levels() -> Response:
@@ -251,8 +259,12 @@ def read_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of sma
 
     @router.get("/alerts", response_model=schemas.Alerts, tags=["alerts"])
     async def alerts(
-        state: Literal["firing", "resolved", "withdrawn"] | None = None,
+        state: schemas.AlertState | None = None,
         station: Text = None,
+        river: Text = None,
+        kind: Text = None,
+        status: schemas.Status | None = None,
+        min_level: Annotated[int, Query(ge=0, le=5)] = 0,
         start: From = None,
         to: To = None,
         limit: Limit = 100,
@@ -261,34 +273,95 @@ def read_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of sma
         """Alerts that touch the span, the newest start first. Judged automatically (自動判定)."""
         if start and to and start >= to:
             raise WrongField("from", "must be earlier than `to`")
-        found = await history.alerts_page(
-            using.database,
-            start=start or history.FIRST,
-            end=to or history.LAST,
-            state=state,
-            station=station,
-            before=_alert_cursor(cursor) if cursor is not None else (history.LAST, LARGEST_ID),
-            limit=limit + 1,
-        )
+        wanted = history.AlertsWanted(
+            start=start or history.FIRST, end=to or history.LAST, state=state, station=station, river=river, kind=kind,
+            status=status, min_level=min_level,
+        )  # fmt: skip
+        before = _alert_cursor(cursor) if cursor is not None else (history.LAST, LARGEST_ID)
+        found = await history.alerts_page(using.database, wanted, using.clock(), before, limit=limit + 1)
         page = found[:limit]
         more = f"{_micros(page[-1].started_at)}.{page[-1].id}" if len(found) > limit else None
         return answer({"alerts": [shapes.alert(a) for a in page], "next": more})
 
     @router.get("/alerts/{alert_id}", response_model=schemas.AlertDetail, responses={404: error}, tags=["alerts"])
-    async def alert(alert_id: Id) -> Response:
-        """One alert, and whom it was told to."""
-        found = await history.alerts_by_id(using.database, [alert_id])
-        if not found:
-            raise HTTPException(HTTPStatus.NOT_FOUND, "no alert of this id")
-        told = await history.notifications_page(using.database, alert=alert_id, limit=1000)
-        return answer({**shapes.alert(found[0]), "notifications": [shapes.notification(n) for n in told]})
+    async def alert(alert_id: Id, actor: Anybody) -> Response:
+        """One alert, whom it was told to, and what happened to it."""
+        trusted = actor is not None
+        async with using.database.transaction() as connection:
+            found = await history.alerts_by_id(connection, [alert_id], using.clock())
+            if not found:
+                raise HTTPException(HTTPStatus.NOT_FOUND, "no alert of this id")
+            told = await history.notifications_of_alert(connection, alert_id)
+            past = await history.audit_of_alert(connection, alert_id)
+        return answer(
+            {
+                **shapes.alert(found[0]),
+                "notifications": [shapes.notification(n, trusted=trusted) for n in told],
+                "history": [shapes.entry(e, trusted=trusted) for e in past],
+            }
+        )
+
+    @router.get("/incidents", response_model=schemas.Incidents, tags=["alerts"])
+    async def incidents(
+        is_open: Annotated[bool | None, Query(alias="open")] = None, limit: Limit = 100, cursor: IdCursor = LARGEST_ID
+    ) -> Response:
+        """Conversations, newest first: a river's flood wave is one, the equipment's troubles are another."""
+        found = await history.incidents_page(using.database, is_open=is_open, before=cursor, limit=limit + 1)
+        more = str(found[limit - 1].id) if len(found) > limit else None
+        return answer({"incidents": [shapes.incident(i) for i in found[:limit]], "next": more})
 
     @router.get("/notifications", response_model=schemas.Notifications, tags=["alerts"])
-    async def notifications(limit: Limit = 100, cursor: IdCursor = LARGEST_ID) -> Response:
-        """What was told to whom, newest first."""
-        found = await history.notifications_page(using.database, before=cursor, limit=limit + 1)
+    async def notifications(
+        actor: Anybody,
+        limit: Limit = 100,
+        cursor: IdCursor = LARGEST_ID,
+        ids: Annotated[list[int] | None, Query(alias="id", max_length=100)] = None,
+    ) -> Response:
+        """What was told to whom, newest first; or these very ones."""
+        if ids is not None and not all(0 < id_ <= LARGEST_ID for id_ in ids):
+            raise WrongField("id", "must be ids of notifications")
+        if ids is None:
+            found = await history.notifications_page(using.database, before=cursor, limit=limit + 1)
+        else:
+            found = await history.notifications_by_id(using.database, ids)
+        more = str(found[limit - 1].id) if ids is None and len(found) > limit else None
+        page = found if ids is not None else found[:limit]
+        told = [shapes.notification(n, trusted=actor is not None) for n in page]
+        return answer({"notifications": told, "next": more})
+
+    @router.get("/audit", response_model=schemas.Audit, responses={401: error}, tags=["alerts"])
+    async def audit(
+        _actor: Reader,
+        subject: Text = None,
+        subject_id: Text = None,
+        start: From = None,
+        to: To = None,
+        limit: Limit = 100,
+        cursor: IdCursor = LARGEST_ID,
+    ) -> Response:
+        """Who changed what, when and why, newest first. Nothing is ever removed from it."""
+        found = await history.audit_page(
+            using.database, start=start or history.FIRST, end=to or history.LAST, subject=subject,
+            subject_id=subject_id, before=cursor, limit=limit + 1,
+        )  # fmt: skip
         more = str(found[limit - 1].id) if len(found) > limit else None
-        return answer({"notifications": [shapes.notification(n) for n in found[:limit]], "next": more})
+        return answer({"entries": [shapes.entry(e, trusted=True) for e in found[:limit]], "next": more})
+
+    @router.get("/system", response_model=schemas.System, tags=["site"])
+    async def system() -> Response:
+        """How the system itself is: whether people would be told now, and when each gateway was last heard of."""
+        state = await alerting_now(using.database)
+        async with using.database.transaction() as connection:
+            gateways = await gateway_facts(connection)
+        return answer(
+            {
+                "as_of": using.clock(),
+                "alerting": shapes.alerting(state),
+                "gateways": [
+                    {"gateway_id": g.gateway_id, "seen_at": g.seen_at, "backlog": g.backlog} for g in gateways
+                ],
+            }
+        )
 
     @router.get("/quarantine", response_model=schemas.Quarantine, tags=["quarantine"])
     async def quarantine(limit: Limit = 100, cursor: IdCursor = LARGEST_ID, device: Text = None) -> Response:
@@ -329,7 +402,7 @@ def read_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of sma
             str | None, Query(alias="last_event_id", description="For clients that cannot set the header")
         ] = None,
     ) -> Response:
-        """Server-Sent Events `reading`, `alert`, `station`, `heartbeat` (every 5 s) and `resync`.
+        """Server-Sent Events `reading`, `alert`, `alert_gone`, `station`, `heartbeat` (every 5 s) and `resync`.
 
         Each event is delivered at least once to a client that comes back with the last id it saw. `resync`
         says that this was not possible: fetch everything anew, and go on listening.

@@ -1,6 +1,6 @@
 """The shapes of the HTTP contract, for its documentation and its tests: fields may be added, none renamed."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -165,24 +165,38 @@ class Readings(_Shape):
     next: Next
 
 
+AlertState = Literal["pending", "firing", "shelved", "acknowledged", "resolved", "withdrawn"]
+
+
 class Alert(_Shape):
-    """An episode of the water at or above a threshold, as it stands now."""
+    """An episode of the water, or of a machine, that people should know of, as it stands now."""
 
     id: int
-    station_id: str
+    station_id: str | None
+    river: str | None
     kind: str
+    subject: str = Field(description="What it is about where that is no sensor: `gateway:NAME`, `river:ID`")
     flood_level: FloodLevelNumber
-    state: Literal["firing", "resolved", "withdrawn"]
+    state: AlertState
     started_at: AwareDatetime
     ended_at: AwareDatetime | None
     retroactive: bool = Field(description="Learned of too late to page anybody")
-    verified: bool = Field(description="False while only suspect readings say so")
+    verified: bool = Field(description="False while only suspect readings say so (未確認)")
     status: Status
-    value_m: float
-    threshold_m: float
-    peak_m: float
+    value_m: float | None
+    threshold_m: float | None
+    peak_m: float | None
     recorded_at: AwareDatetime
     paged_at: AwareDatetime | None
+    acknowledged_at: AwareDatetime | None
+    acknowledged_by: str | None
+    confirmed_at: AwareDatetime | None = Field(description="By a person")
+    confirmed_by: str | None
+    dismissed_at: AwareDatetime | None = Field(description="Withdrawn by a person: it was no water")
+    dismissed_by: str | None
+    shelved_until: AwareDatetime | None = Field(description="While a silence covers it now")
+    incident_id: int | None
+    detail: dict[str, Any] = Field(description="What the kind adds: reasons of doubt, neighbours, a person's message")
 
 
 class Alerts(_Shape):
@@ -192,11 +206,22 @@ class Alerts(_Shape):
     next: Next
 
 
+class Attempt(_Shape):
+    """One attempt to deliver, and what the other side answered."""
+
+    at: AwareDatetime
+    outcome: Literal["delivered", "failed", "refused"]
+    answer: str
+
+
 class Notification(_Shape):
-    """What somebody was told, or is still to be told."""
+    """What somebody was told, or is still to be told. Addresses and answers are `…` for whoever has no token."""
 
     id: int
-    alert_id: int
+    alert_id: int | None
+    incident_id: int | None
+    contact_id: str | None
+    contact_name: str | None
     channel: str
     recipient: str
     event: str
@@ -205,7 +230,10 @@ class Notification(_Shape):
     created_at: AwareDatetime
     attempts: int
     delivered_at: AwareDatetime | None
+    given_up_at: AwareDatetime | None
     last_error: str | None
+    instead_of: int | None = Field(description="The message that did not get through by another channel")
+    tried: list[Attempt]
 
 
 class Notifications(_Shape):
@@ -215,10 +243,94 @@ class Notifications(_Shape):
     next: Next
 
 
+class Entry(_Shape):
+    """A line of the audit: who changed what, when and why."""
+
+    id: int
+    at: AwareDatetime
+    who: str = Field(description="`kawamori` where the software did")
+    subject: str
+    subject_id: str
+    alert_id: int | None
+    event: str
+    note: str | None
+    detail: dict[str, Any]
+
+
+class Audit(_Shape):
+    """The audit, newest first."""
+
+    entries: list[Entry]
+    next: Next
+
+
 class AlertDetail(Alert):
-    """An alert and whom it was told to."""
+    """An alert, whom it was told to, and what happened to it."""
 
     notifications: list[Notification]
+    history: list[Entry] = Field(description="In order")
+
+
+class Incident(_Shape):
+    """A conversation: a river's flood wave, or the equipment's troubles."""
+
+    id: int
+    topic: str
+    river: str | None
+    status: Status
+    opened_at: AwareDatetime
+    closed_at: AwareDatetime | None
+    escalation_id: str | None
+    step: int
+    round: int
+    escalate_at: AwareDatetime | None
+    alerts: list[int] = Field(description="Ids, in order of their beginning")
+
+
+class Incidents(_Shape):
+    """Conversations, newest first."""
+
+    incidents: list[Incident]
+    next: Next
+
+
+class SelfTest(_Shape):
+    """The last synthetic crossing that was sent through the whole chain."""
+
+    at: AwareDatetime
+    ok: bool
+
+
+class AlertingState(_Shape):
+    """Whether people would be told now."""
+
+    ok: bool
+    why: list[Literal["no_engine", "behind", "unsent", "self_test"]] = Field(
+        description="no_engine: none holds the lease; behind: readings wait to be evaluated; unsent: a message waits to"
+        " be delivered; self_test: the last one did not come out. On the stream also `database`: it does not answer,"
+        " and `unknown`: not looked yet"
+    )
+    leader: str | None
+    lease_until: AwareDatetime | None
+    behind_s: float
+    oldest_unsent_s: float
+    last_self_test: SelfTest | None
+
+
+class Gateway(_Shape):
+    """When a gateway was last heard of, and what it still has to forward."""
+
+    gateway_id: str
+    seen_at: AwareDatetime
+    backlog: int
+
+
+class System(_Shape):
+    """How the system itself is."""
+
+    as_of: AwareDatetime
+    alerting: AlertingState
+    gateways: list[Gateway]
 
 
 class QuarantinedMessage(_Shape):

@@ -11,6 +11,7 @@ from api.directory import DirectoryCache
 from api.page import find_page
 from api.routes import Dependencies
 from api.stream import Hub, LiveFeed
+from api.who import Who
 from kawamori.errors import ConfigurationError
 from kawamori.observe import Health, log, serve
 from kawamori.runtime import now, stopping
@@ -66,7 +67,10 @@ async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[str],
             feed = LiveFeed(database, directory, now, Hub())
             health = Health()
             health.check("live feed", feed.trouble)
-            using = Dependencies(database=database, directory=directory, feed=feed, clock=now, site=settings.site)
+            using = Dependencies(
+                database=database, directory=directory, feed=feed, clock=now, site=settings.site,
+                who=Who(database, open_to_all=settings.api.open), public_url=settings.alerts.public_url,
+            )  # fmt: skip
             app = create_app(using, health, find_page())
 
             def ready() -> None:

@@ -1,5 +1,6 @@
 """From the river's words to the fields of the HTTP contract; pure."""
 
+import re
 from base64 import b64encode
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -10,7 +11,8 @@ from kawamori.domain.flood import Threshold, flood_level, next_threshold
 from kawamori.domain.freshness import DEAD_AFTER, expected_interval, freshness
 from kawamori.domain.reading import Flag, StationId, reason_names
 from kawamori.domain.registry import Sensor, Station
-from kawamori.storage.history import Alert, Latest, LiveReading, Notification, Refused
+from kawamori.storage.history import Alert, Conversation, Entry, Latest, LiveReading, Notification, Refused
+from kawamori.storage.system import Alerting
 
 Json = dict[str, Any]
 #: A tenth of a millimetre: differences of stored values carry no more.
@@ -158,9 +160,11 @@ def alert(found: Alert) -> Json:
     return {
         "id": found.id,
         "station_id": found.station,
+        "river": found.river,
         "kind": found.kind,
+        "subject": found.subject,
         "flood_level": found.flood_level,
-        "state": found.state,
+        "state": found.shown_state,
         "started_at": found.started_at,
         "ended_at": found.ended_at,
         "retroactive": found.retroactive,
@@ -171,23 +175,103 @@ def alert(found: Alert) -> Json:
         "peak_m": found.peak_m,
         "recorded_at": found.recorded_at,
         "paged_at": found.paged_at,
+        "acknowledged_at": found.acknowledged_at,
+        "acknowledged_by": found.acknowledged_by,
+        "confirmed_at": found.confirmed_at,
+        "confirmed_by": found.confirmed_by,
+        "dismissed_at": found.dismissed_at,
+        "dismissed_by": found.dismissed_by,
+        "shelved_until": found.shelved_until,
+        "incident_id": found.incident,
+        "detail": found.detail,
     }
 
 
-def notification(found: Notification) -> Json:
-    """What somebody was told."""
+#: What stands for what not everybody may read.
+HIDDEN = "…"
+_ANSWER_LINK = re.compile(r"/acknowledge/[^\s\"]+")
+#: Whoever knows these addresses can write there.
+SECRET_CHANNELS = frozenset({"webhook", "slack", "teams", "webpush"})
+
+
+def shown_address(channel: str, address: str) -> str:
+    """An address as it may be shown: of one that is itself the key, the host. Pure."""
+    if channel not in SECRET_CHANNELS:
+        return address
+    found = re.search(r"https?://[^/@\s\"?#]+", address)
+    return f"{found.group()}/{HIDDEN}" if found else HIDDEN
+
+
+def notification(found: Notification, *, trusted: bool) -> Json:
+    """What somebody was told. Addresses are not for everybody, and links that answer for somebody for nobody."""
+    own = found.channel == "log"
+    by_settings = (found.contact or "").startswith("mail:")
     return {
         "id": found.id,
         "alert_id": found.alert,
+        "incident_id": found.incident,
+        "contact_id": None if by_settings else found.contact,
+        "contact_name": found.contact_name,
         "channel": found.channel,
-        "recipient": found.recipient,
+        "recipient": shown_address(found.channel, found.recipient) if trusted or own else HIDDEN,
         "event": found.event,
         "subject": found.subject,
-        "body": found.body,
+        "body": _ANSWER_LINK.sub(f"/acknowledge/{HIDDEN}", found.body),
         "created_at": found.created_at,
         "attempts": found.attempts,
         "delivered_at": found.delivered_at,
-        "last_error": found.last_error,
+        "given_up_at": found.given_up_at,
+        "last_error": found.last_error if trusted or found.last_error is None else HIDDEN,
+        "instead_of": found.instead_of,
+        "tried": [{**t, "answer": t["answer"] if trusted else HIDDEN} for t in found.tried],
+    }
+
+
+def entry(found: Entry, *, trusted: bool) -> Json:
+    """A line of the audit."""
+    detail = dict(found.detail)
+    if not trusted and "to" in detail:
+        detail["to"] = [HIDDEN if str(name).startswith("mail:") else name for name in detail["to"]]
+    return {
+        "id": found.id,
+        "at": found.at,
+        "who": found.who,
+        "subject": found.subject,
+        "subject_id": found.subject_id,
+        "alert_id": found.alert,
+        "event": found.event,
+        "note": found.note,
+        "detail": detail,
+    }
+
+
+def incident(found: Conversation) -> Json:
+    """A conversation, and what belongs to it."""
+    return {
+        "id": found.id,
+        "topic": found.topic,
+        "river": found.river,
+        "status": found.status,
+        "opened_at": found.opened_at,
+        "closed_at": found.closed_at,
+        "escalation_id": found.escalation,
+        "step": found.step,
+        "round": found.round,
+        "escalate_at": found.escalate_at,
+        "alerts": found.alerts,
+    }
+
+
+def alerting(found: Alerting) -> Json:
+    """How alerting itself is."""
+    return {
+        "ok": found.ok,
+        "why": found.why,
+        "leader": found.leader,
+        "lease_until": found.lease_until,
+        "behind_s": found.behind_s,
+        "oldest_unsent_s": found.oldest_unsent_s,
+        "last_self_test": found.self_test and {"at": found.self_test[0], "ok": found.self_test[1]},
     }
 
 

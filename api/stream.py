@@ -23,7 +23,8 @@ from kawamori.observe import log
 from kawamori.runtime import Clock, fail_point, forever, sleep_or_stop
 from kawamori.storage.changes import Cursor
 from kawamori.storage.database import Database
-from kawamori.storage.history import LATE_CHANGES, News, batch_known, newest, news_after
+from kawamori.storage.history import AlertChange, News, batch_known, newest, news_after
+from kawamori.storage.system import Alerting, alerting_now
 
 #: Frames a client may lag behind.
 QUEUE_FRAMES = 256
@@ -39,6 +40,8 @@ POLL_S = 1.0
 #: After a wake-up that showed nothing yet: a transaction begun earlier still runs, look again soon.
 IMPATIENT_S = 0.1
 HEARTBEAT_S = 5.0
+#: So long may the database take to say how alerting is.
+ANSWER_S = 2.0
 #: A feed not read for so long is a trouble.
 STALE = timedelta(seconds=10)
 
@@ -51,7 +54,7 @@ class Position:
     """A place in the feed of batches and in that of alert changes. Its text is the event's id."""
 
     cursor: Cursor = Cursor()
-    alert_change: int = 0
+    alert_change: Cursor = Cursor()
 
     def __str__(self) -> str:
         return f"{self.cursor}-{self.alert_change}"
@@ -60,12 +63,12 @@ class Position:
     def parse(cls, text: str) -> "Position":
         """The position that prints as `text`; raises ValueError."""
         parts = text.split("-")
-        if len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
+        if len(parts) != 4 or not all(part.isascii() and part.isdigit() for part in parts):
             raise ValueError("not an event id of this stream")
-        xid, batch, change = (int(part) for part in parts)
-        if max(xid, batch, change) >= 2**63:
+        numbers = [int(part) for part in parts]
+        if max(numbers) >= 2**63:
             raise ValueError("not an event id of this stream")
-        return cls(Cursor(xid, batch), change)
+        return cls(Cursor(*numbers[:2]), Cursor(*numbers[2:]))
 
 
 def frame(event: str, data: Any, position: Position | None = None) -> bytes:
@@ -151,6 +154,11 @@ class Hub:
             self.leave(client)
 
 
+def _settled(changes: Iterable[AlertChange], before: Cursor) -> Cursor:
+    """The last change before which none can still appear."""
+    return max((change.place for change in changes if change.settled), default=before)
+
+
 class LiveFeed:
     """Follows the database for the hub, and tells a client that comes back what it missed."""
 
@@ -163,7 +171,9 @@ class LiveFeed:
         self._wake = asyncio.Event()
         self._begun = asyncio.Event()
         self._version: int | None = None
-        self._recent_changes: set[int] = set()
+        #: Changes of alerts that were told before it was certain that none comes before them.
+        self._told: frozenset[Cursor] = frozenset()
+        self.alerting = Alerting(ok=False, why=["unknown"])
 
     def trouble(self) -> str | None:
         """Why the live stream is not to be trusted now."""
@@ -188,8 +198,6 @@ class LiveFeed:
         async def work() -> None:
             if self.hub.position is None:
                 cursor, change = await newest(self._database)
-                before = await news_after(self._database, cursor, change - LATE_CHANGES, 0)
-                self._recent_changes = {number for number, _ in before.alert_changes}
                 self.hub.position = Position(cursor, change)
                 self._begun.set()
             impatient = 0
@@ -213,14 +221,13 @@ class LiveFeed:
         position = self.hub.position or Position()
         listening = self.hub.listening
         news = await news_after(
-            self._database, position.cursor, position.alert_change - LATE_CHANGES, BATCHES,
-            with_readings=listening,
+            self._database, position.cursor, position.alert_change, BATCHES, self._clock(),
+            with_readings=listening, told=self._told,
         )  # fmt: skip
-        frames, position = await self._frames(news, position, self._recent_changes)
+        frames, position = await self._frames(news, position)
         if self.hub.listening and not listening:
             return True  # somebody came meanwhile: the same again, with its readings
-        self._recent_changes |= {change for change, _ in news.alert_changes}
-        self._recent_changes = {c for c in self._recent_changes if c > position.alert_change - 4 * LATE_CHANGES}
+        self._told = frozenset(change.place for change in news.alert_changes if not change.settled)
         if self._version is not None and news.registry_version != self._version:
             self._directory.forget()
             frames.append(frame("station", {"version": news.registry_version}, position))
@@ -231,12 +238,23 @@ class LiveFeed:
         return bool(frames or news.changes)
 
     async def heartbeats(self, stop: asyncio.Event) -> None:
-        """Tell every few seconds until when the stream is complete, so that a screen knows an old number."""
+        """Tell every few seconds until when the stream is complete, so that a screen knows an old number, and whether
+        people are being told of what happens.
+        """
         while not await sleep_or_stop(HEARTBEAT_S, stop):
+            self.alerting = await self._alerting()
             self.hub.publish([self._heartbeat()])
 
+    async def _alerting(self) -> Alerting:
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await alerting_now(self._database)
+        except (StorageUnavailable, TimeoutError):
+            return Alerting(ok=False, why=["database"])
+
     def _heartbeat(self) -> bytes:
-        return frame("heartbeat", {"as_of": self.read_at}, self.hub.position)
+        known = {"ok": self.alerting.ok, "why": self.alerting.why}
+        return frame("heartbeat", {"as_of": self.read_at, "alerting": known}, self.hub.position)
 
     async def subscribe(self, last_event_id: str | None) -> AsyncGenerator[bytes]:
         """One client's frames: what it missed, then what happens."""
@@ -260,7 +278,6 @@ class LiveFeed:
 
     async def _missed(self, last_event_id: str) -> AsyncGenerator[bytes]:
         """What was published after that event until now; at worst the advice to fetch everything anew ends it."""
-        told: set[int] = set()
         readings = 0
         begun: datetime | None = None
         try:
@@ -269,16 +286,16 @@ class LiveFeed:
                 yield frame("resync", {"reason": "too long ago"})
                 return
             while True:
-                after = position.alert_change - LATE_CHANGES
-                news = await news_after(self._database, position.cursor, after, BATCHES)
+                news = await news_after(
+                    self._database, position.cursor, position.alert_change, BATCHES, self._clock()
+                )  # fmt: skip
                 readings += len(news.readings)
                 begun = begun or (news.changes[0].committed_at if news.changes else None)
                 over = news.changes[-1].committed_at - begun if begun and news.changes else timedelta()
                 if readings > RESUME_READINGS or over > RESUME_OVER or len(news.alert_changes) > RESUME_ALERTS:
                     yield frame("resync", {"reason": "too long ago"})
                     return
-                frames, position = await self._frames(news, position, told)
-                told |= {change for change, _ in news.alert_changes}
+                frames, position = await self._frames(news, position)
                 for what in frames:
                     yield what
                 if len(news.changes) < BATCHES:
@@ -289,18 +306,14 @@ class LiveFeed:
             log().warning("a client could not be told what it missed", error=str(error))
             yield frame("resync", {"reason": "the database does not answer"})
 
-    async def _frames(self, news: News, before: Position, told: set[int]) -> tuple[list[bytes], Position]:
+    async def _frames(self, news: News, before: Position) -> tuple[list[bytes], Position]:
         """The news as frames, and the position after them. Only the last frame of each kind moves the id."""
         cursor = news.changes[-1].cursor if news.changes else before.cursor
-        position = Position(cursor, before.alert_change)
-        frames = await self._reading_frames(news, position)
-        fresh = [(change, alert) for change, alert in news.alert_changes if change not in told]
-        if fresh:
-            position = Position(cursor, max(before.alert_change, fresh[-1][0]))
-            changed = {alert for _, alert in fresh}
-            alerts = [alert for alert in news.alerts if alert.id in changed]
-            frames += [frame("alert", shapes.alert(alert)) for alert in alerts[:-1]]
-            frames += [frame("alert", shapes.alert(alert), position) for alert in alerts[-1:]]
+        frames = await self._reading_frames(news, Position(cursor, before.alert_change))
+        position = Position(cursor, _settled(news.alert_changes, before.alert_change))
+        told = [("alert", shapes.alert(alert)) for alert in news.alerts]
+        told += [("alert_gone", {"id": id_}) for id_ in sorted(news.gone)]
+        frames += [frame(event, data, position if n == len(told) else None) for n, (event, data) in enumerate(told, 1)]
         return frames, position
 
     async def _reading_frames(self, news: News, position: Position) -> list[bytes]:

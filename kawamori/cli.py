@@ -195,12 +195,12 @@ def db_retain(
         if as_json:
             chunks = [{"from": c.start.isoformat(), "to": c.end.isoformat(), "bytes": c.size} for c in done.chunks]
             typer.echo(json.dumps({"kept_from": done.kept_from.isoformat(), "chunks": chunks, "dry_run": dry_run,
-                                   "batches": done.batches, "alert_changes": done.alert_changes}))  # fmt: skip
+                                   "batches": done.batches}))  # fmt: skip
             return
         verb = "would drop" if dry_run else "dropped"
         for chunk in done.chunks:
             typer.echo(f"{verb} readings {chunk.start:%Y-%m-%d} to {chunk.end:%Y-%m-%d} ({chunk.size / 1e6:.1f} MB)")
-        typer.echo(f"{verb} {done.batches} rows of the change feed, {done.alert_changes} of the alerts' feed")
+        typer.echo(f"{verb} {done.batches} rows of the change feed")
         typer.echo(f"raw readings are taken from {done.kept_from:%Y-%m-%d %H:%M} UTC on")
 
 
@@ -246,6 +246,7 @@ def demo(
         environment.setdefault("KAWAMORI_GATEWAY__JOURNAL", str(folder / "journal.db"))
         environment.setdefault("KAWAMORI_ALERTS__LOG", str(Path("kawamori-demo-notifications.log").absolute()))
         environment.setdefault("KAWAMORI_LOG_LEVEL", "warning")
+        environment.setdefault("KAWAMORI_API__OPEN", "true")
         environment.setdefault("KAWAMORI_SITE__NAME_JA", "川守デモ市")
         environment.setdefault("KAWAMORI_SITE__NAME_EN", "Kawamori demo city")
         environment.setdefault(

@@ -95,6 +95,9 @@ class ApiSettings(_Part):
     port: Port = 8000
     #: A client that takes nothing of what waits for it for so long is let go; it comes back by itself.
     frozen_after: Positive = timedelta(seconds=20)
+    #: Whoever reaches the API acts as manager, under the name they give: for demos, and behind a proxy that knows who
+    #: is who.
+    open: bool = False
 
 
 class RetainSettings(_Part):
@@ -115,6 +118,10 @@ class SiteSettings(_Part):
     status: str = Field("actual", pattern="^(actual|exercise|test)$")
     notice_ja: str | None = None
     notice_en: str | None = None
+    #: Who sends CAP messages: an identifier that is known to be this site's, without spaces, commas, < and &.
+    cap_sender: str = Field("kawamori@localhost", pattern=r"^[^\s,&<]+$")
+    #: Who may get them: staff, or everybody.
+    cap_scope: str = Field("Restricted", pattern="^(Public|Restricted)$")
 
 
 class Settings(BaseSettings):

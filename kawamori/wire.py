@@ -148,6 +148,7 @@ _peek = msgspec.json.Decoder(_Peek)
 _several = msgspec.json.Decoder(_Several)
 _reading = msgspec.json.Decoder(DeviceReading)
 _readings = msgspec.json.Decoder(list[DeviceReading])
+_one_or_several = msgspec.json.Decoder(DeviceReading | list[DeviceReading])
 _raws = msgspec.json.Decoder(list[Raw])
 _status = msgspec.json.Decoder(dict[str, Any])
 _batch = msgspec.json.Decoder(Batch)
@@ -204,9 +205,10 @@ def decode_reading(raw: bytes | Raw) -> DeviceReading:
 def decode_readings(raws: bytes) -> list[DeviceReading]:
     """The readings of a device message whose envelope was sound; raises UndecodableMessage."""
     try:
-        return _readings.decode(raws) if raws else []
+        found = _one_or_several.decode(raws) if raws else []
     except _DECODING as error:
         raise UndecodableMessage(_explain(error)) from error
+    return found if isinstance(found, list) else [found]
 
 
 def decode_device_message(topic: str, payload: bytes) -> DeviceMessage:

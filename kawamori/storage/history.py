@@ -1,10 +1,10 @@
 """Reading what was measured, alarmed and refused: pages by key, never by offset; every span bounded."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from kawamori.domain.reading import FLAGS, Flag, Reason, SensorId
@@ -12,6 +12,7 @@ from kawamori.domain.registry import Sensor
 from kawamori.storage.binary import Int4s, Times
 from kawamori.storage.changes import Change, Cursor, Touched, changes_after, newest_change
 from kawamori.storage.database import Connection, Database, query
+from kawamori.storage.people import silences
 
 #: What a chart can show and a phone can load.
 CHART_POINTS = 2000
@@ -19,8 +20,8 @@ CHART_POINTS = 2000
 STREAM_READINGS = 50
 #: Counting raw readings over more time than this would visit too many chunks.
 _RAW_SPAN = timedelta(days=92)
-#: The identity of an alert change is given before its commit: look back over so many for late ones.
-LATE_CHANGES = 16
+#: Changes of alerts read at once.
+ALERT_CHANGES = 5000
 
 FIRST = datetime(1, 1, 2, tzinfo=UTC)
 LAST = datetime(9999, 12, 30, tzinfo=UTC)
@@ -146,74 +147,145 @@ def next_bucket(start: datetime, resolution: Resolution, sensor: Sensor) -> date
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """An episode of the water at or above a threshold, as it stands now."""
+    """An alert as it stands now."""
 
     id: int
-    station: str
+    station: str | None
+    river: str | None
     kind: str
+    subject: str
     flood_level: int
+    #: As stored; `shown_state` is what people see.
     state: str
     started_at: datetime
     ended_at: datetime | None
     retroactive: bool
     verified: bool
     status: str
-    value_m: float
-    threshold_m: float
-    peak_m: float
+    value_m: float | None
+    threshold_m: float | None
+    peak_m: float | None
     recorded_at: datetime
     paged_at: datetime | None
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    confirmed_at: datetime | None
+    confirmed_by: str | None
+    dismissed_at: datetime | None
+    dismissed_by: str | None
+    #: While a silence covers it now.
+    shelved_until: datetime | None
+    incident: int | None
+    detail: Mapping[str, Any]
+
+    @property
+    def shown_state(self) -> str:
+        """pending, firing, shelved, acknowledged, resolved or withdrawn."""
+        if self.state != "firing":
+            return self.state
+        if self.shelved_until is not None:
+            return "shelved"
+        return "firing" if self.acknowledged_at is None else "acknowledged"
 
 
 def _alert(row: Sequence[Any]) -> Alert:
-    return Alert(
-        id=row[0],
-        station=row[1],
-        kind=row[2],
-        flood_level=row[3],
-        state=row[4],
-        started_at=row[5],
-        ended_at=row[6],
-        retroactive=row[7],
-        verified=row[8],
-        status=row[9],
-        value_m=row[10],
-        threshold_m=row[11],
-        peak_m=row[12],
-        recorded_at=row[13],
-        paged_at=row[14],
-    )
+    return Alert(**dict(zip(Alert.__slots__, row, strict=True)))
+
+
+async def silences_in_force(connection: Connection, now: datetime) -> list[int]:
+    """The silences that hold at this moment."""
+    return [id_ for id_, silence in (await silences(connection, now)).items() if silence.in_force(now)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertsWanted:
+    """Which alerts a page is to show; None is any."""
+
+    start: datetime = FIRST
+    end: datetime = LAST
+    state: str | None = None
+    station: str | None = None
+    river: str | None = None
+    kind: str | None = None
+    status: str | None = None
+    min_level: int = 0
 
 
 async def alerts_page(
-    database: Database,
-    *,
-    start: datetime = FIRST,
-    end: datetime = LAST,
-    state: str | None = None,
-    station: str | None = None,
-    before: tuple[datetime, int] = (LAST, LARGEST_ID),
-    limit: int,
-) -> list[Alert]:
+    database: Database, wanted: AlertsWanted, now: datetime, before: tuple[datetime, int] = (LAST, LARGEST_ID),
+    *, limit: int,
+) -> list[Alert]:  # fmt: skip
     """Alerts that touch the span, the newest start first, after the key `before`."""
-    rows = await database.fetch(
-        "alerts_page",
-        {
-            "start": start,
-            "end": end,
-            "state": state,
-            "station": station,
-            "before": before[0],
-            "before_id": before[1],
-            "limit": limit,
-        },
-    )
+    parameters = {name: getattr(wanted, name) for name in AlertsWanted.__slots__}
+    parameters |= {"before": before[0], "before_id": before[1], "limit": limit}
+    async with database.transaction() as connection:
+        parameters["silences"] = await silences_in_force(connection, now)
+        rows = await (await connection.execute(query("alerts_page"), parameters)).fetchall()
     return [_alert(row) for row in rows]
 
 
-async def alerts_by_id(database: Database, ids: Sequence[int]) -> list[Alert]:
-    """Those of the alerts that exist, in order of id."""
-    return [_alert(row) for row in await database.fetch("alerts_by_id", {"ids": list(ids)})]
+async def alerts_by_id(connection: Connection, ids: Iterable[int], now: datetime) -> list[Alert]:
+    """Those of the alerts that people may see, in order of id."""
+    parameters = {"ids": list(ids), "silences": await silences_in_force(connection, now)}
+    return [_alert(row) for row in await (await connection.execute(query("alerts_by_id"), parameters)).fetchall()]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A river's flood wave, or the equipment's troubles: the alerts that people were told of together."""
+
+    id: int
+    topic: str
+    river: str | None
+    status: str
+    opened_at: datetime
+    closed_at: datetime | None
+    escalation: str | None
+    step: int
+    round: int
+    escalate_at: datetime | None
+    alerts: list[int]
+
+
+async def incidents_page(
+    database: Database, *, is_open: bool | None = None, before: int = LARGEST_ID, limit: int
+) -> list[Conversation]:
+    """Conversations, the newest first, older than the id `before`."""
+    rows = await database.fetch("incidents_page", {"before_id": before, "open": is_open, "limit": limit})
+    return [Conversation(*row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the audit."""
+
+    id: int
+    at: datetime
+    who: str
+    subject: str
+    subject_id: str
+    alert: int | None
+    event: str
+    note: str | None
+    detail: Mapping[str, Any]
+
+
+async def audit_page(
+    database: Database, *, start: datetime = FIRST, end: datetime = LAST, subject: str | None = None,
+    subject_id: str | None = None, before: int = LARGEST_ID, limit: int,
+) -> list[Entry]:  # fmt: skip
+    """The audit, newest first, older than the id `before`."""
+    rows = await database.fetch(
+        "audit_page",
+        {"start": start, "end": end, "subject": subject, "subject_id": subject_id, "before_id": before, "limit": limit},
+    )
+    return [Entry(*row) for row in rows]
+
+
+async def audit_of_alert(connection: Connection, alert: int, limit: int = 1000) -> list[Entry]:
+    """What happened to one alert, in order; of a very long story the newest."""
+    rows = await (await connection.execute(query("audit_of_alert"), {"alert": alert, "limit": limit})).fetchall()
+    return [Entry(*row) for row in reversed(rows)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +293,10 @@ class Notification:
     """What somebody was told, or is still to be told."""
 
     id: int
-    alert: int
+    alert: int | None
+    incident: int | None
+    contact: str | None
+    contact_name: str | None
     channel: str
     recipient: str
     event: str
@@ -230,15 +305,28 @@ class Notification:
     created_at: datetime
     attempts: int
     delivered_at: datetime | None
+    given_up_at: datetime | None
     last_error: str | None
+    instead_of: int | None
+    #: Each attempt's `at`, `outcome` and `answer`, oldest first, twenty at most.
+    tried: list[dict[str, Any]]
 
 
-async def notifications_page(
-    database: Database, *, alert: int | None = None, before: int = LARGEST_ID, limit: int
-) -> list[Notification]:
+async def notifications_page(database: Database, *, before: int = LARGEST_ID, limit: int) -> list[Notification]:
     """Notifications, newest first, older than the id `before`."""
-    rows = await database.fetch("notifications_page", {"alert": alert, "before_id": before, "limit": limit})
+    rows = await database.fetch("notifications_page", {"before_id": before, "limit": limit})
     return [Notification(*row) for row in rows]
+
+
+async def notifications_of_alert(connection: Connection, alert: int, limit: int = 1000) -> list[Notification]:
+    """What people were told of an alert, newest first."""
+    rows = await connection.execute(query("notifications_of_alert"), {"alert": alert, "limit": limit})
+    return [Notification(*row) for row in await rows.fetchall()]
+
+
+async def notifications_by_id(database: Database, ids: Iterable[int]) -> list[Notification]:
+    """These notifications, newest first."""
+    return [Notification(*row) for row in await database.fetch("notifications_by_id", {"ids": list(ids)})]
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,48 +383,63 @@ async def newest_in_spans(connection: Connection, spans: Sequence[Touched]) -> l
     return list(readings.values())
 
 
+class AlertChange(NamedTuple):
+    """A line of the audit that is about an alert."""
+
+    place: Cursor
+    alert: int
+    #: No line before it can still appear.
+    settled: bool
+
+
 @dataclass(frozen=True, slots=True)
 class News:
     """What happened after a place in the feeds."""
 
     changes: tuple[Change, ...]
     readings: tuple[LiveReading, ...]
-    #: (change id, alert id), in order.
-    alert_changes: tuple[tuple[int, int], ...]
+    #: In order of place.
+    alert_changes: tuple[AlertChange, ...]
+    #: Of the changed alerts those that people may see, and those that are gone.
     alerts: tuple[Alert, ...]
+    gone: frozenset[int]
     registry_version: int
 
 
 async def news_after(
-    database: Database, cursor: Cursor, alert_change: int, limit: int, *, with_readings: bool = True
-) -> News:
-    """At most `limit` batches after `cursor` with their readings, and the alerts changed after `alert_change`."""
+    database: Database, cursor: Cursor, alert_change: Cursor, limit: int, now: datetime, *,
+    with_readings: bool = True, told: Collection[Cursor] = (),
+) -> News:  # fmt: skip
+    """At most `limit` batches after `cursor` with their readings, and the alerts changed after `alert_change`.
+
+    A change of an alert is told at once, though one that began earlier may still commit: `told` are those that were.
+    """
     async with database.transaction() as connection:
         changes = await changes_after(connection, cursor, limit)
         spans = [span for change in changes for span in change.touched] if with_readings else []
         readings = await newest_in_spans(connection, spans)
-        found = await connection.execute(query("alert_changes_after"), {"after": alert_change, "limit": 1000})
-        alert_changes = await found.fetchall()
-        alerts = []
-        if alert_changes:
-            ids = list({alert for _, alert in alert_changes})
-            alerts = await (await connection.execute(query("alerts_by_id"), {"ids": ids})).fetchall()
+        parameters = {"xid": str(alert_change.xid), "audit_id": alert_change.batch_id, "limit": ALERT_CHANGES}
+        found = await (await connection.execute(query("alert_changes_after"), parameters)).fetchall()
+        alert_changes = [AlertChange(Cursor(int(xid), audit), alert, settled) for xid, audit, alert, settled in found]
+        fresh = {change.alert for change in alert_changes if change.place not in told}
+        alerts = await alerts_by_id(connection, fresh, now) if fresh else []
+        gone = fresh - {alert.id for alert in alerts}
+        if gone:
+            internal = await connection.execute(query("internal_alerts"), {"ids": list(gone)})
+            gone -= {row[0] for row in await internal.fetchall()}
         version = await (await connection.execute(query("registry_version"))).fetchone()
     return News(
-        tuple(changes),
-        tuple(readings),
-        tuple((change, alert) for change, alert in alert_changes),
-        tuple(_alert(row) for row in alerts),
+        tuple(changes), tuple(readings), tuple(alert_changes), tuple(alerts), frozenset(gone),
         version[0] if version else 0,
-    )
+    )  # fmt: skip
 
 
-async def newest(database: Database) -> tuple[Cursor, int]:
+async def newest(database: Database) -> tuple[Cursor, Cursor]:
     """Where the feeds of batches and of alert changes end now."""
     async with database.transaction() as connection:
         cursor = await newest_change(connection)
         row = await (await connection.execute(query("newest_alert_change"))).fetchone()
-    return cursor, row[0] if row else 0
+    return cursor, Cursor(int(row[0]), row[1]) if row else Cursor()
 
 
 async def batch_known(database: Database, cursor: Cursor) -> bool:

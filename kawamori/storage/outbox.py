@@ -1,6 +1,6 @@
 """The outbox: messages to be delivered, every attempt at them, and what came of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -33,20 +33,34 @@ class Notification:
     claimed_until: datetime | None = None
 
 
-async def put_notification(
-    connection: Connection, *, alert_id: int | None, incident_id: int | None, contact_id: str | None, channel: str,
-    recipient: str, event: str, key: str, subject: str, body: str, payload: Mapping[str, Any],
-    instead_of: int | None = None, at: datetime | None = None,
-) -> None:  # fmt: skip
-    """Put a message into the outbox, once; `at` is now where it is not given."""
-    await connection.execute(
-        query("put_notification"),
-        {
-            "alert": alert_id, "incident": incident_id, "contact": contact_id, "channel": channel,
-            "recipient": recipient, "event": event, "key": key, "subject": subject, "body": body,
-            "payload": Jsonb(dict(payload)), "instead_of": instead_of, "at": at,
-        },
-    )  # fmt: skip
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A message to be put into the outbox."""
+
+    alert_id: int | None = None
+    incident_id: int | None = None
+    contact_id: str | None = None
+    channel: str
+    recipient: str
+    event: str
+    #: The same for the same message, whoever puts it and however often.
+    key: str
+    subject: str
+    body: str
+    payload: Mapping[str, Any]
+    instead_of: int | None = None
+    #: Now, where it is not given.
+    at: datetime | None = None
+
+
+async def put_notifications(connection: Connection, drafts: Sequence[Draft]) -> None:
+    """Put messages into the outbox, each once."""
+    if drafts:
+        rows = [
+            {**{name: getattr(draft, name) for name in Draft.__slots__}, "payload": Jsonb(dict(draft.payload))}
+            for draft in drafts
+        ]
+        await connection.cursor().executemany(query("put_notification"), rows)
 
 
 async def claim_notifications(

@@ -1,7 +1,7 @@
-"""Let go of what is very old: raw readings chunk by chunk, and rows of the feeds that everybody has read.
+"""Let go of what is very old: raw readings chunk by chunk, and rows of the feed that everybody has read.
 
-Hour and day summaries, alerts, revisions and quarantine stay. First the boundary is written down, so that ingest
-refuses what is older: a reading that came again would be counted a second time in the summaries.
+Hour and day summaries, alerts, the audit, revisions and quarantine stay. First the boundary is written down, so that
+ingest refuses what is older: a reading that came again would be counted a second time in the summaries.
 """
 
 import time
@@ -20,8 +20,6 @@ MARGIN = timedelta(days=32)
 SETTLE = timedelta(seconds=15)
 #: Rows of a feed deleted in one transaction.
 _PAGE = 10_000
-#: Alert changes that stay, however old.
-_NEWEST_CHANGES = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +38,6 @@ class Retained:
     kept_from: datetime
     chunks: tuple[Chunk, ...]
     batches: int
-    alert_changes: int
 
 
 def retain(
@@ -70,9 +67,6 @@ def retain(
                     kept_from=kept_from,
                     chunks=_chunks_before(connection, kept_from - MARGIN),
                     batches=_count(connection, "count_old_batches", before=now - feed),
-                    alert_changes=_count(
-                        connection, "count_old_alert_changes", before=now - feed, keep=_NEWEST_CHANGES
-                    ),
                 )
             connection.execute(query("keep_from"), {"kept_from": wanted})
             standing = _kept_from(connection)
@@ -87,7 +81,6 @@ def retain(
                 kept_from=kept_from,
                 chunks=chunks,
                 batches=_prune(connection, "prune_batches", before=now - feed),
-                alert_changes=_prune(connection, "prune_alert_changes", before=now - feed, keep=_NEWEST_CHANGES),
             )
     except psycopg.Error as error:
         raise translate(error) from error

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import psycopg
@@ -99,15 +100,52 @@ class Rows:
         assert row
         return f"{row[0]}-{row[1]}"
 
-    def alert(self, station_id: str, sensor: int, *, started_at: datetime, level: int = 2, state: str = "firing",
-              ended_at: datetime | None = None) -> int:  # fmt: skip
+    def alert(self, station_id: str, sensor: int, *, started_at: datetime | None = None, level: int = 2,
+              state: str = "firing", ended_at: datetime | None = None, verified: bool = True, told: bool = True,
+              incident: int | None = None, status: str = "actual") -> int:  # fmt: skip
+        started_at = started_at or datetime.now(UTC)
         (row,) = self.sql(
             "INSERT INTO alert (station_id, sensor_id, flood_level, threshold_m, state, started_at, ended_at, value_m,"
-            " peak_m, verified, retroactive) VALUES (%s, %s, %s, 2, %s, %s, %s, 2.1, 2.5, true, false) RETURNING alert_id",
-            station_id, sensor, level, state, started_at, ended_at,
+            " peak_m, verified, retroactive, paged_at, incident_id, status) VALUES (%s, %s, %s, 2, %s, %s, %s, 2.1, 2.5, %s,"
+            " false, %s, %s, %s) RETURNING alert_id",
+            station_id, sensor, level, state, started_at, ended_at, verified, started_at if told else None, incident, status,
         )  # fmt: skip
-        self.sql("INSERT INTO alert_change (alert_id, event) VALUES (%s, 'raised')", row[0])
+        self.sql(
+            "INSERT INTO audit (who, subject, subject_id, alert_id, event) VALUES ('kawamori', 'alert', %s, %s, 'raised')",
+            str(row[0]), row[0],
+        )  # fmt: skip
         return int(row[0])
+
+
+    def incident(self, river: str | None = "kuji") -> int:
+        """A conversation that is over, so that many may stand beside each other."""
+        (row,) = self.sql(
+            "INSERT INTO incident (topic, river_id, status, opened_at, closed_at) VALUES ('flood', %s, 'actual', now(), now())"
+            " RETURNING incident_id",
+            river,
+        )  # fmt: skip
+        return int(row[0])
+
+    def audit(self, alert: int) -> list[tuple[str, str, str | None]]:
+        """Who did what to an alert, and why; what the factory did left out."""
+        return [
+            tuple(row)
+            for row in self.sql(
+                "SELECT who, event, note FROM audit WHERE alert_id = %s AND who <> 'kawamori' ORDER BY audit_id", alert
+            )
+        ]
+
+    def announced(self, alert: int) -> list[str]:
+        return [row[0] for row in self.sql("SELECT event FROM announcement WHERE alert_id = %s ORDER BY 1", alert)]
+
+    def account(self, name: str, role: str) -> str:
+        """Somebody who may act; returns the token."""
+        token = f"token-of-{name.encode().hex()}"
+        self.sql(
+            "INSERT INTO account (name, role, token_digest) VALUES (%s, %s, sha256(%s::bytea)) ON CONFLICT DO NOTHING",
+            name, role, token,
+        )  # fmt: skip
+        return token
 
 
 class Event(dict[str, Any]):
@@ -160,6 +198,13 @@ class Api:
         assert response.status_code == 200, response.text
         return response.json()
 
+    def act(self, path: str, body: Any = None, *, by: str | None = None, method: str = "POST") -> httpx.Response:
+        """Do something as whoever has that token; where the site is open, as 佐藤."""
+        who = {"X-Kawamori-Name": quote("佐藤")} if by is None else {"Authorization": f"Bearer {by}"}
+        headers = {"Content-Type": "application/json", **who}
+        content = None if body is None else json.dumps(body).encode()
+        return self.http.request(method, f"/api/v1{path}", content=content, headers=headers)
+
     @contextmanager
     def stream(self, last_event_id: str | None = None) -> Iterator[Stream]:
         headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
@@ -181,7 +226,8 @@ def served(url: str, **settings: Any) -> Iterator[Api]:
             box["url"] = address
             ready.set()
 
-        await run(Settings(database_url=url, api={"port": 0}, **settings), box["stop"], on_ready)
+        api = {"port": 0, "open": True, **settings.pop("api", {})}
+        await run(Settings(database_url=url, api=api, **settings), box["stop"], on_ready)
 
     def body() -> None:
         try:

@@ -16,6 +16,7 @@ from api.page import SECURITY_HEADERS, Page, SecurityHeaders, docs_html
 from api.routes import Dependencies
 from api.service import listener
 from api.stream import Hub, LiveFeed
+from api.who import Who
 from kawamori.observe import Health
 from kawamori.runtime import now
 from kawamori.settings import SiteSettings
@@ -28,7 +29,8 @@ NOBODY = "postgresql://nobody@127.0.0.1:9/none"
 def app_of(database: Database, page: Path | None = None):
     directory = DirectoryCache(database, now)
     feed = LiveFeed(database, directory, now, Hub())
-    using = Dependencies(database=database, directory=directory, feed=feed, clock=now, site=SiteSettings())
+    using = Dependencies(database=database, directory=directory, feed=feed, clock=now, site=SiteSettings(),
+                         who=Who(database, open_to_all=False))  # fmt: skip
     return create_app(using, Health(), page)
 
 
@@ -61,7 +63,7 @@ def test_the_contract_is_the_one_written_down(app):
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/api/v1/nothing", 404), ("GET", "/api", 404), ("POST", "/api/v1/levels/latest", 405), ("POST", "/", 405),
+    [("GET", "/api/v1/nothing", 404), ("GET", "/api", 404), ("PUT", "/api/v1/levels/latest", 415), ("POST", "/", 405),
      ("GET", "/nothing.js", 404), ("GET", "/api/v1/alerts?limit=many", 422), ("GET", "/api/v1/alerts/0", 422)],
 )  # fmt: skip
 def test_every_error_is_a_problem(built, method, path, status):
@@ -95,7 +97,7 @@ def test_a_database_that_is_away_means_try_again(serve_again, rows):
             response = api.get("/levels/latest")
             assert (response.status_code, response.headers["retry-after"]) == (503, "5")
             assert response.headers["content-type"] == "application/problem+json"
-            with api.stream("1-1-1") as stream:
+            with api.stream("1-1-1-1") as stream:
                 assert next(iter(stream))["event"] == "resync"
         finally:
             type(rows)(admin).sql(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')

@@ -85,7 +85,7 @@ def test_a_client_that_comes_back_misses_nothing(api, rows, sensor):
 
 
 async def test_a_client_that_resumes_before_the_follower_has_begun_misses_nothing(rows, sensor):
-    last_id = f"{rows.batch(sensor, [7.0], start=ago(3))}-0"
+    last_id = f"{rows.batch(sensor, [7.0], start=ago(3))}-0-0"
     async with Database(rows.url, "test") as database:
         feed = LiveFeed(database, DirectoryCache(database, now), now, Hub())
         stream = feed.subscribe(last_id)
@@ -109,7 +109,7 @@ def test_a_query_parameter_resumes_too(api, rows, sensor):
 
 
 @pytest.mark.parametrize(
-    "last_id", ["nonsense", "1-2", "-1-2-3", "1-99999999999999999999-1", "999999-999999-0", "٣-٣-٣"]
+    "last_id", ["nonsense", "1-2", "1-2-3", "-1-2-3-4", "1-99999999999999999999-1-1", "999999-999999-0-0", "٣-٣-٣-٣"]
 )
 def test_an_id_that_cannot_be_resumed_asks_for_a_fresh_start_and_goes_live(api, rows, sensor, last_id):
     with api.http.stream("GET", "/api/v1/stream", params={"last_event_id": last_id}) as response:
@@ -182,7 +182,7 @@ def test_a_slow_client_is_told_and_let_go_without_slowing_the_others():
 
         listener = asyncio.create_task(listen())
         for n in range(50):
-            hub.publish([frame("reading", n, Position(Cursor(1, n), 0))])
+            hub.publish([frame("reading", n, Position(Cursor(1, n)))])
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         left = [what async for what in slow.frames()]

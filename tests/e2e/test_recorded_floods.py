@@ -133,13 +133,14 @@ def check_alerts(chain: Any, flood: Flood, rows: pd.DataFrame) -> None:
         return {
             (s, level, a.astimezone(UTC), b and b.astimezone(UTC))
             for s, level, a, b in chain.sql(
-                "SELECT station_id, flood_level, started_at, ended_at FROM alert WHERE state <> 'withdrawn'"
+                "SELECT station_id, flood_level, started_at, ended_at FROM alert"
+                " WHERE kind = 'level' AND state <> 'withdrawn'"
             )
         }
 
     found = recorded()
     assert (sorted(found - expected, key=str), sorted(expected - found, key=str)) == ([], [])
-    assert chain.sql("SELECT count(*) FROM alert WHERE NOT retroactive OR paged_at IS NOT NULL") == [(0,)]
+    assert chain.sql("SELECT count(*) FROM alert WHERE kind = 'level' AND (NOT retroactive OR paged_at IS NOT NULL)") == [(0,)]
     assert chain.sql("SELECT count(*) FROM notification") == [(0,)]
 
 

@@ -114,6 +114,7 @@ CREATE TABLE announcement (
 );
 CREATE INDEX announcement_unlogged ON announcement (announcement_id) WHERE logged_at IS NULL;
 CREATE INDEX announcement_waiting ON announcement (announcement_id) WHERE told_at IS NULL;
+CREATE INDEX announcement_by_alert ON announcement (alert_id, announcement_id);
 
 ALTER TABLE notification
     ALTER COLUMN alert_id DROP NOT NULL,
@@ -125,6 +126,7 @@ ALTER TABLE notification
     ADD COLUMN given_up_at timestamptz;
 CREATE INDEX notification_by_incident ON notification (incident_id, created_at);
 CREATE INDEX notification_by_alert ON notification (alert_id);
+CREATE INDEX notification_instead ON notification (instead_of) WHERE instead_of IS NOT NULL;
 
 -- Every attempt, and what the other side answered.
 CREATE TABLE attempt (
@@ -146,11 +148,13 @@ CREATE TABLE audit (
     alert_id   bigint,                           -- no foreign key: the record outlives what it tells of
     event      text NOT NULL,
     note       text,
-    detail     jsonb NOT NULL DEFAULT '{}'
+    detail     jsonb NOT NULL DEFAULT '{}',
+    xid        xid8 NOT NULL DEFAULT pg_current_xact_id()   -- whoever follows skips no row that commits late
 );
-CREATE INDEX audit_of_alerts ON audit (audit_id) WHERE alert_id IS NOT NULL;
+CREATE INDEX audit_of_alerts ON audit (xid, audit_id) WHERE alert_id IS NOT NULL;
 CREATE INDEX audit_by_alert ON audit (alert_id) WHERE alert_id IS NOT NULL;
 CREATE INDEX audit_by_time ON audit (at);
+CREATE INDEX audit_of_alerting ON audit (audit_id) WHERE subject = 'alerting';
 INSERT INTO audit (at, who, subject, subject_id, alert_id, event)
     SELECT at, 'kawamori', 'alert', alert_id::text, alert_id, event FROM alert_change ORDER BY change_id;
 DROP TABLE alert_change;

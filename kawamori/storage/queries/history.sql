@@ -56,26 +56,92 @@ SELECT count(*) FROM (
 ) found
 
 -- name: alerts_page
--- Episodes that touch the span, newest start first.
-SELECT alert_id, station_id, kind, flood_level, state, started_at, ended_at, retroactive, verified, status,
-    value_m, threshold_m, peak_m, recorded_at, paged_at
-FROM alert
-WHERE started_at < %(end)s AND (ended_at IS NULL OR ended_at >= %(start)s)
-    AND (started_at, alert_id) < (%(before)s, %(before_id)s)
-    AND (%(state)s::text IS NULL OR state = %(state)s)
-    AND (%(station)s::text IS NULL OR station_id = %(station)s)
-ORDER BY started_at DESC, alert_id DESC LIMIT %(limit)s
+-- Episodes that touch the span, newest start first; not those that nobody was ever told of and the readings no longer
+-- show, nor the self-test's. `silences` are those in force now: what they cover is shelved.
+SELECT a.alert_id, a.station_id, coalesce(s.river_id, substring(a.subject FROM '^river:(.+)$')), a.kind, a.subject, a.flood_level, a.state, a.started_at, a.ended_at, a.retroactive,
+    a.verified, a.status, a.value_m, a.threshold_m, a.peak_m, a.recorded_at, a.paged_at, a.acknowledged_at, a.acknowledged_by,
+    a.confirmed_at, a.confirmed_by, a.dismissed_at, a.dismissed_by, q.shelved_until, a.incident_id, a.detail
+FROM alert a LEFT JOIN station s USING (station_id)
+LEFT JOIN LATERAL (
+    SELECT max(x.ends_at) AS shelved_until FROM silence x
+    WHERE a.state = 'firing' AND x.silence_id = ANY(%(silences)s::bigint[]) AND CASE WHEN x.alert_id IS NOT NULL THEN x.alert_id = a.alert_id
+        ELSE (x.station_id IS NULL OR x.station_id = a.station_id) AND (x.river_id IS NULL OR x.river_id = coalesce(s.river_id, substring(a.subject FROM '^river:(.+)$')))
+            AND (x.kinds IS NULL OR a.kind = ANY(x.kinds)) AND a.flood_level <= x.up_to_level END
+) q ON true
+WHERE a.started_at < %(end)s AND (a.ended_at IS NULL OR a.ended_at >= %(start)s)
+    AND (a.started_at, a.alert_id) < (%(before)s, %(before_id)s)
+    AND (a.retracted_at IS NULL OR a.paged_at IS NOT NULL) AND s.internal IS NOT TRUE
+    AND (%(state)s::text IS NULL OR %(state)s = CASE WHEN a.state <> 'firing' THEN a.state WHEN q.shelved_until IS NOT NULL THEN 'shelved'
+        WHEN a.acknowledged_at IS NOT NULL THEN 'acknowledged' ELSE 'firing' END)
+    AND (%(station)s::text IS NULL OR a.station_id = %(station)s)
+    AND (%(river)s::text IS NULL OR s.river_id = %(river)s OR a.subject = 'river:' || %(river)s)
+    AND (%(kind)s::text IS NULL OR a.kind = %(kind)s) AND (%(status)s::text IS NULL OR a.status = %(status)s)
+    AND a.flood_level >= %(min_level)s
+ORDER BY a.started_at DESC, a.alert_id DESC LIMIT %(limit)s
 
 -- name: alerts_by_id
-SELECT alert_id, station_id, kind, flood_level, state, started_at, ended_at, retroactive, verified, status,
-    value_m, threshold_m, peak_m, recorded_at, paged_at
-FROM alert WHERE alert_id = ANY(%(ids)s) ORDER BY alert_id
+SELECT a.alert_id, a.station_id, coalesce(s.river_id, substring(a.subject FROM '^river:(.+)$')), a.kind, a.subject, a.flood_level, a.state, a.started_at, a.ended_at, a.retroactive,
+    a.verified, a.status, a.value_m, a.threshold_m, a.peak_m, a.recorded_at, a.paged_at, a.acknowledged_at, a.acknowledged_by,
+    a.confirmed_at, a.confirmed_by, a.dismissed_at, a.dismissed_by, q.shelved_until, a.incident_id, a.detail
+FROM alert a LEFT JOIN station s USING (station_id)
+LEFT JOIN LATERAL (
+    SELECT max(x.ends_at) AS shelved_until FROM silence x
+    WHERE a.state = 'firing' AND x.silence_id = ANY(%(silences)s::bigint[]) AND CASE WHEN x.alert_id IS NOT NULL THEN x.alert_id = a.alert_id
+        ELSE (x.station_id IS NULL OR x.station_id = a.station_id) AND (x.river_id IS NULL OR x.river_id = coalesce(s.river_id, substring(a.subject FROM '^river:(.+)$')))
+            AND (x.kinds IS NULL OR a.kind = ANY(x.kinds)) AND a.flood_level <= x.up_to_level END
+) q ON true
+WHERE a.alert_id = ANY(%(ids)s) AND (a.retracted_at IS NULL OR a.paged_at IS NOT NULL) AND s.internal IS NOT TRUE
+ORDER BY a.alert_id
+
+-- name: incidents_page
+-- Conversations, the newest first, with what belongs to them.
+SELECT i.incident_id, i.topic, i.river_id, i.status, i.opened_at, i.closed_at, i.escalation_id, i.step, i.round, i.escalate_at,
+    ARRAY(SELECT a.alert_id FROM alert a WHERE a.incident_id = i.incident_id AND (a.retracted_at IS NULL OR a.paged_at IS NOT NULL)
+        ORDER BY a.started_at, a.alert_id)
+FROM incident i
+WHERE i.incident_id < %(before_id)s AND i.topic <> 'self_test' AND (%(open)s::boolean IS NULL OR (i.closed_at IS NULL) = %(open)s)
+ORDER BY i.incident_id DESC LIMIT %(limit)s
+
+-- name: audit_page
+-- Who changed what, newest first.
+SELECT audit_id, at, who, subject, subject_id, alert_id, event, note, detail FROM audit
+WHERE audit_id < %(before_id)s AND at >= %(start)s AND at < %(end)s
+    AND (%(subject)s::text IS NULL OR subject = %(subject)s) AND (%(subject_id)s::text IS NULL OR subject_id = %(subject_id)s)
+ORDER BY audit_id DESC LIMIT %(limit)s
+
+-- name: audit_of_alert
+-- What happened to one alert, in order.
+SELECT audit_id, at, who, subject, subject_id, alert_id, event, note, detail FROM audit
+WHERE alert_id = %(alert)s ORDER BY audit_id DESC LIMIT %(limit)s
 
 -- name: notifications_page
-SELECT notification_id, alert_id, channel, recipient, event, subject, body, created_at, attempts, delivered_at, last_error
-FROM notification
-WHERE notification_id < %(before_id)s AND (%(alert)s::bigint IS NULL OR alert_id = %(alert)s)
-ORDER BY notification_id DESC LIMIT %(limit)s
+-- `name`: of the contact, if it is still there.
+SELECT n.notification_id, n.alert_id, n.incident_id, n.contact_id, c.name, n.channel, n.recipient, n.event, n.subject, n.body,
+    n.created_at, n.attempts, n.delivered_at, n.given_up_at, n.last_error, n.instead_of,
+    coalesce((SELECT jsonb_agg(jsonb_build_object('at', t.at, 'outcome', t.outcome, 'answer', t.answer) ORDER BY t.attempt_id)
+        FROM (SELECT * FROM attempt WHERE notification_id = n.notification_id ORDER BY attempt_id DESC LIMIT 20) t), '[]')
+FROM notification n LEFT JOIN contact c USING (contact_id)
+WHERE n.notification_id < %(before_id)s
+ORDER BY n.notification_id DESC LIMIT %(limit)s
+
+-- name: notifications_of_alert
+-- Those of its own, and those of its conversation that told of it too.
+SELECT n.notification_id, n.alert_id, n.incident_id, n.contact_id, c.name, n.channel, n.recipient, n.event, n.subject, n.body,
+    n.created_at, n.attempts, n.delivered_at, n.given_up_at, n.last_error, n.instead_of,
+    coalesce((SELECT jsonb_agg(jsonb_build_object('at', t.at, 'outcome', t.outcome, 'answer', t.answer) ORDER BY t.attempt_id)
+        FROM (SELECT * FROM attempt WHERE notification_id = n.notification_id ORDER BY attempt_id DESC LIMIT 20) t), '[]')
+FROM notification n LEFT JOIN contact c USING (contact_id)
+WHERE n.alert_id = %(alert)s OR (n.incident_id = (SELECT incident_id FROM alert WHERE alert_id = %(alert)s)
+    AND n.payload @> jsonb_build_object('alerts', jsonb_build_array(jsonb_build_object('id', %(alert)s::bigint))))
+ORDER BY n.notification_id DESC LIMIT %(limit)s
+
+-- name: notifications_by_id
+SELECT n.notification_id, n.alert_id, n.incident_id, n.contact_id, c.name, n.channel, n.recipient, n.event, n.subject, n.body,
+    n.created_at, n.attempts, n.delivered_at, n.given_up_at, n.last_error, n.instead_of,
+    coalesce((SELECT jsonb_agg(jsonb_build_object('at', t.at, 'outcome', t.outcome, 'answer', t.answer) ORDER BY t.attempt_id)
+        FROM (SELECT * FROM attempt WHERE notification_id = n.notification_id ORDER BY attempt_id DESC LIMIT 20) t), '[]')
+FROM notification n LEFT JOIN contact c USING (contact_id)
+WHERE n.notification_id = ANY(%(ids)s) ORDER BY n.notification_id DESC
 
 -- name: quarantine_page
 SELECT quarantine_id, received_at, topic, device_id, reason, payload FROM quarantine
@@ -99,7 +165,16 @@ ORDER BY t.span, r.observed_at
 SELECT EXISTS (SELECT FROM ingest_batch WHERE xid = %(xid)s::xid8 AND batch_id = %(batch_id)s)
 
 -- name: alert_changes_after
-SELECT change_id, alert_id FROM alert_change WHERE change_id > %(after)s ORDER BY change_id LIMIT %(limit)s
+-- `settled`: no row before it can still appear.
+SELECT u.xid::text, u.audit_id, u.alert_id, u.xid < pg_snapshot_xmin(pg_current_snapshot()) AS settled
+FROM audit u
+WHERE u.alert_id IS NOT NULL AND (u.xid, u.audit_id) > (%(xid)s::xid8, %(audit_id)s)
+ORDER BY u.xid, u.audit_id LIMIT %(limit)s
 
 -- name: newest_alert_change
-SELECT coalesce(max(change_id), 0) FROM alert_change
+SELECT xid::text, audit_id FROM audit WHERE alert_id IS NOT NULL AND xid < pg_snapshot_xmin(pg_current_snapshot())
+ORDER BY xid DESC, audit_id DESC LIMIT 1
+
+-- name: internal_alerts
+-- Those of the self-test's own station.
+SELECT a.alert_id FROM alert a JOIN station s USING (station_id) WHERE a.alert_id = ANY(%(ids)s) AND s.internal

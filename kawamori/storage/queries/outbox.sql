@@ -1,7 +1,7 @@
 -- name: put_notification
 INSERT INTO notification (alert_id, incident_id, contact_id, channel, recipient, event, idempotency_key, subject, body,
     payload, instead_of, created_at)
-VALUES (%(alert)s, %(incident)s, %(contact)s, %(channel)s, %(recipient)s, %(event)s, %(key)s, %(subject)s, %(body)s,
+VALUES (%(alert_id)s, %(incident_id)s, %(contact_id)s, %(channel)s, %(recipient)s, %(event)s, %(key)s, %(subject)s, %(body)s,
     %(payload)s, %(instead_of)s, coalesce(%(at)s, clock_timestamp()))
 ON CONFLICT (idempotency_key) DO NOTHING
 

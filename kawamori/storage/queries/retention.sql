@@ -31,16 +31,3 @@ WHERE b.xid = p.xid AND b.batch_id = p.batch_id AND p.committed_at < %(before)s
 SELECT count(*) FROM ingest_batch
 WHERE (xid, batch_id) < (SELECT xid, batch_id FROM feed_cursor ORDER BY xid, batch_id LIMIT 1)
     AND committed_at < %(before)s
-
--- name: prune_alert_changes
--- The newest stay, however old: streams look back a few for those that commit late.
-WITH page AS (
-    SELECT change_id, at FROM alert_change
-    WHERE change_id <= (SELECT max(change_id) FROM alert_change) - %(keep)s
-    ORDER BY change_id LIMIT %(limit)s
-)
-DELETE FROM alert_change c USING page p WHERE c.change_id = p.change_id AND p.at < %(before)s
-
--- name: count_old_alert_changes
-SELECT count(*) FROM alert_change
-WHERE change_id <= (SELECT max(change_id) FROM alert_change) - %(keep)s AND at < %(before)s

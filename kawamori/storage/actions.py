@@ -1,0 +1,245 @@
+"""What people do: answer alerts, change rules; what they did, in order; and who they are.
+
+What changes together is written, with its line of the audit, in the caller's one transaction.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from psycopg.types.json import Jsonb
+
+from kawamori.storage.database import Connection, Database, query
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An alert that nobody else changes until the transaction ends."""
+
+    id: int
+    kind: str
+    state: str
+    verified: bool
+    incident: int | None
+    paged_at: datetime | None
+    acknowledged_at: datetime | None
+    confirmed_at: datetime | None
+    retracted_at: datetime | None
+
+
+async def hold_alert(connection: Connection, alert: int) -> Held | None:
+    """Lock an alert that people may see; None where there is none."""
+    row = await (await connection.execute(query("hold_alert"), {"alert": alert})).fetchone()
+    return None if row is None else Held(*row)
+
+
+async def incident_exists(connection: Connection, incident: int) -> bool:
+    """Whether there is such a conversation."""
+    return await (await connection.execute(query("hold_incident"), {"incident": incident})).fetchone() is not None
+
+
+async def alerts_to_acknowledge(connection: Connection, incident: int, up_to: int) -> list[int]:
+    """A conversation's alerts up to that one that nobody has acknowledged, locked."""
+    rows = await connection.execute(query("alerts_to_acknowledge"), {"incident": incident, "up_to": up_to})
+    return [row[0] for row in await rows.fetchall()]
+
+
+async def acknowledge(connection: Connection, alerts: Iterable[int], who: str) -> None:
+    """Somebody has seen these alerts, and answers for them."""
+    await connection.execute(query("acknowledge_alerts"), {"alerts": list(alerts), "who": who})
+
+
+async def confirm(connection: Connection, alert: int, who: str) -> None:
+    """A person has seen the water: it is true."""
+    await connection.execute(query("confirm_alert"), {"alert": alert, "who": who})
+
+
+async def dismiss(connection: Connection, alert: int, who: str) -> None:
+    """A person has looked: it is no water."""
+    await connection.execute(query("dismiss_alert"), {"alert": alert, "who": who})
+
+
+async def raise_by_hand(
+    connection: Connection, *, station: str | None, subject: str, level: int, status: str, detail: Mapping[str, Any]
+) -> int:
+    """What a person saw and no sensor; returns the alert's id."""
+    values = {"station": station, "subject": subject, "level": level, "status": status, "detail": Jsonb(dict(detail))}
+    row = await (await connection.execute(query("raise_by_hand"), values)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def raised_by_hand(connection: Connection, request: str) -> int | None:
+    """The alert that the same request raised before, within a day."""
+    row = await (await connection.execute(query("raised_by_hand"), {"request": request})).fetchone()
+    return None if row is None else int(row[0])
+
+
+async def shelvings(connection: Connection, alert: int) -> list[tuple[int, datetime, str]]:
+    """The silences of this very alert that still hold: id, end, reason."""
+    rows = await (await connection.execute(query("shelvings"), {"alert": alert})).fetchall()
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+async def change_configuration(connection: Connection) -> datetime:
+    """Wait until nobody else changes rules or people; returns the database's time, from which the change holds."""
+    row = await (await connection.execute(query("change_configuration"))).fetchone()
+    assert row is not None
+    at: datetime = row[1]
+    return at
+
+
+@dataclass(frozen=True, slots=True)
+class RuleRow:
+    """An alert rule in force."""
+
+    id: int
+    kind: str
+    station: str | None
+    river: str | None
+    enabled: bool
+    status: str
+    parameters: Mapping[str, Any]
+    valid_from: datetime
+    author: str
+
+
+async def rules_in_force(connection: Connection) -> list[RuleRow]:
+    """Every alert rule that holds now."""
+    return [RuleRow(*row) for row in await (await connection.execute(query("rules_in_force"))).fetchall()]
+
+
+async def close_rule(connection: Connection, rule: int, at: datetime) -> None:
+    """From then on the rule does not hold; what it did stays."""
+    await connection.execute(query("close_rule"), {"rule": rule, "at": at})
+
+
+async def add_rule(connection: Connection, rule: RuleRow) -> int:
+    """A rule that holds from its `valid_from` on; returns its id, whatever the object's own says."""
+    values = {
+        "kind": rule.kind, "station": rule.station, "river": rule.river, "enabled": rule.enabled,
+        "status": rule.status, "parameters": Jsonb(dict(rule.parameters)), "at": rule.valid_from, "author": rule.author,
+    }  # fmt: skip
+    row = await (await connection.execute(query("add_rule"), values)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+class ThresholdRow(NamedTuple):
+    """A threshold as it is stored: what is None is the level rule's."""
+
+    station: str
+    level: int
+    valid_from: datetime
+    value_m: float
+    hysteresis_m: float | None
+    hold: timedelta | None
+    consecutive: int | None
+    keep_firing: timedelta | None
+
+
+async def thresholds_of(connection: Connection, station: str | None, at: datetime) -> list[ThresholdRow]:
+    """The thresholds of a station, or of all, that hold then or later."""
+    rows = await connection.execute(query("thresholds_of"), {"station": station, "at": at})
+    return [ThresholdRow(*row) for row in await rows.fetchall()]
+
+
+async def set_thresholds(
+    connection: Connection, station: str, wanted: Mapping[int, tuple[float, float | None]], at: datetime
+) -> bool:
+    """From then on a station has these thresholds: level to metres and hysteresis. Whether that changed anything.
+
+    What holds already and stays the same is left alone.
+    """
+    changed = False
+    standing = set()
+    for row in await thresholds_of(connection, station, at):
+        if row.valid_from <= at and wanted.get(row.level) == (row.value_m, row.hysteresis_m) and row[5:] == (None,) * 3:
+            standing.add(row.level)
+            continue
+        key = {"station": station, "level": row.level, "valid_from": row.valid_from, "at": at}
+        await connection.execute(query("close_threshold"), key)
+        await connection.execute(query("drop_future_threshold"), key)
+        changed = True
+    for level, (value, hysteresis) in wanted.items():
+        if level not in standing:
+            values = {"station": station, "level": level, "at": at, "value": value, "hysteresis": hysteresis}
+            await connection.execute(query("add_threshold"), values)
+            changed = True
+    return changed
+
+
+# Who may act.
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Somebody with a token."""
+
+    name: str
+    role: str
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+async def account_of(database: Database, digest: bytes) -> tuple[str, str] | None:
+    """Whose token has this digest: name and role."""
+    rows = await database.fetch("account_of", {"digest": digest})
+    return (rows[0][0], rows[0][1]) if rows else None
+
+
+async def add_account(connection: Connection, name: str, role: str, digest: bytes) -> bool:
+    """Let somebody act; False where the name is taken by somebody whose token still works."""
+    values = {"name": name, "role": role, "digest": digest}
+    return await (await connection.execute(query("add_account"), values)).fetchone() is not None
+
+
+async def accounts(database: Database) -> list[Account]:
+    """Everybody who may act, or might once."""
+    return [Account(*row) for row in await database.fetch("all_accounts")]
+
+
+async def revoke_account(connection: Connection, name: str) -> bool:
+    """End a token; whether it still worked."""
+    return (await connection.execute(query("revoke_account"), {"name": name})).rowcount == 1
+
+
+# What was told, and what happened when.
+
+
+async def told_of_alert(connection: Connection, alert: int) -> list[tuple[str, datetime]]:
+    """What people were told of an alert, in order: event and time."""
+    rows = await (await connection.execute(query("told_of_alert"), {"alert": alert})).fetchall()
+    return [(row[0], row[1]) for row in rows]
+
+
+async def newest_told(connection: Connection, status: str, limit: int) -> list[tuple[int, int]]:
+    """What people were told lately, newest first: alert, and the how-manieth message of it that was."""
+    rows = await (await connection.execute(query("newest_told"), {"status": status, "limit": limit})).fetchall()
+    return [(row[0], row[1]) for row in rows]
+
+
+class Happened(NamedTuple):
+    """Rows of the chronology as they are stored: alerts, messages, the audit; in the order of actions.sql."""
+
+    alerts: Sequence[tuple[Any, ...]]
+    messages: Sequence[tuple[Any, ...]]
+    audit: Sequence[tuple[Any, ...]]
+
+
+async def happened(
+    database: Database, start: datetime, end: datetime, *, station: str | None, river: str | None, limit: int
+) -> Happened:
+    """All that happened in a span, read at one instant; of each at most `limit`."""
+    values = {
+        "start": start, "end": end, "earliest": start - timedelta(days=31), "station": station, "river": river,
+        "limit": limit,
+    }  # fmt: skip
+    async with database.transaction() as connection:
+        await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        found = [
+            await (await connection.execute(query(name), values)).fetchall()
+            for name in ("chronology_of_alerts", "chronology_of_messages", "chronology_of_audit")
+        ]
+    return Happened(*found)
