@@ -8,6 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from api import problems
 from api.alerting import act_routes
+from api.configuration import configuration_routes
 from api.page import DOCS_STYLE, Page, SecurityHeaders, docs_html
 from api.routes import Dependencies, read_routes
 from api.who import Writes
@@ -34,6 +35,7 @@ def create_app(using: Dependencies, health: Health, page: Path | None) -> FastAP
     app.add_middleware(SecurityHeaders)
     app.include_router(read_routes(using))
     app.include_router(act_routes(using))
+    app.include_router(configuration_routes(using))
 
     @cache
     def docs_page() -> str:

@@ -1,5 +1,6 @@
 """Every error as RFC 9457 problem+json: what went wrong for the caller, never a trace."""
 
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -35,6 +36,20 @@ def wrong_fields(errors: list[dict[str, str]]) -> Response:
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"not understood: {names}", errors=errors)
 
 
+#: Where one of several shapes is meant, its name stands in the way to the field.
+_SHAPES = ("person", "group", "rota")
+
+
+def _field(place: Sequence[int | str]) -> str:
+    parts = place[2:] if len(place) > 2 and place[0] == "body" and place[1] in _SHAPES else place[1:]
+    return ".".join(str(part) for part in parts) or "body"
+
+
+def _within(place: tuple[int | str, ...], places: Iterable[tuple[int | str, ...]]) -> bool:
+    """Whether a list is said to be too short only because something in it is wrong."""
+    return any(len(other) > len(place) and other[: len(place)] == place for other in places)
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of the application as a problem."""
 
@@ -44,10 +59,12 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> Response:
+        places = [tuple(e["loc"]) for e in error.errors()]
         return wrong_fields(
             [
-                {"field": ".".join(str(part) for part in e["loc"][1:]) or "body", "message": e["msg"]}
+                {"field": _field(e["loc"]), "message": e["msg"]}
                 for e in error.errors()
+                if e["type"] != "too_short" or not _within(tuple(e["loc"]), places)
             ]
         )
 

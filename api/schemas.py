@@ -1,8 +1,9 @@
 """The shapes of the HTTP contract, for its documentation and its tests: fields may be added, none renamed."""
 
+from datetime import time
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel
 
 
 class _Shape(BaseModel):
@@ -373,3 +374,180 @@ class FloodLevels(_Shape):
     """Every flood level, lowest first."""
 
     flood_levels: list[FloodLevel]
+
+
+Identity = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+
+
+class Address(_Shape):
+    """Where a person is reached; of an address that is itself the key only the host."""
+
+    channel: str
+    address: str
+
+
+class Hours(_Shape):
+    """Hours of a week by the wall clock."""
+
+    days: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]]
+    start: time
+    end: time
+
+
+class Person(_Shape):
+    """Somebody, or a duty desk."""
+
+    kind: Literal["person"]
+    id: Identity
+    name: str
+    language: Literal["ja", "en"]
+    addresses: list[Address]
+    self_test: bool = Field(description="Is sent each synthetic self-test too")
+
+
+class Group(_Shape):
+    """Several contacts at once."""
+
+    kind: Literal["group"]
+    id: Identity
+    name: str
+    members: list[str]
+
+
+class Shift(_Shape):
+    """Who is on call at these hours."""
+
+    hours: Hours
+    members: list[str]
+
+
+class Rota(_Shape):
+    """Who is on call when."""
+
+    kind: Literal["rota"]
+    id: Identity
+    name: str
+    time_zone: str
+    shifts: list[Shift]
+
+
+class Contact(RootModel[Annotated[Person | Group | Rota, Field(discriminator="kind")]]):
+    """A person, a group or a rota."""
+
+
+class Contacts(_Shape):
+    """Everybody who may be told."""
+
+    contacts: list[Contact]
+
+
+class Tested(_Shape):
+    """The test messages' ids: follow them with `/notifications?id=`."""
+
+    notifications: list[int]
+
+
+class Step(_Shape):
+    """Tell these; when nobody has acknowledged after so many seconds, go on."""
+
+    to: list[str]
+    wait_s: float
+
+
+class Escalation(_Shape):
+    """Who is told, and who next when nobody answers."""
+
+    id: Identity
+    name: str
+    river_id: str | None = Field(description="null: every river")
+    min_level: int
+    topics: list[Literal["flood", "equipment"]]
+    steps: list[Step]
+    repeat: int
+    then: str | None = Field(description="The escalation that goes on after the last round")
+
+
+class Escalations(_Shape):
+    """Every escalation."""
+
+    escalations: list[Escalation]
+
+
+class Weekly(_Shape):
+    """Only at these hours."""
+
+    hours: list[Hours]
+    time_zone: str
+
+
+class Silence(_Shape):
+    """A shelved alert, or a maintenance window."""
+
+    id: int
+    alert_id: int | None
+    station_id: str | None
+    river_id: str | None
+    kinds: list[str] | None
+    up_to_level: int
+    starts_at: AwareDatetime
+    ends_at: AwareDatetime
+    weekly: Weekly | None
+    reason: str
+    author: str
+    lifted_at: AwareDatetime | None
+    lifted_by: str | None
+
+
+class Silences(_Shape):
+    """Silences, newest first."""
+
+    silences: list[Silence]
+    next: Next
+
+
+class AlertRule(_Shape):
+    """A rule in force."""
+
+    id: int
+    kind: str
+    station_id: str | None
+    river_id: str | None
+    enabled: bool
+    status: Status
+    parameters: dict[str, Any] = Field(description="What was set; the rest is the kind's default")
+    valid_from: AwareDatetime
+    author: str
+
+
+class StationThreshold(_Shape):
+    """A threshold in force; `clear_m` null: as far below as the level rule says."""
+
+    station_id: str
+    level: int
+    fire_m: float
+    clear_m: float | None
+    valid_from: AwareDatetime
+
+
+class AlertRules(_Shape):
+    """The rules that were set, and every station's thresholds."""
+
+    rules: list[AlertRule]
+    thresholds: list[StationThreshold]
+
+
+class RuleKind(_Shape):
+    """A kind of rule."""
+
+    kind: str
+    name: Name
+    topic: str
+    by_default: bool = Field(description="Whether it watches where no rule was set")
+    defaults: dict[str, Any]
+    schema_: dict[str, Any] = Field(alias="schema", description="JSON Schema of `parameters`")
+
+
+class RuleKinds(_Shape):
+    """Every kind of rule."""
+
+    kinds: list[RuleKind]

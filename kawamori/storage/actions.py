@@ -170,6 +170,38 @@ async def set_thresholds(
     return changed
 
 
+@dataclass(frozen=True, slots=True)
+class SilenceRow:
+    """A silence, over or lifted perhaps."""
+
+    id: int
+    alert: int | None
+    station: str | None
+    river: str | None
+    kinds: list[str] | None
+    up_to_level: int
+    starts_at: datetime
+    ends_at: datetime
+    weekly: Mapping[str, Any] | None
+    reason: str
+    author: str
+    lifted_at: datetime | None
+    lifted_by: str | None
+
+
+async def silences_page(connection: Connection, *, over: bool, before: int, limit: int) -> list[SilenceRow]:
+    """Silences, newest first, older than the id `before`; with `over` those too that hold no more."""
+    values = {"over": over, "before_id": before, "limit": limit}
+    rows = await (await connection.execute(query("all_silences_there_were"), values)).fetchall()
+    return [SilenceRow(*row) for row in rows]
+
+
+async def notifications_by_key(connection: Connection, keys: Iterable[str]) -> list[int]:
+    """The ids of the messages with these idempotency keys."""
+    rows = await (await connection.execute(query("notifications_by_key"), {"keys": list(keys)})).fetchall()
+    return [row[0] for row in rows]
+
+
 # Who may act.
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - SQL reads best unbroken
 """Answering alerts: who may, what it changes, what is written down, and who hears of it."""
 
 import time

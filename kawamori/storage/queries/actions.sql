@@ -141,3 +141,13 @@ WHERE u.at >= %(start)s AND u.at < %(end)s AND s.internal IS NOT TRUE AND u.even
         OR (%(station)s::text IS NULL AND coalesce(s.river_id, substring(a.subject FROM '^river:(.+)$')) = %(river)s)
         OR u.subject IN ('alerting', 'rule'))
 ORDER BY u.at, u.audit_id LIMIT %(limit)s
+
+-- name: notifications_by_key
+SELECT notification_id FROM notification WHERE idempotency_key = ANY(%(keys)s) ORDER BY notification_id
+
+-- name: all_silences_there_were
+-- Newest first, those that are over and those that were lifted too.
+SELECT x.silence_id, x.alert_id, x.station_id, x.river_id, x.kinds, x.up_to_level, x.starts_at, x.ends_at, x.weekly, x.reason,
+    x.author, x.lifted_at, x.lifted_by
+FROM silence x WHERE x.silence_id < %(before_id)s AND (%(over)s OR (x.lifted_at IS NULL AND x.ends_at > clock_timestamp()))
+ORDER BY x.silence_id DESC LIMIT %(limit)s
