@@ -54,6 +54,12 @@ HOT = {
     "newest_told": {"status": "actual", "limit": 100},
     "chronology_of_audit": {"start": END - timedelta(days=1), "end": END, "station": None, "river": None, "limit": 20_000},
     "newest_alert_change": {},
+    "claim_notifications": {"channel": "log", "busy": ["a"], "each": 8, "limit": 32, "length": timedelta(seconds=15)},
+    "claim_strays": {"channels": ["log", "smtp"], "length": timedelta(seconds=15)},
+    "need_not": {"id": 7},
+    "messages_stuck": {
+        "after": timedelta(seconds=60), "contacts": ["duty"], "channels": ["smtp"], "recipients": ["duty@city.example"],
+    },
     "changes_after": {"xid": "1000", "batch_id": 5, "limit": 64},
     "newest_change": {},
 }  # fmt: skip
