@@ -13,7 +13,8 @@ from prometheus_client import Counter
 
 from alerts.equipment import Equipment, next_to
 from alerts.herald import Herald
-from alerts.paging import Before, Event, due, state_of
+from alerts.paging import Event
+from alerts.reconcile import Change, reconcile
 from alerts.watches import DatedWatch, SensorWatch
 from kawamori.domain.flood import Threshold
 from kawamori.domain.reading import SensorId, StationId
@@ -23,7 +24,8 @@ from kawamori.domain.rules.level import LevelWatch
 from kawamori.runtime import fail_point
 from kawamori.settings import Settings
 from kawamori.storage import alerts as record
-from kawamori.storage.changes import Change, changes_after, hold_cursor, move_cursor
+from kawamori.storage.changes import Change as Batch
+from kawamori.storage.changes import changes_after, hold_cursor, move_cursor
 from kawamori.storage.database import Connection, Database
 from kawamori.storage.registry import load_registry, registry_version, rules_of
 
@@ -36,8 +38,6 @@ _TOGETHER = 200
 _MOMENT = timedelta(microseconds=1)
 #: What the self-test's own sensor measures.
 SELF_TEST = "self_test"
-
-Newest = Mapping[SensorId, tuple[float | None, datetime | None]]
 
 
 class Engine:
@@ -133,10 +133,10 @@ class Engine:
             self._herald.names = await record.level_names(connection)
             self._watches.clear()
 
-    async def _evaluate(self, connection: Connection, changes: list[Change]) -> bool:
+    async def _evaluate(self, connection: Connection, news: list[Batch]) -> bool:
         """Bring the record up to these changes; whether anything may have changed in it."""
         live, late = [], []
-        spans = self._touched(changes)
+        spans = self._touched(news)
         lasting = await record.recorded_since(connection, self._unwatched(spans), SERIES_KINDS)
         for id_, (start, end, high) in sorted(spans.items()):
             watch = self._watches.get(id_)
@@ -152,29 +152,35 @@ class Engine:
         if not live and not late:
             return False
         since_of = {id_: watched + _MOMENT for id_, watched, _ in live} | dict(late)
-        newest = await record.trends(connection, list(since_of))
+        newest = {id_: at for id_, (_, at) in (await record.trends(connection, list(since_of))).items()}
         forever = self._clock() + timedelta(days=3650)
         rows = await record.rows_to_evaluate(
             connection, live + [(id_, since - _MOMENT, forever) for id_, since in late]
         )
         EVALUATED.inc(sum(map(len, rows.values())))
         recorded = await record.recorded_since(connection, self._padded(since_of), SERIES_KINDS)
-        updates: list[dict[str, Any]] = []
+        changes: list[Change] = []
+        gone: list[tuple[record.Alert, bool]] = []
         for id_, _ in late:
             self._watches[id_] = SensorWatch(self._watching(self._registry.sensors[id_]))
         for id_ in sorted(since_of):
             found = self._watches[id_].feed(rows[id_])
             if rows[id_] or found:
                 known = [a for a in recorded.get(id_, []) if a.ended_at is None or a.ended_at >= since_of[id_]]
-                updates += await self._reconcile(connection, self._registry.sensors[id_], known, found, newest)
-        await record.update_alerts(connection, updates)
+                one = reconcile(
+                    self._registry.sensors[id_], known, found, newest=newest[id_], now=self._clock(),
+                    within=self._settings.alerts.page_within,
+                )  # fmt: skip
+                changes += one[0]
+                gone += one[1]
+        await self._write(connection, changes, gone)
         return True
 
-    def _touched(self, changes: list[Change]) -> dict[SensorId, tuple[datetime, datetime, float]]:
+    def _touched(self, news: list[Batch]) -> dict[SensorId, tuple[datetime, datetime, float]]:
         """Of each sensor that rules watch the span that changed, and the highest value new in it."""
         spans: dict[SensorId, tuple[datetime, datetime, float]] = {}
-        for change in changes:
-            for id_, start, end, high in change.touched:
+        for batch in news:
+            for id_, start, end, high in batch.touched:
                 known = spans.get(id_)
                 if known is not None:
                     spans[id_] = (min(known[0], start), max(known[1], end), max(known[2], high))
@@ -267,91 +273,44 @@ class Engine:
                 return since
             since = earlier
 
-    async def _reconcile(
-        self, connection: Connection, sensor: Sensor, recorded: list[record.Alert], found: list[Episode], newest: Newest
-    ) -> list[dict[str, Any]]:  # fmt: skip
-        """Make the record say what the readings say, and announce what is due; returns what is to change."""
-        changes: list[dict[str, Any]] = []
-        # the newest first, so that what people were told of and still lasts stays the alert that lasts
-        for episode in sorted(found, key=lambda e: (e.started_at, e.level), reverse=True):
-            alike = [
-                r for r in recorded
-                if (r.kind, r.level) == (episode.kind, episode.level) and episode.overlaps(r.started_at, r.ended_at)
-            ]  # fmt: skip
-            match = max(alike, key=lambda r: (r.ended_at is None, r.paged_at is not None, r.started_at), default=None)
-            if match is not None:
-                recorded.remove(match)
-            values = await self._put(connection, sensor, episode, match, newest)
-            if values is not None:
-                changes.append(values)
-        for gone in recorded:
-            merged = any(
-                (e.kind, e.level) == (gone.kind, gone.level) and e.overlaps(gone.started_at, gone.ended_at)
-                for e in found
-            )
-            await self._take_back(connection, gone, "merged" if merged else "withdrawn")
-        return changes
-
-    async def _take_back(self, connection: Connection, gone: record.Alert, event: str) -> None:
-        """The readings no longer show it: forgotten where nobody knows of it, else withdrawn, and told."""
-        if gone.paged_at is None and gone.acknowledged_at is None:
-            await record.forget_alert(connection, gone.id)
-            await record.note(connection, subject_id=gone.id, alert=gone.id, event="forgotten")
-            return
-        await record.retract_alert(connection, gone.id)
-        await record.note(connection, subject_id=gone.id, alert=gone.id, event=event)
-        if event == "withdrawn" and gone.state != "withdrawn":
-            await record.announce(connection, gone.id, Event.WITHDRAWN, self._clock())
-
-    async def _put(
-        self, connection: Connection, sensor: Sensor, episode: Episode, match: record.Alert | None, newest: Newest
-    ) -> dict[str, Any] | None:
-        _, seen = newest[sensor.id]
+    async def _write(
+        self, connection: Connection, changes: list[Change], gone: list[tuple[record.Alert, bool]]
+    ) -> None:
+        """Make the record say what the readings say, and announce what is due."""
         now = self._clock()
-        verified = episode.verified or (match is not None and match.confirmed_at is not None)
-        state = state_of(episode, verified=verified, dismissed=match is not None and match.dismissed_at is not None)
-        before = Before()
-        if match is not None:
-            before = Before(state=match.state, paged=match.paged_at is not None, verified=match.verified)
-        tell = due(
-            episode, state, before, verified=verified, newest=seen or episode.started_at, now=now,
-            within=self._settings.alerts.page_within,
-        )  # fmt: skip
-        paged_at = match.paged_at if match else None
-        if Event.RAISED in tell:
-            paged_at = paged_at or now
-        detail = dict(match.detail) if match is not None else {}
-        detail |= episode.detail
-        if match is None and not verified:
-            detail |= await self._doubt(connection, sensor)
-        dated = self._dated(sensor.station, episode)
-        status = self._status(episode, dated)
-        values: dict[str, Any] = {
-            "station": sensor.station, "sensor": sensor.id, "subject": "", "kind": episode.kind,
-            "rule": dated and dated.id, "level": episode.level, "threshold": episode.threshold_m, "state": state,
-            "started_at": episode.started_at, "ended_at": episode.ended_at, "value": episode.value_m,
-            "peak": episode.peak_m, "verified": verified, "retroactive": paged_at is None and state != "pending",
-            "status": status, "paged_at": paged_at, "detail": detail,
-        }  # fmt: skip
-        events: list[str] = list(tell)
-        if match is None:
-            alert = await record.insert_alert(connection, values)
-            RECORDED.labels(str(episode.level)).inc()
-            events = events or ["pending" if state == "pending" else "recorded"]
-        else:
-            alert = match.id
-            told = (match.threshold_m, match.state, match.started_at, match.ended_at, match.verified, match.paged_at)
-            same = told == (episode.threshold_m, state, episode.started_at, episode.ended_at, verified, paged_at)
-            if same and (match.value_m, match.peak_m) == (episode.value_m, episode.peak_m):
-                return None
-            events = events or ([] if same else ["changed"])
-        await record.notes(connection, [{"id": alert, "alert": alert, "event": event} for event in events])
-        for event in tell:
-            await record.announce(connection, alert, event, now)
-        return None if match is None else {**values, "alert": alert}
+        notes: list[dict[str, Any]] = []
+        tell: list[tuple[int, str]] = []
+        for alert, merged in gone:  # first: what takes its place may begin at the same moment
+            unknown = alert.paged_at is None and alert.acknowledged_at is None
+            await (record.forget_alert if unknown else record.retract_alert)(connection, alert.id)
+            event = "forgotten" if unknown else "merged" if merged else "withdrawn"
+            notes.append({"id": alert.id, "alert": alert.id, "event": event})
+            if event == "withdrawn" and alert.state != "withdrawn":
+                tell.append((alert.id, Event.WITHDRAWN))
+        known = [c for c in changes if c.match is not None]
+        new = [c for c in changes if c.match is None]
+        await self._add_doubts(connection, [c for c in new if not c.episode.verified])
+        await record.update_alerts(connection, [self._values(c) | {"alert": c.match and c.match.id} for c in known])
+        ids = await record.insert_alerts(connection, [self._values(c) for c in new])
+        for change in new:
+            RECORDED.labels(str(change.episode.level)).inc()
+        for change, id_ in [*((c, c.match.id) for c in known if c.match), *zip(new, ids, strict=True)]:
+            notes += [{"id": id_, "alert": id_, "event": event} for event in change.events]
+            tell += [(id_, event) for event in change.tell]
+        await record.notes(connection, notes)
+        await record.announce(connection, tell, now)
 
-    def _dated(self, station: StationId, episode: Episode) -> DatedRule | None:
-        return rule_for(self._rules, episode.kind, self._registry.stations[station], episode.started_at)
+    def _values(self, change: Change) -> dict[str, Any]:
+        episode, sensor = change.episode, change.sensor
+        dated = rule_for(self._rules, episode.kind, self._registry.stations[sensor.station], episode.started_at)
+        return {
+            "station": sensor.station, "sensor": sensor.id, "subject": "", "kind": episode.kind,
+            "rule": dated and dated.id, "level": episode.level, "threshold": episode.threshold_m,
+            "state": change.state, "started_at": episode.started_at, "ended_at": episode.ended_at,
+            "value": episode.value_m, "peak": episode.peak_m, "verified": change.verified,
+            "retroactive": change.paged_at is None and change.state != "pending",
+            "status": self._status(episode, dated), "paged_at": change.paged_at, "detail": change.detail,
+        }  # fmt: skip
 
     def _status(self, episode: Episode, dated: DatedRule | None) -> str:
         """A drill of the site or of the rule; the self-test is always one."""
@@ -360,21 +319,21 @@ class Engine:
         site = self._settings.site.status
         return dated.status if site == "actual" and dated is not None else site
 
-    async def _doubt(self, connection: Connection, sensor: Sensor) -> dict[str, Any]:
+    async def _add_doubts(self, connection: Connection, doubtful: list[Change]) -> None:
         """What helps to judge a doubtful value: what the next stations up and down the river say."""
-        near = next_to(self._registry).get(sensor.station, [])
-        sensors = {
-            s.id: s.station
-            for s in self._registry.sensors.values()
-            if s.quantity == "water_level" and s.station in near
-        }
-        values = await record.neighbours_now(connection, list(sensors)) if sensors else {}
-        return {
-            "neighbours": [
-                {"station_id": sensors[id_], "value_m": value, "observed_at": at.isoformat()}
-                for id_, (value, at) in values.items()
+        if not doubtful:
+            return
+        near = next_to(self._registry)
+        wanted = {station for change in doubtful for station in near.get(change.sensor.station, ())}
+        levels = [s for s in self._registry.sensors.values() if s.quantity == "water_level" and s.station in wanted]
+        values = await record.values_now(connection, [s.id for s in levels]) if levels else {}
+        says = {s.station: values[s.id] for s in levels if s.id in values}
+        for change in doubtful:
+            change.detail["neighbours"] = [
+                {"station_id": station, "value_m": says[station][0], "observed_at": says[station][1].isoformat()}
+                for station in near.get(change.sensor.station, ())
+                if station in says
             ]
-        }
 
 
 SERIES_KINDS = sorted(kind for kind, rule in KINDS.items() if issubclass(rule, SeriesRule))

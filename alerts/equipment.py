@@ -153,7 +153,7 @@ class Equipment:
             "peak": trouble.finding.value, "verified": True, "retroactive": False, "status": status, "paged_at": now,
             "detail": trouble.finding.detail,
         }  # fmt: skip
-        id_ = await record.insert_alert(connection, values)
+        (id_,) = await record.insert_alerts(connection, [values])
         await record.note(connection, subject_id=id_, alert=id_, event="raised")
         alert = Alert(
             id=id_, kind=trouble.kind, station=trouble.station, river=None, sensor=trouble.sensor,
@@ -162,13 +162,13 @@ class Equipment:
             paged_at=now, detail=trouble.finding.detail, incident=None, acknowledged_at=None, confirmed_at=None,
             dismissed_at=None,
         )  # fmt: skip
-        await record.announce(connection, alert.id, Event.RAISED, now)
+        await record.announce(connection, [(alert.id, Event.RAISED)], now)
         return alert
 
     async def _resolve(self, connection: Connection, alert: Alert, now: datetime) -> None:
         await record.end_alert(connection, alert.id, now)
         await record.note(connection, subject_id=alert.id, alert=alert.id, event="resolved")
-        await record.announce(connection, alert.id, Event.RESOLVED, now)
+        await record.announce(connection, [(alert.id, Event.RESOLVED)], now)
         if alert.detail.get("part_of"):
             await record.hush(connection, [alert.id])
 
@@ -200,7 +200,7 @@ class Equipment:
             await self._resolve(connection, outage, now)
             for alert in parts.values():  # those still silent are troubles of their own again
                 await record.set_part(connection, alert.id, None)
-                await record.announce(connection, alert.id, Event.RAISED, now)
+                await record.announce(connection, [(alert.id, Event.RAISED)], now)
             return
         else:
             joining = [a for a in single.values() if abs(a.started_at - outage.started_at) <= rule.within]

@@ -21,7 +21,7 @@ from kawamori.storage import alerts as record
 from kawamori.storage import people
 from kawamori.storage.alerts import Alert, Incident, Waiting
 from kawamori.storage.database import Connection
-from kawamori.storage.outbox import put_notification
+from kawamori.storage.outbox import Draft, put_notifications
 
 #: How long an acknowledge link works.
 _LINK_LASTS = timedelta(hours=48)
@@ -122,13 +122,17 @@ class Herald:
         if not new:
             return
         told = await self._told(connection, registry, [(w.event, w.alert) for w in new])
+        drafts = []
         for one, entry in zip(new, told, strict=True):
             message = record_of(entry, self.names)
-            await put_notification(
-                connection, alert_id=one.alert.id, incident_id=None, contact_id=None, channel="log", recipient="log",
-                event=one.event, key=f"{one.alert.id}-{one.event}-{one.id}", subject=message.subject,
-                body=message.body, payload=message.payload,
+            drafts.append(
+                Draft(
+                    alert_id=one.alert.id, channel="log", recipient="log", event=one.event,
+                    key=f"{one.alert.id}-{one.event}-{one.id}", subject=message.subject, body=message.body,
+                    payload=message.payload,
+                )
             )  # fmt: skip
+        await put_notifications(connection, drafts)
         await record.logged(connection, [w.id for w in new])
 
     async def _told(
@@ -142,6 +146,7 @@ class Herald:
                 event=event,
                 alert=alert,
                 station=registry.stations.get(alert.station) if alert.station else None,
+                river=next((s for s in registry.stations.values() if s.river == alert.river), None),
                 trend_h=None if alert.sensor is None else trends.get(alert.sensor, (None, None))[0],
             )
             for event, alert in entries
@@ -235,6 +240,7 @@ class Herald:
         told = await self._told(connection, registry, entries)
         secret = await record.link_secret(connection)
         page = self._settings.public_url and self._settings.public_url.rstrip("/")
+        drafts = []
         for person in listeners:
             if not person.addresses:
                 log().warning("a contact has no address", contact=person.id)
@@ -245,11 +251,14 @@ class Herald:
                 answer = f"{page}/acknowledge/{token}"
             message = compose(told, self.names, person.language, Links(page=page, acknowledge=answer), incident)
             address = person.addresses[0]
-            await put_notification(
-                connection, alert_id=told[0].alert.id, incident_id=incident, contact_id=person.id,
-                channel=address.channel, recipient=address.address, event=event, key=f"{key}-{person.id}",
-                subject=message.subject, body=message.body, payload=message.payload, at=now,
+            drafts.append(
+                Draft(
+                    alert_id=told[0].alert.id, incident_id=incident, contact_id=person.id, channel=address.channel,
+                    recipient=address.address, event=event, key=f"{key}-{person.id}", subject=message.subject,
+                    body=message.body, payload=message.payload, at=now,
+                )
             )  # fmt: skip
+        await put_notifications(connection, drafts)
 
     async def escalate(self, connection: Connection, registry: Registry) -> None:
         """Tell the next in line of what nobody has answered in time, and end the conversations that are over."""

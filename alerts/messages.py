@@ -35,6 +35,8 @@ class Told:
     event: str
     alert: Alert
     station: Station | None = None
+    #: Any station of the river, where a river is meant as a whole.
+    river: Station | None = None
     trend_h: float | None = None
 
 
@@ -77,6 +79,8 @@ def _title(alert: Alert, names: Names, language: str) -> str:
 
 def _place(told: Told, language: str) -> str:
     station = told.station
+    if station is None and told.river is not None:
+        return told.river.river_name_ja if language == "ja" else told.river.river_name_en
     if station is None:
         return told.alert.subject.partition(":")[2] or told.alert.subject
     if language == "ja":

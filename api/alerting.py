@@ -184,7 +184,7 @@ def act_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of smal
                     note=body.note if body else None,
                 )  # fmt: skip
                 if not held.verified and held.paged_at is not None:
-                    await record.announce(connection, alert_id, "confirmed", using.clock())
+                    await record.announce(connection, [(alert_id, "confirmed")], using.clock())
             return await shown(connection, alert_id)
 
         return await committed(using.database, work)
@@ -208,7 +208,7 @@ def act_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of smal
                     connection, who=actor.name, subject_id=alert_id, alert=alert_id, event="withdrawn", note=body.reason
                 )
                 if held.paged_at is not None:
-                    await record.announce(connection, alert_id, "withdrawn", using.clock())
+                    await record.announce(connection, [(alert_id, "withdrawn")], using.clock())
             return await shown(connection, alert_id)
 
         return await committed(using.database, work)
@@ -243,7 +243,7 @@ def act_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of smal
                 connection, who=actor.name, subject_id=id_, alert=id_, event="raised", note=message["ja"],
                 detail={"flood_level": body.flood_level},
             )  # fmt: skip
-            await record.announce(connection, id_, "raised", using.clock())
+            await record.announce(connection, [(id_, "raised")], using.clock())
             return await shown(connection, id_, HTTPStatus.CREATED)
 
         return await committed(using.database, work)
@@ -264,7 +264,7 @@ def act_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of smal
                     connection, who=actor.name, subject_id=alert_id, alert=alert_id, event="resolved",
                     note=body.note if body else None,
                 )  # fmt: skip
-                await record.announce(connection, alert_id, "resolved", using.clock())
+                await record.announce(connection, [(alert_id, "resolved")], using.clock())
             return await shown(connection, alert_id)
 
         return await committed(using.database, work)

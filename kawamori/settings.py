@@ -12,6 +12,7 @@ from kawamori.errors import ConfigurationError
 
 Positive = Annotated[timedelta, AfterValidator(lambda d: d if d > timedelta(0) else _refuse("must be positive"))]
 Port = Annotated[int, Field(ge=0, le=65535)]
+_HOST = r"^(https?://)?(\*\.)?([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?$"
 
 
 def _refuse(why: str) -> timedelta:
@@ -75,9 +76,11 @@ class AlertSettings(_Part):
     mail_from: str = "kawamori@localhost"
     #: Told of everything while no escalation is set up.
     mail_to: list[str] = []
-    #: Hosts that webhooks, Slack and Teams may be sent to: `hooks.city.example`, `10.0.0.5:8443`.
-    webhook_hosts: list[str] = []
-    #: Key of the HMAC signature of webhooks.
+    #: Where webhooks may be sent: `hooks.city.example`, `*.city.example`, `10.0.0.5:8443`, all over HTTPS, or
+    #: `http://10.0.0.5:8080`. A name must lead to a public address, or that address be on this list too. Slack, Teams
+    #: and the push services of browsers are known; what stands in for them is listed here as well.
+    webhook_hosts: list[Annotated[str, Field(pattern=_HOST)]] = []
+    #: Key of the HMAC signature of webhooks; without one they go out unsigned.
     webhook_secret: SecretStr | None = None
     line_token: SecretStr | None = None
     line_url: str = "https://api.line.me"

@@ -1,7 +1,8 @@
 """Ways to reach people, one file each."""
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from kawamori.errors import KawamoriError
 from kawamori.storage.outbox import Notification
@@ -27,3 +28,15 @@ class Channel(Protocol):
 
     async def send(self, notification: Notification) -> str:
         """Deliver, and return what the other side answered; raises Undelivered."""
+
+
+_LINKS = {
+    "ja": {"link": "画面を開く", "acknowledge_link": "確認した（この件だけ）"},
+    "en": {"link": "Open the console", "acknowledge_link": "Acknowledge (this incident only)"},
+}
+
+
+def links_of(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(words, URL) of where a reader goes from a message. Pure."""
+    words = _LINKS["en" if payload.get("language") == "en" else "ja"]
+    return [(word, str(payload[name])) for name, word in words.items() if payload.get(name)]

@@ -12,6 +12,12 @@ class Step:
     to: tuple[str, ...]
     wait: timedelta = timedelta(minutes=5)
 
+    def __post_init__(self) -> None:
+        if not self.to:
+            raise ValueError("to: must name a contact")
+        if not timedelta(0) < self.wait <= timedelta(days=1):
+            raise ValueError("wait: must be more than 0 and at most 24 hours")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Escalation:
@@ -29,6 +35,16 @@ class Escalation:
     repeat: int = 1
     #: The escalation that goes on after the last round.
     then: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.steps:
+            raise ValueError("steps: must not be empty")
+        if not 0 <= self.min_level <= 5:
+            raise ValueError("min_level: must be 0 to 5")
+        if not 0 <= self.repeat <= 100:
+            raise ValueError("repeat: must be 0 to 100")
+        if self.then == self.id:
+            raise ValueError("then: must not be the escalation itself")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +68,10 @@ def choose(escalations: Mapping[str, Escalation], *, topic: str, river: str | No
 
 
 def after(escalations: Mapping[str, Escalation], place: Place) -> Place | None:
-    """Where to go when nobody has answered at `place`; None when the last round is over."""
+    """Where to go when nobody has answered at `place`; None when the last round is over.
+
+    Ends after `most_steps` at the latest: an escalation that would lead back to itself goes on to nobody.
+    """
     escalation = escalations.get(place.escalation)
     if escalation is None:
         return None
@@ -60,6 +79,22 @@ def after(escalations: Mapping[str, Escalation], place: Place) -> Place | None:
         return Place(escalation=escalation.id, step=place.step + 1, round=place.round)
     if place.round < escalation.repeat:
         return Place(escalation=escalation.id, step=0, round=place.round + 1)
-    if escalation.then is not None and escalation.then in escalations:
-        return Place(escalation=escalation.then)
-    return None
+    if escalation.id in (further := chain(escalations, escalation.id)):
+        return None
+    return Place(escalation=further[0]) if further else None
+
+
+def chain(escalations: Mapping[str, Escalation], id_: str) -> list[str]:
+    """The escalations that go on after this one, each once; this one is among them where they lead back to it."""
+    found: list[str] = []
+    at = escalations[id_].then if id_ in escalations else None
+    while at is not None and at in escalations and at not in found:
+        found.append(at)
+        at = escalations[at].then
+    return found
+
+
+def most_steps(escalations: Mapping[str, Escalation], id_: str) -> int:
+    """How often people are told at most, from the first step of an escalation until nobody is left to be told."""
+    involved = [id_, *(e for e in chain(escalations, id_) if e != id_)]
+    return sum(len(e.steps) * (e.repeat + 1) for e in (escalations[i] for i in involved if i in escalations))

@@ -68,7 +68,11 @@ LATEST = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """When the water reaches a height if it goes on rising as it does. 参考: staff only, never a warning."""
+    """When the water reaches a height if it goes on rising as it does. 参考: staff only, never a warning.
+
+    The interval is that of the slope until now, not of what the river will do: in the storm of January 2020 a third of
+    the arrivals foreseen within the hour fell into it, and half came between 5 minutes before and 44 after `likely`.
+    """
 
     earliest: datetime
     likely: datetime

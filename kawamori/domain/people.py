@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -24,6 +24,13 @@ class Hours:
     start: time
     end: time
 
+    def __post_init__(self) -> None:
+        if not self.days or any(day not in DAYS for day in self.days):
+            raise ValueError(f"days: must be some of {', '.join(DAYS)}")
+        for name in ("start", "end"):
+            if getattr(self, name).tzinfo is not None:
+                raise ValueError(f"{name}: must have no offset, it is by the wall clock")
+
     def hold(self, at: datetime, time_zone: str) -> bool:
         """Whether that moment lies within, start included, end excluded; by the wall clock, whatever it jumps over."""
         local = at.astimezone(ZoneInfo(time_zone))
@@ -32,6 +39,14 @@ class Hours:
             return today in self.days and self.start <= clock < self.end
         yesterday = DAYS[(local.date() - timedelta(days=1)).weekday()]
         return (today in self.days and clock >= self.start) or (yesterday in self.days and clock < self.end)
+
+
+def check_time_zone(name: str) -> None:
+    """Raise ValueError for a time zone that nobody knows."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"time_zone: {name!r} is unknown") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +86,9 @@ class Rota:
     name: str
     time_zone: str = "Asia/Tokyo"
     shifts: tuple[Shift, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_time_zone(self.time_zone)
 
 
 Contact = Person | Group | Rota

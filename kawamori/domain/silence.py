@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from kawamori.domain.people import Hours
+from kawamori.domain.people import Hours, check_time_zone
+from kawamori.domain.rules import KINDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,6 +14,11 @@ class Weekly:
 
     hours: tuple[Hours, ...]
     time_zone: str = "Asia/Tokyo"
+
+    def __post_init__(self) -> None:
+        if not self.hours:
+            raise ValueError("hours: must not be empty")
+        check_time_zone(self.time_zone)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +29,8 @@ class Silence:
     alert: int | None = None
     station: str | None = None
     river: str | None = None
-    #: None: every kind.
+    #: None: every kind that has a flood level or is about the equipment. What else there is must be named: a rapid
+    #: rise, what a person reported, the self-test.
     kinds: tuple[str, ...] | None = None
     #: Flood levels above this are told all the same: a silence must not hide a flood.
     up_to_level: int = 0
@@ -32,6 +39,14 @@ class Silence:
     weekly: Weekly | None = None
     reason: str
     author: str
+
+    def __post_init__(self) -> None:
+        if self.ends_at <= self.starts_at:
+            raise ValueError("ends_at: must be later than starts_at")
+        if not 0 <= self.up_to_level <= 5:
+            raise ValueError("up_to_level: must be 0 to 5")
+        if not self.reason.strip():
+            raise ValueError("reason: must not be empty")
 
     def in_force(self, at: datetime) -> bool:
         """Whether it holds at that moment, start included, end excluded."""
@@ -46,9 +61,13 @@ class Silence:
         return (
             self.station in (None, station)
             and self.river in (None, river)
-            and (self.kinds is None or kind in self.kinds)
+            and (level > 0 or _is_equipment(kind) if self.kinds is None else kind in self.kinds)
             and level <= self.up_to_level
         )
+
+
+def _is_equipment(kind: str) -> bool:
+    return kind in KINDS and KINDS[kind].topic == "equipment"
 
 
 def silenced(

@@ -107,13 +107,16 @@ async def open_alerts(connection: Connection, kinds: Sequence[str]) -> list[Aler
     return [Alert(**dict(zip(Alert.__slots__, row, strict=True))) for row in await rows.fetchall()]
 
 
-async def insert_alert(connection: Connection, values: dict[str, Any]) -> int:
-    """Record a new alert; returns its id."""
-    row = await (
-        await connection.execute(query("insert_alert"), {**values, "detail": Jsonb(dict(values["detail"]))})
-    ).fetchone()
-    assert row is not None
-    return int(row[0])
+async def insert_alerts(connection: Connection, values: Sequence[dict[str, Any]]) -> list[int]:
+    """Record new alerts; returns their ids, in order."""
+    ids: list[int] = []
+    if values:
+        cursor = connection.cursor()
+        rows = [{**v, "detail": Jsonb(dict(v["detail"]))} for v in values]
+        await cursor.executemany(query("insert_alert"), rows, returning=True)
+        async for result in cursor.results():
+            ids += [id_ for (id_,) in await result.fetchall()]
+    return ids
 
 
 async def update_alerts(connection: Connection, values: Sequence[dict[str, Any]]) -> None:
@@ -201,9 +204,11 @@ class Waiting:
     alert: Alert
 
 
-async def announce(connection: Connection, alert: int, event: str, at: datetime) -> None:
-    """Something that people are to be told, as soon as it may be."""
-    await connection.execute(query("announce"), {"alert": alert, "event": event, "at": at})
+async def announce(connection: Connection, events: Sequence[tuple[int, str]], at: datetime) -> None:
+    """What people are to be told, as soon as it may be: pairs of an alert and an event."""
+    if events:
+        rows = [{"alert": alert, "event": event, "at": at} for alert, event in events]
+        await connection.cursor().executemany(query("announce"), rows)
 
 
 async def _waiting(connection: Connection, name: str) -> list[Waiting]:
@@ -330,8 +335,8 @@ async def close_incidents(connection: Connection, now: datetime) -> None:
     await connection.execute(query("close_incidents"), {"now": now})
 
 
-async def neighbours_now(connection: Connection, sensors: Sequence[SensorId]) -> dict[SensorId, tuple[float, datetime]]:
-    """The newest values of these sensors, for whoever must judge a doubtful one."""
+async def values_now(connection: Connection, sensors: Sequence[SensorId]) -> dict[SensorId, tuple[float, datetime]]:
+    """The newest values of these sensors, and when they were measured."""
     rows = await connection.execute(query("values_now"), {"sensors": list(sensors)})
     return {sensor: (value, at) for sensor, value, at in await rows.fetchall()}
 

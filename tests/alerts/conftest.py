@@ -127,3 +127,9 @@ async def rivers(fresh_database_url: str) -> AsyncIterator[Rivers]:
 def minute() -> Callable[[float], datetime]:
     """So many minutes after the beginning."""
     return lambda m: START + timedelta(minutes=m)
+
+
+@pytest.fixture(scope="session")
+def rivers_on() -> type[Rivers]:
+    """Make rivers on a database that the caller holds: `rivers_on(database)`."""
+    return Rivers

@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - SQL reads best unbroken
 """The link in a message: looking changes nothing, the button acknowledges what the message told, and nothing else."""
 
 import re

@@ -23,9 +23,9 @@ _EXACT = 1e-9
 class RiseRule(SeriesRule):
     """So much in such a time, shown by more than one reading: a single wrong one raises nothing.
 
-    0.5 m in half an hour is 1 m/h: on the recorded rivers (tests/alerts/test_recorded_rivers.py counts it) the storm
-    of January 2020 does that at some stations and ordinary tides do not; flash floods reach 5 m/h. Readings must come
-    three times in the window: every 15 minutes for half an hour.
+    0.5 m in half an hour is 1 m/h. On the recorded rivers that is 14 rises at 7 of 47 stations in the storm of January
+    2020, 37 at 32 of 1,293 gauges on a wet day in England, and none at nine stations with tides in seven weeks
+    (tests/alerts/test_recorded_rivers.py). Readings must come three times in the window: every 15 minutes at least.
     """
 
     kind = "rise"

@@ -66,4 +66,4 @@ class SilentRule(SensorRule):
         """That neighbours rise while it sleeps; a plain silence needs no more words."""
         if detail.get("reason") != "low_mode":
             return ""
-        return "隣接上昇中・低水モードのまま" if language == "ja" else "neighbours rise, still in low mode; last heard"
+        return "隣接上昇中・低水モードのまま" if language == "ja" else "asleep while its neighbours rise; last heard"

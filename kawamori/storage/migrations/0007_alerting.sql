@@ -127,6 +127,10 @@ ALTER TABLE notification
 CREATE INDEX notification_by_incident ON notification (incident_id, created_at);
 CREATE INDEX notification_by_alert ON notification (alert_id);
 CREATE INDEX notification_instead ON notification (instead_of) WHERE instead_of IS NOT NULL;
+CREATE INDEX notification_chain ON notification (coalesce(instead_of, notification_id), notification_id);
+CREATE INDEX notification_open ON notification (channel, next_attempt_at) WHERE delivered_at IS NULL AND given_up_at IS NULL;
+CREATE INDEX notification_unheard ON notification (created_at) WHERE delivered_at IS NULL AND contact_id IS NOT NULL;
+DROP INDEX notification_due;
 
 -- Every attempt, and what the other side answered.
 CREATE TABLE attempt (

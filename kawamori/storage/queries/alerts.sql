@@ -23,7 +23,7 @@ WHERE sensor_id = %(sensor)s AND observed_at < %(before)s AND value < %(below)s 
 
 -- name: recorded_since
 -- Of each sensor the alerts that last beyond a moment of its own, or begin after it.
-SELECT a.alert_id, a.kind, a.station_id, s.river_id, a.sensor_id, a.subject, a.flood_level, a.threshold_m, a.state, a.started_at,
+SELECT a.alert_id, a.kind, a.station_id, coalesce(s.river_id, substring(a.subject FROM '^river:(.+)')), a.sensor_id, a.subject, a.flood_level, a.threshold_m, a.state, a.started_at,
     a.ended_at, a.value_m, a.peak_m, a.verified, a.status, a.paged_at, a.detail, a.incident_id, a.acknowledged_at,
     a.confirmed_at, a.dismissed_at
 FROM unnest(%(sensors)s::integer[], %(since)s::timestamptz[]) AS w(sensor_id, since)
@@ -33,7 +33,7 @@ LEFT JOIN station s USING (station_id)
 ORDER BY a.sensor_id, a.started_at, a.flood_level
 
 -- name: open_alerts
-SELECT a.alert_id, a.kind, a.station_id, s.river_id, a.sensor_id, a.subject, a.flood_level, a.threshold_m, a.state, a.started_at,
+SELECT a.alert_id, a.kind, a.station_id, coalesce(s.river_id, substring(a.subject FROM '^river:(.+)')), a.sensor_id, a.subject, a.flood_level, a.threshold_m, a.state, a.started_at,
     a.ended_at, a.value_m, a.peak_m, a.verified, a.status, a.paged_at, a.detail, a.incident_id, a.acknowledged_at,
     a.confirmed_at, a.dismissed_at
 FROM alert a LEFT JOIN station s USING (station_id)
@@ -79,14 +79,14 @@ SELECT sensor_id, value, observed_at FROM latest_reading WHERE sensor_id = ANY(%
 INSERT INTO announcement (alert_id, event, at) VALUES (%(alert)s, %(event)s, %(at)s)
 
 -- name: waiting
-SELECT n.announcement_id, n.event, n.at, a.alert_id, a.kind, a.station_id, s.river_id, a.sensor_id, a.subject, a.flood_level, a.threshold_m, a.state, a.started_at,
+SELECT n.announcement_id, n.event, n.at, a.alert_id, a.kind, a.station_id, coalesce(s.river_id, substring(a.subject FROM '^river:(.+)')), a.sensor_id, a.subject, a.flood_level, a.threshold_m, a.state, a.started_at,
     a.ended_at, a.value_m, a.peak_m, a.verified, a.status, a.paged_at, a.detail, a.incident_id, a.acknowledged_at,
     a.confirmed_at, a.dismissed_at
 FROM announcement n JOIN alert a USING (alert_id) LEFT JOIN station s USING (station_id)
 WHERE n.told_at IS NULL ORDER BY n.announcement_id LIMIT 2000
 
 -- name: unlogged
-SELECT n.announcement_id, n.event, n.at, a.alert_id, a.kind, a.station_id, s.river_id, a.sensor_id, a.subject, a.flood_level, a.threshold_m, a.state, a.started_at,
+SELECT n.announcement_id, n.event, n.at, a.alert_id, a.kind, a.station_id, coalesce(s.river_id, substring(a.subject FROM '^river:(.+)')), a.sensor_id, a.subject, a.flood_level, a.threshold_m, a.state, a.started_at,
     a.ended_at, a.value_m, a.peak_m, a.verified, a.status, a.paged_at, a.detail, a.incident_id, a.acknowledged_at,
     a.confirmed_at, a.dismissed_at
 FROM announcement n JOIN alert a USING (alert_id) LEFT JOIN station s USING (station_id)
@@ -126,7 +126,7 @@ UPDATE incident SET escalation_id = %(escalation)s, step = %(step)s, round = %(r
 WHERE incident_id = %(incident)s
 
 -- name: unanswered
-SELECT a.alert_id, a.kind, a.station_id, s.river_id, a.sensor_id, a.subject, a.flood_level, a.threshold_m, a.state, a.started_at,
+SELECT a.alert_id, a.kind, a.station_id, coalesce(s.river_id, substring(a.subject FROM '^river:(.+)')), a.sensor_id, a.subject, a.flood_level, a.threshold_m, a.state, a.started_at,
     a.ended_at, a.value_m, a.peak_m, a.verified, a.status, a.paged_at, a.detail, a.incident_id, a.acknowledged_at,
     a.confirmed_at, a.dismissed_at
 FROM alert a LEFT JOIN station s USING (station_id)

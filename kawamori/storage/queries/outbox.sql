@@ -1,18 +1,36 @@
 -- name: put_notification
 INSERT INTO notification (alert_id, incident_id, contact_id, channel, recipient, event, idempotency_key, subject, body,
     payload, instead_of, created_at)
-VALUES (%(alert)s, %(incident)s, %(contact)s, %(channel)s, %(recipient)s, %(event)s, %(key)s, %(subject)s, %(body)s,
+VALUES (%(alert_id)s, %(incident_id)s, %(contact_id)s, %(channel)s, %(recipient)s, %(event)s, %(key)s, %(subject)s, %(body)s,
     %(payload)s, %(instead_of)s, coalesce(%(at)s, clock_timestamp()))
 ON CONFLICT (idempotency_key) DO NOTHING
 
 -- name: claim_notifications
--- Due, and claimed by nobody or by somebody who died or froze.
+-- Due, and claimed by nobody or by somebody who died or froze. The condition stands twice: a window cannot be locked.
 UPDATE notification SET claimed_until = clock_timestamp() + %(length)s
 WHERE notification_id IN (
     SELECT notification_id FROM notification
-    WHERE channel = %(channel)s AND delivered_at IS NULL AND given_up_at IS NULL AND next_attempt_at <= clock_timestamp()
+    WHERE notification_id IN (
+            SELECT notification_id FROM (
+                SELECT notification_id, attempts, row_number() OVER (PARTITION BY recipient ORDER BY attempts > 0, notification_id) AS place
+                FROM notification
+                WHERE channel = %(channel)s AND delivered_at IS NULL AND given_up_at IS NULL AND next_attempt_at <= clock_timestamp()
+                    AND (claimed_until IS NULL OR claimed_until < clock_timestamp()) AND recipient <> ALL(%(busy)s::text[])
+            ) due
+            WHERE place <= %(each)s ORDER BY attempts > 0, notification_id LIMIT %(limit)s)
+        AND delivered_at IS NULL AND given_up_at IS NULL AND next_attempt_at <= clock_timestamp()
         AND (claimed_until IS NULL OR claimed_until < clock_timestamp())
-    ORDER BY notification_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+    FOR UPDATE SKIP LOCKED)
+RETURNING notification_id, alert_id, incident_id, contact_id, channel, recipient, event, idempotency_key, subject, body,
+    payload, created_at, attempts, instead_of, claimed_until
+
+-- name: claim_strays
+UPDATE notification SET claimed_until = clock_timestamp() + %(length)s
+WHERE notification_id IN (
+    SELECT notification_id FROM notification
+    WHERE channel <> ALL(%(channels)s::text[]) AND delivered_at IS NULL AND given_up_at IS NULL
+        AND next_attempt_at <= clock_timestamp() AND (claimed_until IS NULL OR claimed_until < clock_timestamp())
+    ORDER BY notification_id LIMIT 100 FOR UPDATE SKIP LOCKED)
 RETURNING notification_id, alert_id, incident_id, contact_id, channel, recipient, event, idempotency_key, subject, body,
     payload, created_at, attempts, instead_of, claimed_until
 
@@ -30,24 +48,28 @@ WHERE n.notification_id = %(id)s AND o.notification_id <> n.notification_id AND 
     AND coalesce(o.instead_of, o.notification_id) = coalesce(n.instead_of, n.notification_id)
 
 -- name: not_delivered
+-- A message that another channel has delivered meanwhile stays given up.
 UPDATE notification SET attempts = attempts + 1, last_error = %(answer)s, claimed_until = NULL,
     next_attempt_at = clock_timestamp() + make_interval(secs => %(wait)s),
     given_up_at = CASE WHEN %(give_up)s THEN clock_timestamp() END
-WHERE notification_id = %(id)s AND claimed_until = %(claim)s AND delivered_at IS NULL
+WHERE notification_id = %(id)s AND claimed_until = %(claim)s AND delivered_at IS NULL AND given_up_at IS NULL
 
 -- name: attempted
 INSERT INTO attempt (notification_id, outcome, answer) VALUES (%(id)s, %(outcome)s, %(answer)s)
 
 -- name: messages_stuck
--- The newest link of each chain of one message's channels, where it failed for too long or was refused.
+-- The newest link of each chain of one message's channels, where it failed for too long or was refused. The addresses
+-- are those after which a contact has one more: whoever has none must not stand before those who have.
 SELECT n.notification_id, n.alert_id, n.incident_id, n.contact_id, n.channel, n.recipient, n.event, n.idempotency_key,
     n.subject, n.body, n.payload, n.created_at, n.attempts, n.instead_of, n.claimed_until
 FROM notification n
-WHERE n.delivered_at IS NULL AND n.attempts > 0 AND n.contact_id IS NOT NULL
+WHERE n.delivered_at IS NULL AND n.attempts > 0
+    AND n.contact_id IS NOT NULL AND (n.contact_id, n.channel, n.recipient) IN (
+        SELECT * FROM unnest(%(contacts)s::text[], %(channels)s::text[], %(recipients)s::text[]))
     AND (n.given_up_at IS NULL OR n.last_error <> 'delivered by another channel')
     AND n.created_at > clock_timestamp() - interval '3 days'
     AND (n.created_at < clock_timestamp() - %(after)s
         OR EXISTS (SELECT FROM attempt a WHERE a.notification_id = n.notification_id AND a.outcome = 'refused'))
     AND NOT EXISTS (SELECT FROM notification o WHERE coalesce(o.instead_of, o.notification_id)
         = coalesce(n.instead_of, n.notification_id) AND (o.notification_id > n.notification_id OR o.delivered_at IS NOT NULL))
-ORDER BY n.notification_id LIMIT 100
+ORDER BY n.notification_id LIMIT 100 FOR UPDATE OF n SKIP LOCKED

@@ -1,0 +1,255 @@
+"""HTTP to other people's servers: only hosts that are allowed, only at addresses that were looked at, and no further.
+
+Addresses of webhooks are typed in by people, and the alert service stands inside the city's network. So a host must be
+on the list, and a name on it must lead to the public Internet; inside, loopback included, only what is on the list as
+an address is reached. A name is resolved once and the connection goes to the address that was looked at, so that a
+name which changes its mind in between gains nothing. Redirects and proxies of the environment are not followed.
+A URL is often the key itself: no error and no receipt repeats it.
+"""
+
+import asyncio
+import logging
+import re
+import socket
+import ssl
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from urllib.parse import SplitResult, urlsplit
+
+import httpx
+
+from alerts.channels import Undelivered
+from kawamori.errors import ConfigurationError
+from kawamori.runtime import now
+
+#: One delivery takes no longer, name and handshake included.
+PATIENCE = timedelta(seconds=10)
+_CONNECT_S = 4.0
+#: What was answered is read up to here, and for so long: the status line has already said what matters.
+_LARGEST_ANSWER = 64 * 1024
+_READING_S = 2.0
+_SHOWN = 200
+_PORTS = {"https": 443, "http": 80}
+_URL = re.compile(r"https?://[\x21-\x7e]+", re.IGNORECASE)
+#: RFC 4291: what is routed between strangers; RFC 6052: IPv4 addresses in the clothes of IPv6.
+_GLOBAL = IPv6Network("2000::/3")
+_NAT64 = IPv6Network("64:ff9b::/96")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Scheme, host and port; the host of an allowed one may begin with `*.`, for whatever lies below."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def admits(self, other: "Place") -> bool:
+        """Whether a URL's place is this one."""
+        if (self.scheme, self.port) != (other.scheme, other.port):
+            return False
+        if self.host.startswith("*."):
+            return other.host.endswith(self.host[1:]) and len(other.host) > len(self.host) - 1
+        return self.host == other.host
+
+
+def _place(parts: SplitResult) -> Place:
+    """Raises ValueError where the port is none."""
+    host = (parts.hostname or "").lower().removesuffix(".")
+    return Place(parts.scheme.lower(), host, parts.port or _PORTS[parts.scheme.lower()])
+
+
+def allowed_place(entry: str) -> Place:
+    """What an entry of the list allows: `hooks.city.example` over HTTPS, `10.0.0.5:8443`, `http://10.0.0.5:8080`;
+    raises ConfigurationError.
+    """
+    try:
+        return _place(urlsplit(entry if "://" in entry else f"https://{entry}"))
+    except (ValueError, KeyError) as error:
+        raise ConfigurationError(f"KAWAMORI_ALERTS__WEBHOOK_HOSTS: {entry!r} is no host to send to") from error
+
+
+def wanted_place(url: str) -> tuple[Place, str]:
+    """Where a URL leads, and its path with the query; raises Undelivered. Pure."""
+    try:
+        parts = urlsplit(url)
+        place = _place(parts)
+    except (ValueError, KeyError):
+        raise Undelivered("not a URL of HTTP", permanent=True) from None
+    if not _URL.fullmatch(url) or not place.host or "@" in parts.netloc or "\\" in url:
+        raise Undelivered("not a URL of HTTP", permanent=True)
+    return place, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def public(address: str) -> bool:
+    """Whether an IP address is one of the public Internet: not loopback, link-local, private, multicast. Pure."""
+    found: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
+    if isinstance(found, IPv6Address):
+        inner = found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None)
+        if found in _NAT64:
+            inner = IPv4Address(int(found) & 0xFFFFFFFF)
+        if inner is None:
+            return found in _GLOBAL and found.is_global
+        found = inner
+    return found.is_global and not (found.is_multicast or found.is_reserved)
+
+
+def may_reach(address: str, allowed: Iterable[Place]) -> bool:
+    """Whether a host that is allowed may be reached at that address: a public one, or itself on the list. Pure."""
+    if public(address):
+        return True
+    bare = ip_address(address.partition("%")[0])
+    for place in allowed:
+        try:
+            if ip_address(place.host) == bare:
+                return True
+        except ValueError:
+            continue
+    return False
+
+
+def retry_after(text: str | None, at: datetime) -> timedelta | None:
+    """How long a Retry-After asks us to wait: seconds, or a date; None for anything else. Pure."""
+    if not text:
+        return None
+    if re.fullmatch(r"\d{1,9}", text.strip()):
+        return timedelta(seconds=int(text))
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(timedelta(0), (date if date.tzinfo else date.replace(tzinfo=UTC)) - at)
+
+
+def shown(body: bytes, path: str) -> str:
+    """What was answered, in one line, without what may be a key of the URL. Pure."""
+    text = "".join(c if c.isprintable() else " " for c in body.decode("utf-8", "replace"))
+    for part in sorted({path, *re.split(r"[/?&=]", path)}, key=len, reverse=True):
+        if len(part) >= 8:
+            text = text.replace(part, "…")
+    return " ".join(text.split())[:_SHOWN]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the other side said."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.text}".rstrip()
+
+
+def refusal(answer: Answer, at: datetime) -> Undelivered | None:
+    """What an answer means that is no yes; None for a yes. Pure."""
+    status = answer.status
+    if 200 <= status < 300:
+        return None
+    wait = retry_after(answer.headers.get("retry-after"), at)
+    if 300 <= status < 400:
+        return Undelivered(f"{status}: redirects are not followed; set the address it leads to", permanent=True)
+    later = status in (408, 425, 429) or status >= 500
+    return Undelivered(str(answer), retry_after=wait, permanent=not later)
+
+
+class Guarded:
+    """Posts to the hosts of one list."""
+
+    def __init__(self, allowed: Iterable[str], *, patience: timedelta = PATIENCE) -> None:
+        self._allowed = tuple(allowed_place(entry) for entry in allowed)
+        self._patience = patience
+        # names that do not resolve hold these threads, and nobody else's
+        self._resolver = ThreadPoolExecutor(4, thread_name_prefix="resolve")
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log URLs
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context()
+
+    async def post(
+        self, url: str, body: bytes, headers: Mapping[str, str], *, accepted: Collection[int] = ()
+    ) -> Answer:
+        """Post once; returns a yes (any 2xx, or `accepted`), raises Undelivered for everything else."""
+        place, path = wanted_place(url)
+        if not any(allowed.admits(place) for allowed in self._allowed):
+            raise Undelivered(
+                f"{place.scheme}://{place.host}:{place.port} is not on the list: KAWAMORI_ALERTS__WEBHOOK_HOSTS",
+                permanent=True,
+            )
+        try:
+            async with asyncio.timeout(self._patience.total_seconds()):
+                answer = await self._post_anywhere(place, path, body, headers)
+        except TimeoutError:
+            raise Undelivered(f"no answer within {self._patience.total_seconds():g} s") from None
+        if answer.status not in accepted and (no := refusal(answer, now())):
+            raise no
+        return answer
+
+    async def _post_anywhere(self, place: Place, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Try the host's addresses in turn until one takes the connection."""
+        trouble: httpx.HTTPError | None = None
+        for address in await self._addresses(place):
+            try:
+                return await self._post(place, address, path, body, headers)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                trouble = error
+            except httpx.RemoteProtocolError:
+                raise Undelivered("did not answer in HTTP") from None
+            except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+                raise Undelivered(f"the connection broke: {type(error).__name__}") from None
+        why = "no connection in time" if isinstance(trouble, httpx.TimeoutException) else str(trouble)
+        raise Undelivered(f"{place.host} does not take the connection: {why}"[:300]) from None
+
+    async def _addresses(self, place: Place) -> list[str]:
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.run_in_executor(
+                self._resolver, lambda: socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+            )
+        except (OSError, UnicodeError):
+            raise Undelivered(f"{place.host} does not resolve") from None
+        addresses = dict.fromkeys(str(entry[4][0]) for entry in found)
+        reachable = [address for address in addresses if may_reach(address, self._allowed)]
+        if not reachable:
+            raise Undelivered(
+                f"{place.host} leads inside the network: put that address too into KAWAMORI_ALERTS__WEBHOOK_HOSTS",
+                permanent=True,
+            )
+        return reachable[:4]
+
+    async def _post(self, place: Place, address: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        literal = f"[{place.host}]" if ":" in place.host else place.host
+        host = literal if place.port == _PORTS[place.scheme] else f"{literal}:{place.port}"
+        async with (
+            httpx.AsyncClient(
+                verify=self._tls, trust_env=False, follow_redirects=False,
+                timeout=httpx.Timeout(self._patience.total_seconds(), connect=_CONNECT_S),
+            ) as client,
+            client.stream(
+                "POST", httpx.URL(scheme=place.scheme, host=address, port=place.port, raw_path=path.encode("ascii")),
+                content=body, extensions={"sni_hostname": place.host},
+                headers={"User-Agent": "Kawamori", "Accept-Encoding": "identity", **headers, "Host": host},
+            ) as response,
+        ):  # fmt: skip
+            said = await self._read(response)
+            return Answer(response.status_code, dict(response.headers), shown(said, path))
+
+    async def _read(self, response: httpx.Response) -> bytes:
+        """The beginning of the answer's body, as far as it comes."""
+        said = b""
+        try:
+            async with asyncio.timeout(_READING_S):
+                async for piece in response.aiter_raw():
+                    said += piece
+                    if len(said) >= _LARGEST_ANSWER:
+                        break
+        except (httpx.HTTPError, TimeoutError):
+            return said  # the status line stands
+        return said
