@@ -35,7 +35,7 @@ from kawamori.storage import alerts as record
 from kawamori.storage.actions import RuleRow, SilenceRow, ThresholdRow
 from kawamori.storage.database import Connection
 from kawamori.storage.history import LARGEST_ID
-from kawamori.storage.outbox import put_notification
+from kawamori.storage.outbox import Draft, put_notifications
 
 Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 #: A window longer than this is no maintenance.
@@ -203,20 +203,22 @@ def configuration_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a li
             places = [(person, address) for person in found for address in person.addresses]
             if not places:
                 raise conflict("nobody behind it has an address now")
-            keys = []
+            drafts = []
             for number, (person, address) in enumerate(places):
-                keys.append(f"test-{contact_id}-{tried}-{number}")
-                subject, body = try_message(person, actor.name)
-                await put_notification(
-                    connection, alert_id=None, incident_id=None, contact_id=person.id, channel=address.channel,
-                    recipient=address.address, event="test", key=keys[-1], subject=subject, body=body,
-                    payload={"alerts": [], "status": "test", "language": person.language},
+                subject, words = try_message(person, actor.name)
+                drafts.append(
+                    Draft(
+                        contact_id=person.id, channel=address.channel, recipient=address.address, event="test",
+                        key=f"test-{contact_id}-{tried}-{number}", subject=subject, body=words,
+                        payload={"alerts": [], "status": "test", "language": person.language},
+                    )
                 )  # fmt: skip
+            await put_notifications(connection, drafts)
             await record.note(
                 connection, who=actor.name, subject="contact", subject_id=contact_id, event="tested",
                 detail={"channels": [address.channel for _, address in places]},
             )  # fmt: skip
-            ids = await actions.notifications_by_key(connection, keys)
+            ids = await actions.notifications_by_key(connection, [draft.key for draft in drafts])
             return answer({"notifications": ids}, status=HTTPStatus.ACCEPTED)
 
         return await committed(using.database, work)
