@@ -29,9 +29,7 @@ def teams_message(notification: Notification) -> dict[str, Any]:
         "type": "AdaptiveCard",
         "version": "1.4",
         "body": [_line(notification.subject, weight="Bolder", size="Medium"), *map(_line, lines)],
-        "actions": [
-            {"type": "Action.OpenUrl", "title": word, "url": url} for word, url in links_of(notification.payload)
-        ],
+        "actions": [{"type": "Action.OpenUrl", "title": word, "url": url} for word, url in links],
     }
     attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": card}
     return {"type": "message", "attachments": [attachment]}

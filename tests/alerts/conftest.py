@@ -105,8 +105,8 @@ class Rivers:
     async def told(self, contact: str | None = None) -> list[tuple[str, str]]:
         """(event, subject) of what was put into the outbox for people, oldest first."""
         return await self.sql(
-            "SELECT event, subject FROM notification WHERE contact_id IS NOT NULL AND coalesce(%s, contact_id) = contact_id"
-            " ORDER BY notification_id", contact,
+            "SELECT event, subject FROM notification WHERE contact_id IS NOT NULL"
+            " AND coalesce(%s, contact_id) = contact_id ORDER BY notification_id", contact,
         )  # fmt: skip
 
     async def history(self) -> list[tuple[Any, ...]]:
