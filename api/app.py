@@ -1,13 +1,16 @@
 """The ASGI application, made from what it depends on; nothing happens at import."""
 
+from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
 
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from api import problems
+from api import acknowledge, chronology, problems
+from api.acknowledge import acknowledge_routes
 from api.alerting import act_routes
+from api.bulletins import bulletin_routes
 from api.configuration import configuration_routes
 from api.page import DOCS_STYLE, Page, SecurityHeaders, docs_html
 from api.routes import Dependencies, read_routes
@@ -17,6 +20,13 @@ from kawamori.observe import Health
 DESCRIPTION = """Water levels, their history, and alerts of a city's rivers. Times are RFC 3339 with offset, units SI,
 levels metres above the station's gauge zero. Errors are `application/problem+json` (RFC 9457). Values are
 provisional (暫定値); alerts are automatic (自動判定)."""
+
+
+def _styled(style: str) -> Callable[[], Awaitable[Response]]:
+    async def sheet() -> Response:
+        return Response(style, media_type="text/css; charset=utf-8")
+
+    return sheet
 
 
 def create_app(using: Dependencies, health: Health, page: Path | None) -> FastAPI:
@@ -33,9 +43,11 @@ def create_app(using: Dependencies, health: Health, page: Path | None) -> FastAP
     problems.install(app)
     app.add_middleware(Writes)
     app.add_middleware(SecurityHeaders)
+    app.include_router(bulletin_routes(using))  # before `/alerts/{id}`, which would take `7.cap` for an id
     app.include_router(read_routes(using))
     app.include_router(act_routes(using))
     app.include_router(configuration_routes(using))
+    app.include_router(acknowledge_routes(using))
 
     @cache
     def docs_page() -> str:
@@ -48,6 +60,9 @@ def create_app(using: Dependencies, health: Health, page: Path | None) -> FastAP
     @app.get("/api/docs.css", include_in_schema=False)
     async def docs_style() -> Response:
         return Response(DOCS_STYLE, media_type="text/css; charset=utf-8")
+
+    for path, style in (("/api/chronology.css", chronology.STYLE), ("/api/acknowledge.css", acknowledge.STYLE)):
+        app.add_api_route(path, _styled(style), include_in_schema=False)
 
     @app.get("/healthz", include_in_schema=False)
     async def alive() -> Response:

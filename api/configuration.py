@@ -205,11 +205,11 @@ def configuration_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a li
                 raise conflict("nobody behind it has an address now")
             drafts = []
             for number, (person, address) in enumerate(places):
-                subject, body = try_message(person, actor.name)
+                subject, words = try_message(person, actor.name)
                 drafts.append(
                     Draft(
                         contact_id=person.id, channel=address.channel, recipient=address.address, event="test",
-                        key=f"test-{contact_id}-{tried}-{number}", subject=subject, body=body,
+                        key=f"test-{contact_id}-{tried}-{number}", subject=subject, body=words,
                         payload={"alerts": [], "status": "test", "language": person.language},
                     )
                 )  # fmt: skip
@@ -218,7 +218,7 @@ def configuration_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a li
                 connection, who=actor.name, subject="contact", subject_id=contact_id, event="tested",
                 detail={"channels": [address.channel for _, address in places]},
             )  # fmt: skip
-            ids = await actions.notifications_by_key(connection, [d.key for d in drafts])
+            ids = await actions.notifications_by_key(connection, [draft.key for draft in drafts])
             return answer({"notifications": ids}, status=HTTPStatus.ACCEPTED)
 
         return await committed(using.database, work)

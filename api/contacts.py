@@ -117,7 +117,9 @@ def users_of(id_: str, contacts: Mapping[str, Contact], escalations: Mapping[str
 
 
 def escalation_of(id_: str, body: EscalationBody) -> Escalation:
-    """The escalation that is meant."""
+    """The escalation that is meant; raises WrongField where it goes on to itself."""
+    if body.then == id_:
+        raise WrongField("then", f"leads back to itself: {id_} → {id_}")
     steps = tuple(Step(to=step.to, wait=timedelta(seconds=step.wait_s)) for step in body.steps)
     return Escalation(
         id=id_, name=body.name, river=body.river_id, min_level=body.min_level, topics=body.topics, steps=steps,

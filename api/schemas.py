@@ -551,3 +551,26 @@ class RuleKinds(_Shape):
     """Every kind of rule."""
 
     kinds: list[RuleKind]
+
+
+class ChronologyLine(_Shape):
+    """One line of the record."""
+
+    at: AwareDatetime
+    kind: str
+    river: str
+    station: str
+    level_m: float | None
+    threshold_m: float | None
+    text: str
+    who: str
+    status: Status
+    alert_id: int | None
+
+
+class Chronology(_Shape):
+    """What happened, in order of time."""
+
+    from_: AwareDatetime = Field(alias="from")
+    to: AwareDatetime
+    lines: list[ChronologyLine]

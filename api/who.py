@@ -61,6 +61,11 @@ def given_name(text: str) -> str:
     return name
 
 
+def is_name(name: str) -> bool:
+    """Whether it may stand in the record. Pure."""
+    return 1 <= len(name) <= LONGEST_NAME and name == name.strip() and not _CONTROL.search(name)
+
+
 def _refused(detail: str) -> HTTPException:
     return HTTPException(HTTPStatus.UNAUTHORIZED, detail, {"WWW-Authenticate": 'Bearer realm="kawamori"'})
 

@@ -39,6 +39,12 @@ async def incident_exists(connection: Connection, incident: int) -> bool:
     return await (await connection.execute(query("hold_incident"), {"incident": incident})).fetchone() is not None
 
 
+async def alerts_of_incident(connection: Connection, incident: int) -> list[int]:
+    """A conversation's alerts that people may see."""
+    rows = await (await connection.execute(query("alerts_of_incident"), {"incident": incident})).fetchall()
+    return [row[0] for row in rows]
+
+
 async def alerts_to_acknowledge(connection: Connection, incident: int, up_to: int) -> list[int]:
     """A conversation's alerts up to that one that nobody has acknowledged, locked."""
     rows = await connection.execute(query("alerts_to_acknowledge"), {"incident": incident, "up_to": up_to})

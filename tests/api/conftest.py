@@ -116,7 +116,6 @@ class Rows:
         )  # fmt: skip
         return int(row[0])
 
-
     def incident(self, river: str | None = "kuji") -> int:
         """A conversation that is over, so that many may stand beside each other."""
         (row,) = self.sql(

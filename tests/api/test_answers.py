@@ -261,7 +261,9 @@ def test_a_change_that_commits_after_a_later_one_is_heard_too(api, rows, sensor)
     import psycopg
 
     slow, quick = rows.alert("weir", sensor), rows.alert("weir", sensor)
-    text = "INSERT INTO audit (who, subject, subject_id, alert_id, event) VALUES ('kawamori', 'alert', 'x', %s, 'changed')"
+    text = (
+        "INSERT INTO audit (who, subject, subject_id, alert_id, event) VALUES ('kawamori', 'alert', 'x', %s, 'changed')"
+    )
     with api.stream() as stream, psycopg.connect(rows.url) as connection:
         stream.until(lambda e: e["event"] == "heartbeat")
         connection.execute(text, (slow,))

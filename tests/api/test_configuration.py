@@ -151,7 +151,11 @@ def test_two_who_would_make_a_loop_together_do_not(api):
     put(api, "/contacts/x", group())
     put(api, "/contacts/y", group())
     with ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(lambda pair: api.act(f"/contacts/{pair[0]}", group(pair[1]), method="PUT"), [("x", "y"), ("y", "x")]))
+        answers = list(
+            pool.map(
+                lambda pair: api.act(f"/contacts/{pair[0]}", group(pair[1]), method="PUT"), [("x", "y"), ("y", "x")]
+            )
+        )
     assert sorted(a.status_code for a in answers) == [200, 422]
 
 
@@ -164,7 +168,9 @@ def test_a_test_message_goes_to_each_address_behind_a_contact_and_can_be_followe
     told = schemas.Notifications.model_validate_json(api.get("/notifications", id=ids).content).notifications
     assert sorted((n.channel, n.event) for n in told) == [("log", "test"), ("slack", "test"), ("smtp", "test")]
     assert {n.subject[:5] for n in told} == {"【試験】川", "[TEST"}
-    assert rows.sql("SELECT who, event FROM audit WHERE subject_id = 'both' ORDER BY audit_id DESC LIMIT 1") == [("佐藤", "tested")]
+    assert rows.sql("SELECT who, event FROM audit WHERE subject_id = 'both' ORDER BY audit_id DESC LIMIT 1") == [
+        ("佐藤", "tested")
+    ]
     assert len(api.act("/contacts/both/test").json()["notifications"]) == 3
     put(api, "/contacts/nowhere", {**DUTY, "addresses": []})
     assert api.act("/contacts/nowhere/test").status_code == 409
@@ -231,7 +237,9 @@ def test_a_window_is_announced_and_lifted_and_screens_hear_of_what_it_covers(api
     assert schemas.Silence.model_validate_json(api.act(f"/silences/{silence.id}/lift").content) == lifted
     assert silence.id not in [s["id"] for s in api.get("/silences").json()["silences"]]
     assert silence.id in [s["id"] for s in api.get("/silences", over=True).json()["silences"]]
-    assert rows.sql("SELECT event FROM audit WHERE subject = 'silence' AND subject_id = %s ORDER BY audit_id", str(silence.id)) == [("added",), ("lifted",)]
+    assert rows.sql(
+        "SELECT event FROM audit WHERE subject = 'silence' AND subject_id = %s ORDER BY audit_id", str(silence.id)
+    ) == [("added",), ("lifted",)]
     assert api.act("/silences/999999/lift").status_code == 404
 
 
@@ -264,7 +272,10 @@ def rule(**change):
 
 
 def in_force(rows, station="weir"):
-    return rows.sql("SELECT level, value_m, hysteresis_m FROM threshold WHERE station_id = %s AND valid_to IS NULL ORDER BY level", station)
+    return rows.sql(
+        "SELECT level, value_m, hysteresis_m FROM threshold WHERE station_id = %s AND valid_to IS NULL ORDER BY level",
+        station,
+    )
 
 
 def test_a_rule_takes_the_place_of_the_one_before_and_the_past_keeps_its_own(api, rows):
@@ -275,12 +286,19 @@ def test_a_rule_takes_the_place_of_the_one_before_and_the_past_keeps_its_own(api
     assert second["id"] > first["id"]
     assert second["parameters"] == {"hold": "PT600S"}
     assert in_force(rows, "dated") == [(1, 1.0, None), (2, 2.0, None)]
-    assert rows.sql("SELECT valid_to IS NULL, parameters FROM alert_rule WHERE station_id = 'dated' ORDER BY rule_id") == [(False, {}), (True, {"hold": "PT600S"})]
-    ended = rows.sql("SELECT level, value_m FROM threshold WHERE station_id = 'dated' AND valid_to IS NOT NULL ORDER BY level, valid_from")
+    assert rows.sql(
+        "SELECT valid_to IS NULL, parameters FROM alert_rule WHERE station_id = 'dated' ORDER BY rule_id"
+    ) == [(False, {}), (True, {"hold": "PT600S"})]
+    ended = rows.sql(
+        "SELECT level, value_m FROM threshold WHERE station_id = 'dated' AND valid_to IS NOT NULL ORDER BY level, valid_from"
+    )
     # what did not change was left alone, but for the column that had its own hysteresis before
     assert (2, 2.5) in ended
     assert (3, 3.0) in ended
-    (closed,), (opened,) = rows.sql("SELECT DISTINCT valid_to FROM alert_rule WHERE station_id = 'dated' AND valid_to IS NOT NULL"), rows.sql("SELECT valid_from FROM alert_rule WHERE rule_id = %s", second["id"])
+    (closed,), (opened,) = (
+        rows.sql("SELECT DISTINCT valid_to FROM alert_rule WHERE station_id = 'dated' AND valid_to IS NOT NULL"),
+        rows.sql("SELECT valid_from FROM alert_rule WHERE rule_id = %s", second["id"]),
+    )
     assert closed == opened
     listed = schemas.AlertRules.model_validate_json(api.get("/alert-rules").content)
     assert [r.id for r in listed.rules if r.station_id == "dated"] == [second["id"]]
@@ -349,15 +367,32 @@ def test_every_kind_tells_what_can_be_set(api):
     assert level.defaults["consecutive"] == 1
     assert set(level.schema_["$defs"]["LevelRule"]["properties"]) == set(level.defaults)
     for kind in kinds:
-        put(api, "/alert-rules", {"kind": kind.kind, "river_id": "kuji", "parameters": {k: v for k, v in kind.defaults.items() if v is not None and k != "thresholds"}})
+        put(
+            api,
+            "/alert-rules",
+            {
+                "kind": kind.kind,
+                "river_id": "kuji",
+                "parameters": {k: v for k, v in kind.defaults.items() if v is not None and k != "thresholds"},
+            },
+        )
 
 
 def test_eight_managers_at_once_leave_one_rule_in_force(api, rows):
     rows.station("busy")
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda n: api.act("/alert-rules", rule(station_id="busy", parameters={"consecutive": n + 1}), method="PUT"), range(8)))
+        answers = list(
+            pool.map(
+                lambda n: api.act(
+                    "/alert-rules", rule(station_id="busy", parameters={"consecutive": n + 1}), method="PUT"
+                ),
+                range(8),
+            )
+        )
     assert {a.status_code for a in answers} == {200}
-    assert rows.sql("SELECT count(*) FILTER (WHERE valid_to IS NULL), count(*) FROM alert_rule WHERE station_id = 'busy'") == [(1, 8)]
+    assert rows.sql(
+        "SELECT count(*) FILTER (WHERE valid_to IS NULL), count(*) FROM alert_rule WHERE station_id = 'busy'"
+    ) == [(1, 8)]
 
 
 def test_every_change_is_in_the_audit_for_ever(api, rows):

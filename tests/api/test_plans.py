@@ -84,19 +84,25 @@ def full(rows):
         " FROM generate_series(%s::timestamptz, %s::timestamptz, '30 minutes') at",
         START, END,
     )  # fmt: skip
-    rows.sql("INSERT INTO incident (topic, status, opened_at, closed_at) SELECT 'flood', 'actual', started_at, started_at FROM alert")
+    rows.sql(
+        "INSERT INTO incident (topic, status, opened_at, closed_at) SELECT 'flood', 'actual', started_at, started_at FROM alert"
+    )
     rows.sql("UPDATE alert SET incident_id = alert_id")
     rows.sql(
         "INSERT INTO audit (who, subject, subject_id, alert_id, event, at, xid)"
         " SELECT 'kawamori', 'alert', alert_id::text, alert_id, 'raised', started_at, alert_id::text::xid8 FROM alert"
     )
-    rows.sql("INSERT INTO audit (who, subject, subject_id, event) VALUES ('kawamori', 'alerting', 'self_test', 'self_test_passed')")
+    rows.sql(
+        "INSERT INTO audit (who, subject, subject_id, event) VALUES ('kawamori', 'alerting', 'self_test', 'self_test_passed')"
+    )
     rows.sql("INSERT INTO announcement (alert_id, event, told_at) SELECT alert_id, 'raised', started_at FROM alert")
     rows.sql(
         "INSERT INTO notification (alert_id, incident_id, channel, recipient, event, idempotency_key, subject, body, delivered_at)"
         " SELECT alert_id, alert_id, 'log', 'duty', 'raised', alert_id::text, 's', 'b', now() FROM alert"
     )
-    rows.sql("INSERT INTO attempt (notification_id, outcome, answer) SELECT notification_id, 'delivered', '' FROM notification")
+    rows.sql(
+        "INSERT INTO attempt (notification_id, outcome, answer) SELECT notification_id, 'delivered', '' FROM notification"
+    )
     rows.sql(
         "INSERT INTO quarantine (received_at, topic, reason, payload, gateway_id)"
         " SELECT %s, 't', 'r', n::text::bytea, 'g' FROM generate_series(1, 20000) n",

@@ -151,3 +151,8 @@ SELECT x.silence_id, x.alert_id, x.station_id, x.river_id, x.kinds, x.up_to_leve
     x.author, x.lifted_at, x.lifted_by
 FROM silence x WHERE x.silence_id < %(before_id)s AND (%(over)s OR (x.lifted_at IS NULL AND x.ends_at > clock_timestamp()))
 ORDER BY x.silence_id DESC LIMIT %(limit)s
+
+-- name: alerts_of_incident
+-- A conversation's alerts that people may see, in order of their beginning.
+SELECT alert_id FROM alert
+WHERE incident_id = %(incident)s AND (retracted_at IS NULL OR paged_at IS NOT NULL) ORDER BY started_at, alert_id

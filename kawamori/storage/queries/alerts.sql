@@ -146,9 +146,9 @@ GROUP BY incident_id, contact_id
 -- A flood wave is over when all its alerts have been for six hours; other conversations after ten minutes.
 UPDATE incident i SET closed_at = %(now)s, escalate_at = NULL WHERE closed_at IS NULL
     AND NOT EXISTS (SELECT FROM alert a WHERE a.incident_id = i.incident_id AND (a.state IN ('pending', 'firing')
-        OR greatest(a.ended_at, a.recorded_at) > %(now)s - CASE i.topic WHEN 'flood' THEN interval '6 hours' ELSE interval '10 minutes' END))
+        OR greatest(a.ended_at, a.recorded_at) > %(now)s::timestamptz - CASE i.topic WHEN 'flood' THEN interval '6 hours' ELSE interval '10 minutes' END))
     AND NOT EXISTS (SELECT FROM alert a JOIN announcement n USING (alert_id) WHERE a.incident_id = i.incident_id AND n.told_at IS NULL)
-    AND opened_at < %(now)s - interval '1 minute'
+    AND opened_at < %(now)s::timestamptz - interval '1 minute'
 
 -- name: last_self_test
 SELECT at FROM audit WHERE subject = 'alerting' AND event IN ('self_test_passed', 'self_test_failed')

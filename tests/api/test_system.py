@@ -1,0 +1,114 @@
+# ruff: noqa: E501 - SQL reads best unbroken
+"""Would people be told now? And who may act."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from api import schemas
+from kawamori.storage.system import judge
+
+NOW = datetime(2026, 9, 1, tzinfo=UTC)
+S = timedelta(seconds=1)
+
+
+def judged(**change):
+    facts = {
+        "leader": "a",
+        "until": NOW + 5 * S,
+        "now": NOW,
+        "waits_since": None,
+        "unsent_since": None,
+        "self_test": (NOW, True),
+    }
+    return judge(**{**facts, **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({}, []), ({"until": NOW - S}, ["no_engine"]), ({"until": None, "leader": None}, ["no_engine"]),
+        ({"waits_since": NOW - 10 * S}, []), ({"waits_since": NOW - 30 * S}, ["behind"]),
+        ({"unsent_since": NOW - 60 * S}, []), ({"unsent_since": NOW - 180 * S}, ["unsent"]),
+        ({"self_test": None}, []), ({"self_test": (NOW, False)}, ["self_test"]),
+        ({"until": NOW - S, "waits_since": NOW - 30 * S, "self_test": (NOW, False)}, ["no_engine", "behind", "self_test"]),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_alerting_is_named(change, why):
+    found = judged(**change)
+    assert (found.why, found.ok) == (why, not why)
+
+
+def alerting(api):
+    return schemas.System.model_validate_json(api.get("/system").content).alerting
+
+
+@pytest.mark.integration
+def test_nobody_leads_and_then_somebody_does(api, rows):
+    assert alerting(api).why == ["no_engine"]
+    rows.sql("INSERT INTO lease VALUES ('alerts', 'engine-1', 1, now() + interval '1 minute')")
+    rows.sql("INSERT INTO gateway VALUES ('gateway-1', now(), 42)")
+    found = schemas.System.model_validate_json(api.get("/system").content)
+    assert (found.alerting.ok, found.alerting.leader, found.alerting.last_self_test) == (True, "engine-1", None)
+    assert [(g.gateway_id, g.backlog) for g in found.gateways] == [("gateway-1", 42)]
+
+
+@pytest.mark.integration
+def test_a_batch_that_nobody_evaluates_and_a_message_that_nobody_sends_are_told(api, rows):
+    sensor = rows.station("weir")
+    rows.sql("INSERT INTO feed_cursor VALUES ('alerts', '0', 0) ON CONFLICT DO NOTHING")
+    rows.batch(sensor, [1.0], start=NOW)
+    rows.sql("UPDATE ingest_batch SET committed_at = now() - interval '1 minute'")
+    rows.sql(
+        "INSERT INTO notification (channel, recipient, event, idempotency_key, subject, body, created_at)"
+        " VALUES ('smtp', 'a@b', 'raised', 'k', 's', 'b', now() - interval '10 minutes')"
+    )
+    rows.sql(
+        "INSERT INTO audit (who, subject, subject_id, event) VALUES ('kawamori', 'alerting', 'self_test', 'self_test_failed')"
+    )
+    found = alerting(api)
+    assert found.why == ["behind", "unsent", "self_test"]
+    assert 55 < found.behind_s < 120
+    assert 590 < found.oldest_unsent_s < 700
+    rows.sql(
+        "INSERT INTO notification (channel, recipient, event, idempotency_key, subject, body, instead_of, delivered_at)"
+        " SELECT 'line', 'u', 'raised', 'k2', 's', 'b', notification_id, now() FROM notification"
+    )
+    assert alerting(api).why == ["behind", "self_test"]
+
+
+@pytest.mark.integration
+def test_the_stream_says_so_too(api):
+    with api.stream() as stream:
+        stream.until(lambda e: e["event"] == "heartbeat" and "behind" in e["data"]["alerting"]["why"])
+
+
+@pytest.mark.integration
+def test_a_token_is_shown_once_works_and_can_be_revoked(rows, serve_again):
+    def kawamori(*words, status=0):
+        environment = {**os.environ, "KAWAMORI_DATABASE_URL": rows.url}
+        done = subprocess.run(
+            [sys.executable, "-m", "kawamori.cli", "user", *words], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == status, done.stderr
+        return done.stdout.strip() or done.stderr.strip()
+
+    token = kawamori("add", "田中", "--role", "manager")
+    assert len(token) >= 43
+    assert token not in str(rows.sql("SELECT * FROM account")) + str(rows.sql("SELECT * FROM audit"))
+    assert "already" in kawamori("add", "田中", "--role", "operator", status=2)
+    assert "--role" in kawamori("add", "x", "--role", "king", status=2)
+    assert "NAME" in kawamori("add", " ", "--role", "manager", status=2)
+    assert json.loads(kawamori("list", "--json"))[0]["name"] == "田中"
+    with serve_again(api={"open": False}) as shut:
+        assert shut.act("/contacts/a", {"kind": "group", "name": "g"}, by=token, method="PUT").status_code == 200
+        kawamori("revoke", "田中")
+        assert shut.act("/contacts/a", by=token, method="DELETE").status_code == 401
+    assert "NAME" in kawamori("revoke", "田中", status=2)
+    assert "revoked" in kawamori("list")
+    assert rows.sql("SELECT event FROM audit WHERE subject = 'account' ORDER BY audit_id") == [("added",), ("revoked",)]
+    assert kawamori("add", "田中", "--role", "operator") != token
