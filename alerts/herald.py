@@ -45,7 +45,9 @@ class Duty:
             escalation = self.escalations.get(place.escalation)
             if escalation is None:
                 return None, []
-            found = persons(escalation.steps[place.step].to, self.contacts, self.now) if escalation.steps else []
+            # a step that is there no more has nobody: somebody shortened the chain while it was gone through
+            to = escalation.steps[place.step].to if place.step < len(escalation.steps) else ()
+            found = persons(to, self.contacts, self.now)
             if any(person.addresses for person in found):
                 return place, found
             place = after(self.escalations, place)

@@ -383,6 +383,8 @@ class Publisher:
         self._loop = asyncio.get_running_loop()
         self._published = 0
         self._confirmed = 0
+        #: How often the broker has accepted us: a retained message may be gone after the broker was.
+        self.connections = 0
         client = paho.Client(CallbackAPIVersion.VERSION2, client_id, protocol=paho.MQTTv5)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -415,6 +417,7 @@ class Publisher:
         if reason.is_failure:
             log().warning("the broker refused the connection", reason=str(reason))
             return
+        self.connections += 1
         self._loop.call_soon_threadsafe(self._up.set)
 
     def _on_publish(self, _client: paho.Client, _data: Any, _mid: int, _reason: Any, _properties: Any) -> None:
@@ -429,11 +432,14 @@ class Publisher:
         """Wait until the broker has accepted us."""
         await self._up.wait()
 
-    def publish(self, topic: str, payload: bytes) -> None:
-        """Hand a QoS 1 message to the connection; raises BrokerUnavailable when there is none or it is full."""
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Hand a QoS 1 message to the connection; raises BrokerUnavailable when there is none or it is full.
+
+        The broker shows the last one that it is to `retain` to whoever subscribes later.
+        """
         if not self._up.is_set():
             raise BrokerUnavailable("not connected to the broker")
-        info = self._client.publish(topic, payload, qos=1)
+        info = self._client.publish(topic, payload, qos=1, retain=retain)
         if info.rc != paho.MQTT_ERR_SUCCESS:
             raise BrokerUnavailable(paho.error_string(info.rc))
         self._published += 1

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -143,6 +143,43 @@ class Alive(Struct, frozen=True):
 #: What may be repeated of a field that nobody knows.
 _PLAIN_NAME = re.compile(r"unknown field `[a-z_]{1,32}`$")
 
+
+class Drill(Struct, frozen=True, kw_only=True):
+    """What an exercise or a test says of a station."""
+
+    status: Literal["exercise", "test"]
+    flood_level: int
+    since: Time
+    value_m: float | None
+
+
+class StationState(Struct, frozen=True, kw_only=True):
+    """A station's state of alert at `as_of`, for sirens and displays.
+
+    It is repeated every half minute: one that is older than two minutes says nothing any more, neither that there is
+    danger nor that there is none. A siren that reads `flood_level` alone never sounds in a drill: that number is of
+    real alerts only, and what a drill says stands in `drill`.
+    """
+
+    station_id: str
+    #: The highest level that real alerts say, 0 where there is none; those that a person has silenced do not count.
+    flood_level: int
+    state: Literal["none", "firing"]
+    #: Of a drill while nothing real is on.
+    status: Literal["actual", "exercise", "test"]
+    #: False while only doubtful readings say so.
+    verified: bool
+    #: Since when, and the reading that showed it.
+    since: Time | None
+    value_m: float | None
+    #: Somebody has acknowledged every alert of that level.
+    acknowledged: bool
+    #: A person has silenced something that is higher.
+    silenced: bool
+    drill: Drill | None
+    as_of: Time
+
+
 _encoder = msgspec.json.Encoder()
 _peek = msgspec.json.Decoder(_Peek)
 _several = msgspec.json.Decoder(_Several)
@@ -175,6 +212,11 @@ def ack_topic(gateway: str) -> str:
 def alive_topic(gateway: str) -> str:
     """Where a gateway says every few seconds that it is there."""
     return f"kawamori/v1/gateway/{gateway}/alive"
+
+
+def alert_topic(station: str) -> str:
+    """Where a station's state of alert is shown to sirens and displays, retained."""
+    return f"kawamori/v1/alert/{station}"
 
 
 @lru_cache(100_000)

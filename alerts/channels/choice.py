@@ -1,5 +1,7 @@
 """The channels that a site has."""
 
+import ssl
+
 from alerts.channels import Channel, slack, teams, webpush
 from alerts.channels.guarded import Guarded
 from alerts.channels.line import LineChannel
@@ -14,13 +16,17 @@ from kawamori.settings import AlertSettings
 
 def make_channels(settings: AlertSettings) -> list[Channel]:
     """Every channel; one that is not set up refuses, and says what to set."""
-    own = settings.webhook_hosts
+    tls = ssl.create_default_context()
+
+    def http(*known: str) -> Guarded:
+        return Guarded([*known, *settings.webhook_hosts], tls=tls)
+
     return [
         LogChannel(settings.log),
         SmtpChannel(settings),
-        WebhookChannel(settings, Guarded(own)),
-        LineChannel(settings, Guarded([settings.line_url, *own])),
-        SlackChannel(Guarded([*slack.HOSTS, *own])),
-        TeamsChannel(Guarded([*teams.HOSTS, *own])),
-        WebPushChannel(settings, Guarded([*webpush.HOSTS, *own])),
+        WebhookChannel(settings, http()),
+        LineChannel(settings, http(settings.line_url)),
+        SlackChannel(http(*slack.HOSTS)),
+        TeamsChannel(http(*teams.HOSTS)),
+        WebPushChannel(settings, http(*webpush.HOSTS)),
     ]

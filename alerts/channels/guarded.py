@@ -17,7 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import SplitResult, urlsplit
 
@@ -126,12 +125,12 @@ def retry_after(text: str | None, at: datetime) -> timedelta | None:
     return max(timedelta(0), (date if date.tzinfo else date.replace(tzinfo=UTC)) - at)
 
 
-def shown(body: bytes, path: str) -> str:
-    """What was answered, in one line, without what may be a key of the URL. Pure."""
+def shown(body: bytes, *keys: str) -> str:
+    """What was answered, in one line, without what may be a key: a URL's path, an Authorization. Pure."""
     text = "".join(c if c.isprintable() else " " for c in body.decode("utf-8", "replace"))
-    for part in sorted({path, *re.split(r"[/?&=]", path)}, key=len, reverse=True):
-        if len(part) >= 8:
-            text = text.replace(part, "…")
+    parts = {part for key in keys for part in (key, *re.split(r"[/?&=,\s]", key)) if len(part) >= 8}
+    for part in sorted(parts, key=len, reverse=True):
+        text = text.replace(part, "…")
     return " ".join(text.split())[:_SHOWN]
 
 
@@ -160,18 +159,17 @@ def refusal(answer: Answer, at: datetime) -> Undelivered | None:
 
 
 class Guarded:
-    """Posts to the hosts of one list."""
+    """Posts to the hosts of one list; `tls` says which authorities are believed, the machine's own where it is None."""
 
-    def __init__(self, allowed: Iterable[str], *, patience: timedelta = PATIENCE) -> None:
+    def __init__(
+        self, allowed: Iterable[str], *, patience: timedelta = PATIENCE, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._allowed = tuple(allowed_place(entry) for entry in allowed)
         self._patience = patience
+        self._tls = tls or ssl.create_default_context()
         # names that do not resolve hold these threads, and nobody else's
         self._resolver = ThreadPoolExecutor(4, thread_name_prefix="resolve")
         logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log URLs
-
-    @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        return ssl.create_default_context()
 
     async def post(
         self, url: str, body: bytes, headers: Mapping[str, str], *, accepted: Collection[int] = ()
@@ -239,7 +237,8 @@ class Guarded:
             ) as response,
         ):  # fmt: skip
             said = await self._read(response)
-            return Answer(response.status_code, dict(response.headers), shown(said, path))
+            text = shown(said, path, headers.get("Authorization", ""))
+            return Answer(response.status_code, dict(response.headers), text)
 
     async def _read(self, response: httpx.Response) -> bytes:
         """The beginning of the answer's body, as far as it comes."""

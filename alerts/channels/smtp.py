@@ -13,6 +13,10 @@ from kawamori.storage.outbox import Notification
 _TIMEOUT_S = 10
 
 
+def _one_line(text: str) -> str:
+    return re.sub(r"[\x00-\x1f\x7f]", " ", text)
+
+
 class SmtpChannel:
     """Sends through the site's mail server. The Message-ID is the same at every attempt."""
 
@@ -26,14 +30,14 @@ class SmtpChannel:
         s = self._settings
         message = EmailMessage()
         message["From"], message["To"] = s.mail_from, notification.recipient
-        message["Subject"] = re.sub(r"[\x00-\x1f\x7f]", " ", notification.subject)
+        message["Subject"] = _one_line(notification.subject)
         message["Date"] = format_datetime(notification.created_at)
         domain = s.mail_from.rpartition("@")[2] or "kawamori"
         message["Message-ID"] = f"<{re.sub(r'[^A-Za-z0-9.=_-]', '.', notification.idempotency_key)}@{domain}>"
         if notification.incident_id is not None:
             message["References"] = message["In-Reply-To"] = f"<incident-{notification.incident_id}@{domain}>"
         message["Auto-Submitted"] = "auto-generated"
-        message["X-Kawamori-Status"] = str(notification.payload.get("status", "actual"))
+        message["X-Kawamori-Status"] = _one_line(str(notification.payload.get("status", "actual")))
         message.set_content(notification.body)
         return message
 

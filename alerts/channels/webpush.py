@@ -77,6 +77,8 @@ class WebPushChannel:
     def __init__(self, settings: AlertSettings, http: Guarded, clock: Clock = now) -> None:
         self._settings, self._http, self._clock = settings, http, clock
         self._vapid: Any = None
+        if settings.vapid_private_key is not None:
+            import pywebpush  # noqa: F401 - now, since it takes half a second; and only where there is Web Push
 
     async def send(self, notification: Notification) -> str:
         """Post the encrypted message; raises Undelivered. A browser that unsubscribed is a refusal (404, 410)."""
@@ -101,7 +103,6 @@ class WebPushChannel:
                 "Web Push is not set up: KAWAMORI_ALERTS__VAPID_PRIVATE_KEY and KAWAMORI_ALERTS__VAPID_SUBJECT",
                 permanent=True,
             )
-        # here: it brings two HTTP clients that we do not use, and most sites have no Web Push
         from http_ece import ECEException
         from py_vapid import VapidException
         from pywebpush import WebPusher, WebPushException

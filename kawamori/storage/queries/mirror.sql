@@ -1,0 +1,2 @@
+-- name: stations_shown
+SELECT station_id FROM station WHERE NOT internal ORDER BY station_id
