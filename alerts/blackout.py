@@ -30,6 +30,7 @@ from kawamori.storage.database import Database
 #: So long without the database, and alerting counts as impaired.
 IMPAIRED_AFTER = timedelta(seconds=10)
 _REMEMBER_EVERY = timedelta(seconds=2)
+_ANSWER_S = 4.0
 
 
 def blind_reading(
@@ -74,8 +75,13 @@ class Blackout:
         self._known: dict[StationId, int] = {}
         self._since: datetime | None = None
 
-    def seen(self) -> None:
-        """The database has answered."""
+    async def _look(self) -> None:
+        """Ask the database by itself: an engine that is long at work is no blackout."""
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                await self._database.ping()
+        except (StorageUnavailable, TimeoutError):
+            return
         self._seen_at = self._clock()
         if self._since is None and self._seen_at - self._remembered_at > _REMEMBER_EVERY:
             self._remembered_at = self._seen_at
@@ -90,6 +96,7 @@ class Blackout:
     async def run(self, stop: asyncio.Event) -> None:
         """Look every second."""
         while not await sleep_or_stop(1.0, stop):
+            await self._look()
             if self._clock() - self._seen_at > IMPAIRED_AFTER:
                 await self._impaired(stop)
 
@@ -111,7 +118,7 @@ class Blackout:
                 name="say-impaired",
             )
             while self._clock() - self._seen_at > IMPAIRED_AFTER and not await sleep_or_stop(0.5, stop):
-                pass
+                await self._look()
             watching.cancel()
         self._since = None
         if not stop.is_set():

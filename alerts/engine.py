@@ -4,6 +4,8 @@ Alerts are what the readings say, in order of measurement, whatever order they c
 lease's row is locked while one writes, and whoever finds its token changed forgets what it remembered.
 """
 
+import asyncio
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,12 +23,14 @@ from kawamori.domain.reading import SensorId, StationId
 from kawamori.domain.registry import Registry, Sensor
 from kawamori.domain.rules import KINDS, DatedRule, Episode, SeriesRule, Watch, rule_for
 from kawamori.domain.rules.level import LevelWatch
+from kawamori.errors import StorageRefused
+from kawamori.observe import log
 from kawamori.runtime import fail_point
 from kawamori.settings import Settings
 from kawamori.storage import alerts as record
 from kawamori.storage.changes import Change as Batch
 from kawamori.storage.changes import changes_after, hold_cursor, move_cursor
-from kawamori.storage.database import Connection, Database
+from kawamori.storage.database import Connection, Database, translated
 from kawamori.storage.registry import load_registry, registry_version, rules_of
 
 EVALUATED = Counter("kawamori_alerts_readings_total", "Readings evaluated")
@@ -36,6 +40,8 @@ FOLLOWER = "alerts"
 #: Batches evaluated in one transaction at most.
 _TOGETHER = 200
 _MOMENT = timedelta(microseconds=1)
+#: Seconds of feeding watches between two words to the database.
+_SPEAK_S = 1.0
 #: What the self-test's own sensor measures.
 SELF_TEST = "self_test"
 
@@ -84,6 +90,14 @@ class Engine:
     async def advance(self) -> bool:
         """Evaluate the next changes; False when there are none. Raises StorageUnavailable: then nothing happened."""
         try:
+            return await self._advance(carefully=False)
+        except StorageRefused as error:
+            log().error("the database refuses an alert: judging sensor by sensor, so that one keeps back no other",
+                        error=str(error))  # fmt: skip
+            return await self._advance(carefully=True)
+
+    async def _advance(self, *, carefully: bool) -> bool:
+        try:
             async with self._database.transaction() as connection:
                 if not await self._lead(connection):
                     return False
@@ -93,7 +107,7 @@ class Engine:
                     return False
                 await self._refresh_registry(connection)
                 fail_point("alerts.read")
-                if await self._evaluate(connection, changes):
+                if await self._evaluate(connection, changes, carefully=carefully):
                     fail_point("alerts.recorded_alerts")
                     await self._herald.tell(connection, self._registry)
                 fail_point("alerts.evaluated")
@@ -133,10 +147,27 @@ class Engine:
             self._herald.names = await record.level_names(connection)
             self._watches.clear()
 
-    async def _evaluate(self, connection: Connection, news: list[Batch]) -> bool:
+    async def _evaluate(self, connection: Connection, news: list[Batch], *, carefully: bool) -> bool:
         """Bring the record up to these changes; whether anything may have changed in it."""
-        live, late = [], []
         spans = self._touched(news)
+        if not carefully:
+            return await self._evaluate_spans(connection, spans)
+        for id_, span in spans.items():
+            try:
+                async with translated(), connection.transaction():
+                    await self._evaluate_spans(connection, {id_: span})
+            except StorageRefused as error:
+                self._watches.pop(id_, None)
+                station = self._registry.sensors[id_].station
+                log().error("a station is not judged: look at it yourself, and report this with the log",
+                            station=station, error=str(error))  # fmt: skip
+                await record.note(connection, subject="alerting", subject_id=station, event="not_judged")
+        return True
+
+    async def _evaluate_spans(
+        self, connection: Connection, spans: dict[SensorId, tuple[datetime, datetime, float]]
+    ) -> bool:
+        live, late = [], []
         lasting = await record.recorded_since(connection, self._unwatched(spans), SERIES_KINDS)
         for id_, (start, end, high) in sorted(spans.items()):
             watch = self._watches.get(id_)
@@ -159,11 +190,16 @@ class Engine:
         )
         EVALUATED.inc(sum(map(len, rows.values())))
         recorded = await record.recorded_since(connection, self._padded(since_of), SERIES_KINDS)
+        spoke = time.monotonic()
         changes: list[Change] = []
         gone: list[tuple[record.Alert, bool]] = []
         for id_, _ in late:
             self._watches[id_] = SensorWatch(self._watching(self._registry.sensors[id_]))
         for id_ in sorted(since_of):
+            if time.monotonic() - spoke > _SPEAK_S:  # a session that says nothing for long is ended by the server
+                await connection.execute("SELECT 1")
+                await asyncio.sleep(0)
+                spoke = time.monotonic()
             found = self._watches[id_].feed(rows[id_])
             if rows[id_] or found:
                 known = [a for a in recorded.get(id_, []) if a.ended_at is None or a.ended_at >= since_of[id_]]

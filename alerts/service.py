@@ -57,7 +57,6 @@ class Service:
             self._trouble = str(error)
             raise
         self._trouble = None
-        self.blackout.seen()
         if moved:
             self._delivery.wake()
             if self.engine.followed_until is not None:

@@ -230,3 +230,24 @@ async def test_two_engines_write_one_history_and_tell_once(rivers: Any) -> None:
 async def _at(rivers: Any) -> datetime:
     ((at,),) = await rivers.sql("SELECT max(observed_at) FROM latest_reading")
     return at
+
+
+async def test_a_station_whose_alert_the_database_refuses_keeps_back_no_other(rivers: Any) -> None:
+    await rivers.stations(2)
+    await rivers.person("duty")
+    await rivers.escalation(("duty", 60))
+    await rivers.sql(
+        "CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF NEW.station_id = 's0' THEN RAISE EXCEPTION 'refused'; END IF; RETURN NEW; END $$"
+    )
+    await rivers.sql("CREATE TRIGGER poison BEFORE INSERT ON alert FOR EACH ROW EXECUTE FUNCTION poison()")
+    engine = rivers.engine()
+    await rivers.measure(("s0", 0, 0.5), ("s1", 0, 0.5))
+    await rivers.measure(("s0", 10, 1.2), ("s1", 10, 1.2))
+    rivers.clock += timedelta(minutes=10)
+    await rivers.settle(engine)
+    assert [row[0] for row in await rivers.history()] == ["s1"]
+    assert len(await rivers.told()) == 1
+    noted = await rivers.sql("SELECT subject_id FROM audit WHERE event = 'not_judged'")
+    assert noted == [("s0",)]
+    assert not await engine.advance(), "and the feed has moved on"

@@ -1,17 +1,12 @@
 """What happens to the people who must be told when the engine dies, freezes, or loses its database."""
 
-import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from email import message_from_bytes
-from email.policy import default
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
 
 from kawamori.servers import free_port
 
@@ -33,33 +28,6 @@ POINTS = (
 LEVELS = {4: 2.0}
 
 
-class Inbox:
-    """A mail server: which mails came, when, and under which Message-ID."""
-
-    def __init__(self) -> None:
-        self.mails: list[tuple[float, str, str, str]] = []
-
-    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
-        mail = message_from_bytes(envelope.content, policy=default)
-        self.mails.append((time.time(), str(mail["Message-ID"]), str(mail["Subject"]), mail.get_content()))
-        return "250 OK"
-
-    def about(self, words: str) -> list[tuple[float, str, str, str]]:
-        """Mails whose text matches."""
-        return [mail for mail in self.mails if re.search(words, mail[3])]
-
-
-@contextmanager
-def inbox_on(port: int) -> Iterator[Inbox]:
-    inbox = Inbox()
-    controller = Controller(inbox, hostname="127.0.0.1", port=port)
-    controller.start()
-    try:
-        yield inbox
-    finally:
-        controller.stop()
-
-
 def mailing(port: int) -> dict[str, str]:
     return {
         "KAWAMORI_ALERTS__SMTP_HOST": "127.0.0.1", "KAWAMORI_ALERTS__SMTP_PORT": str(port),
@@ -75,7 +43,11 @@ def say(chain: Any, payload: Callable[..., bytes], device: str, value: float) ->
 
 @pytest.mark.parametrize("rounds", [pytest.param(1, id="quick"), pytest.param(10, id="full", marks=pytest.mark.slow)])
 def test_an_engine_that_dies_between_any_two_steps_tells_everybody_and_nothing_under_two_keys(
-    rounds: int, site_of: Callable[..., Any], wait_until: Callable[..., Any], payload: Callable[..., bytes]
+    rounds: int,
+    site_of: Callable[..., Any],
+    wait_until: Callable[..., Any],
+    payload: Callable[..., bytes],
+    inbox_on: Callable[..., Any],
 ) -> None:
     port = free_port()
     with inbox_on(port) as inbox:
@@ -109,7 +81,10 @@ def test_an_engine_that_dies_between_any_two_steps_tells_everybody_and_nothing_u
 
 
 def test_a_frozen_leader_is_replaced_within_fifteen_seconds_and_does_no_harm_when_it_wakes(
-    site_of: Callable[..., Any], wait_until: Callable[..., Any], payload: Callable[..., bytes]
+    site_of: Callable[..., Any],
+    wait_until: Callable[..., Any],
+    payload: Callable[..., bytes],
+    inbox_on: Callable[..., Any],
 ) -> None:
     port = free_port()
     with inbox_on(port) as inbox:
@@ -147,7 +122,11 @@ def test_a_frozen_leader_is_replaced_within_fifteen_seconds_and_does_no_harm_whe
 
 @pytest.mark.parametrize("away", [pytest.param(25, id="quick"), pytest.param(600, id="full", marks=pytest.mark.slow)])
 def test_while_the_database_is_away_people_hear_of_it_and_of_crossings_read_off_the_broker(
-    away: int, site_of: Callable[..., Any], wait_until: Callable[..., Any], payload: Callable[..., bytes]
+    away: int,
+    site_of: Callable[..., Any],
+    wait_until: Callable[..., Any],
+    payload: Callable[..., bytes],
+    inbox_on: Callable[..., Any],
 ) -> None:
     port = free_port()
     with inbox_on(port) as inbox:
@@ -192,7 +171,7 @@ def test_while_the_database_is_away_people_hear_of_it_and_of_crossings_read_off_
 
 
 def test_the_self_test_goes_through_the_whole_chain_and_shouts_when_it_does_not_come_out(
-    site_of: Callable[..., Any], wait_until: Callable[..., Any]
+    site_of: Callable[..., Any], wait_until: Callable[..., Any], inbox_on: Callable[..., Any]
 ) -> None:
     port = free_port()
     with inbox_on(port) as inbox:
@@ -211,7 +190,10 @@ def test_the_self_test_goes_through_the_whole_chain_and_shouts_when_it_does_not_
 
 
 def test_a_crossing_that_was_missed_while_the_engine_was_down_is_told_when_it_is_back(
-    site_of: Callable[..., Any], wait_until: Callable[..., Any], payload: Callable[..., bytes]
+    site_of: Callable[..., Any],
+    wait_until: Callable[..., Any],
+    payload: Callable[..., bytes],
+    inbox_on: Callable[..., Any],
 ) -> None:
     port = free_port()
     with inbox_on(port) as inbox:

@@ -72,7 +72,7 @@ WHERE n.delivered_at IS NULL AND n.attempts > 0
         SELECT * FROM unnest(%(contacts)s::text[], %(channels)s::text[], %(recipients)s::text[]))
     AND (n.given_up_at IS NULL OR n.last_error <> 'delivered by another channel')
     AND n.created_at > clock_timestamp() - interval '3 days'
-    AND (n.created_at < clock_timestamp() - %(after)s
+    AND (n.created_at < clock_timestamp() - %(after)s::interval
         OR EXISTS (SELECT FROM attempt a WHERE a.notification_id = n.notification_id AND a.outcome = 'refused'))
     AND NOT EXISTS (SELECT FROM notification o WHERE coalesce(o.instead_of, o.notification_id)
         = coalesce(n.instead_of, n.notification_id) AND (o.notification_id > n.notification_id OR o.delivered_at IS NOT NULL))
