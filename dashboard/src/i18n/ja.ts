@@ -171,6 +171,7 @@ export const ja = {
 
   unansweredCount: (n: number) => `未応答 ${n} 件`,
   unansweredNone: "未応答なし",
+  alertingLine: "自動判定と通知の状態",
   alertingOk: "自動判定・通知 動作中",
   alertingUnknown: "自動判定の状態を確認しています",
   impairedJudging: "自動判定が止まっています。水位を目で確かめてください。",

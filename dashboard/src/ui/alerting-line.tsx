@@ -23,7 +23,7 @@ export function AlertingLine() {
   const known = live.value.heartbeat?.alerting != null;
   const open = unanswered.value;
   return (
-    <section class="alerting" aria-label={words.alerts}>
+    <section class="alerting" aria-label={words.alertingLine}>
       <a class={`unanswered${open > 0 ? " unanswered-some" : ""}`} href="#alerts" data-testid="unanswered">
         {open > 0 ? words.unansweredCount(open) : words.unansweredNone}
       </a>
