@@ -5,6 +5,7 @@ import "./styles/layout.css";
 import "./styles/levels.css";
 import "./styles/table.css";
 import "./styles/panels.css";
+import "./styles/alerts.css";
 import { App } from "./ui/app";
 
 const root = document.getElementById("app");

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { decode } from "../src/api/stream";
-import { mergeAlerts, START, step } from "../src/store/live";
+import { answered, fetched, mergeAlerts, START, step } from "../src/store/live";
 import { alert, reading } from "./factory";
 
 describe("decoding an event", () => {
@@ -26,15 +26,19 @@ describe("a step of the stream", () => {
   });
 
   test("a heartbeat is a sign of life and asks for nothing", () => {
-    const [live, wanted] = step({ ...START, broken: true }, { kind: "heartbeat", asOf: null }, 7_000);
+    const [live, wanted] = step(
+      { ...START, broken: true },
+      { kind: "heartbeat", asOf: null, alerting: null },
+      7_000,
+    );
     expect(live).toMatchObject({ heardMs: 7_000, broken: false });
     expect(wanted).toMatchObject({ levels: false, alerts: false, history: false });
   });
 
   test("a heartbeat that repeats itself is no sign of life", () => {
-    const [first] = step(START, { kind: "heartbeat", asOf: "2026-07-13T17:10:00Z" }, 7_000);
-    const [second] = step(first, { kind: "heartbeat", asOf: "2026-07-13T17:10:00Z" }, 12_000);
-    const [third] = step(second, { kind: "heartbeat", asOf: "2026-07-13T17:10:05Z" }, 17_000);
+    const [first] = step(START, { kind: "heartbeat", asOf: "2026-07-13T17:10:00Z", alerting: null }, 7_000);
+    const [second] = step(first, { kind: "heartbeat", asOf: "2026-07-13T17:10:00Z", alerting: null }, 12_000);
+    const [third] = step(second, { kind: "heartbeat", asOf: "2026-07-13T17:10:05Z", alerting: null }, 17_000);
     expect([first, second, third].map((live) => live.heardMs)).toEqual([7_000, 7_000, 17_000]);
   });
 
@@ -64,7 +68,7 @@ describe("a step of the stream", () => {
   test("a new alert is listed and read out", () => {
     const [live, wanted] = step(START, { kind: "alert", alert: alert({ id: 9 }) }, 1);
     expect(live.alerts.map((a) => a.id)).toEqual([9]);
-    expect(live.announced?.id).toBe(9);
+    expect(live.announced.map((a) => a.id)).toEqual([9]);
     expect(wanted.levels).toBe(true);
   });
 
@@ -72,20 +76,58 @@ describe("a step of the stream", () => {
     const ended = alert({ id: 9, ended_at: "2026-07-13T18:00:00Z", state: "resolved" });
     const [live] = step({ ...START, alerts: [alert({ id: 9 })] }, { kind: "alert", alert: ended }, 1);
     expect(live.alerts).toEqual([ended]);
-    expect(live.announced).toBeNull();
+    expect(live.announced).toEqual([]);
   });
 });
 
-test("alerts stand newest first, one an id", () => {
-  const list = mergeAlerts(
-    [alert({ id: 1, started_at: "2026-07-13T17:00:00Z" })],
-    [
-      alert({ id: 2, started_at: "2026-07-13T18:00:00Z" }),
-      alert({ id: 1, started_at: "2026-07-13T17:00:00Z", verified: false }),
-    ],
-  );
+test("an alert that is gone leaves the list", () => {
+  const gone = decode("alert_gone", JSON.stringify({ id: 9 }));
+  expect(gone).toEqual({ kind: "gone", id: 9 });
+  const known = { ...START, alerts: [alert({ id: 9 }), alert({ id: 8 })] };
+  const [live, wanted] = step(known, { kind: "gone", id: 9 }, 1);
+  expect(live.alerts.map((a) => a.id)).toEqual([8]);
+  expect(wanted.levels).toBe(true);
+});
+
+test("what arrives replaces what was known under its id", () => {
+  const list = mergeAlerts([alert({ id: 1 }), alert({ id: 2 })], [alert({ id: 1, verified: false })]);
   expect(list.map((a) => [a.id, a.verified])).toEqual([
     [2, true],
     [1, false],
   ]);
+});
+
+test("the self-test's own alerts are never listed", () => {
+  expect(mergeAlerts([], [alert({ kind: "self_test" })])).toEqual([]);
+});
+
+describe("the list fetched anew", () => {
+  const known = [alert({ id: 1 }), alert({ id: 2 })];
+
+  test("drops what the server no longer has", () => {
+    const live = fetched({ ...START, alerts: known, fetched: true }, known, [alert({ id: 2 })]);
+    expect(live.alerts.map((a) => a.id)).toEqual([2]);
+  });
+
+  test("does not undo what the stream said while it was on its way", () => {
+    const newer = alert({ id: 1, state: "acknowledged", acknowledged_at: "2026-07-13T17:12:00Z" });
+    const [meanwhile] = step({ ...START, alerts: known, fetched: true }, { kind: "alert", alert: newer }, 1);
+    const live = fetched(meanwhile, known, [alert({ id: 1 }), alert({ id: 2 })]);
+    expect(live.alerts.find((a) => a.id === 1)).toBe(newer);
+  });
+
+  test("is no news the first time, and is read out after an interruption", () => {
+    const first = fetched(START, [], known);
+    expect(first.announced).toEqual([]);
+    const later = fetched(first, first.alerts, [...known, alert({ id: 3 })]);
+    expect(later.announced.map((a) => a.id)).toEqual([3]);
+  });
+});
+
+test("the answer to an action gives way to what the stream has said since", () => {
+  const before = alert({ id: 1 });
+  const answer = alert({ id: 1, state: "acknowledged" });
+  const later = alert({ id: 1, state: "shelved" });
+  expect(answered({ ...START, alerts: [before] }, before, answer).alerts).toEqual([answer]);
+  expect(answered({ ...START, alerts: [later] }, before, answer).alerts).toEqual([later]);
 });

@@ -2,42 +2,23 @@
 
 import base64
 import json
-import os
-import shutil
-import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from kawamori.servers import cache_folder
 from simulators.city import plans
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 ARTEFACTS = Path(__file__).parents[1] / "artefacts"
 STATION, DEVICE = "shigi-takinoue", "shigi-takinoue-level"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    own = cache_folder() / "chromium/usr/bin/chromium"
-    program = own if own.exists() else Path("/usr/bin/chromium")
-    # the Node that playwright brings wants a library that a bare Debian lacks; the page's build has found a better one
-    node = shutil.which("node", path=f"{os.environ.get('PATH', '')}:{Path(sys.executable).parent}")
-    if node:
-        os.environ.setdefault("PLAYWRIGHT_NODEJS_PATH", node)
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        with_chromium = playwright.chromium.launch(executable_path=str(program), args=arguments)
-        yield with_chromium
-        with_chromium.close()
 
 
 class Site:

@@ -1,6 +1,6 @@
 /** The only caller of the HTTP API. Same origin, one deadline a request, no retries of its own. */
 
-import type { Alert, GeoCollection, LevelsLatest, Readings, Site, Station } from "./types";
+import type { Alert, AlertDetail, GeoCollection, LevelsLatest, Readings, Site, Station } from "./types";
 
 const BASE = "/api/v1";
 const DEADLINE_MS = 8_000;
@@ -14,10 +14,34 @@ export class ApiError extends Error {
   }
 }
 
-async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+/** An answer that was refused: problem+json, with the wrong fields where it names them. */
+export class Refused extends ApiError {
+  constructor(
+    path: string,
+    status: number,
+    readonly detail: string,
+    readonly fields: ReadonlyMap<string, string>,
+  ) {
+    super(path, status);
+  }
+}
+
+/** Who acts: an account's token, else the name somebody gives where the site is open. */
+export interface Actor {
+  readonly name: string;
+  readonly token: string;
+}
+
+/** Pure: a header holds no Japanese, so a name is percent-encoded. */
+export function actorHeaders({ name, token }: Actor): Record<string, string> {
+  if (token) return { Authorization: `Bearer ${token}` };
+  return name ? { "X-Kawamori-Name": encodeURIComponent(name) } : {};
+}
+
+async function get<T>(path: string, signal?: AbortSignal, headers: Record<string, string> = {}): Promise<T> {
   const deadline = AbortSignal.timeout(DEADLINE_MS);
   const response = await fetch(BASE + path, {
-    headers: { Accept: "application/json" },
+    headers: { Accept: "application/json", ...headers },
     cache: "no-store",
     signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
   });
@@ -29,7 +53,60 @@ export const getSite = () => get<Site>("/site");
 export const getLevels = () => get<LevelsLatest>("/levels/latest");
 export const getStations = async () => (await get<{ stations: Station[] }>("/stations")).stations;
 export const getGeo = () => get<GeoCollection>("/stations.geojson");
-export const getAlerts = async () => (await get<{ alerts: Alert[] }>("/alerts?limit=50")).alerts;
+
+const alertsWith = async (query: string) => (await get<{ alerts: Alert[] }>(`/alerts?${query}`)).alerts;
+
+/** The newest, and all that still last: an old one that nobody answered must not fall out of sight. */
+export async function getAlerts(): Promise<Alert[]> {
+  const lists = await Promise.all([
+    alertsWith("limit=50"),
+    alertsWith("state=firing&limit=200"),
+    alertsWith("state=acknowledged&limit=100"),
+    alertsWith("state=shelved&limit=100"),
+  ]);
+  return [...new Map(lists.flat().map((a) => [a.id, a])).values()];
+}
+
+/** One alert with what happened to it. A token shows addresses too; one that is no longer known hides nothing else. */
+export async function getAlert(id: number, actor: Actor, signal: AbortSignal): Promise<AlertDetail> {
+  if (!actor.token) return get<AlertDetail>(`/alerts/${id}`, signal);
+  try {
+    return await get<AlertDetail>(`/alerts/${id}`, signal, actorHeaders(actor));
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 401) return get<AlertDetail>(`/alerts/${id}`, signal);
+    throw error;
+  }
+}
+
+/** Pure: what a refusal says. */
+export function refusal(path: string, status: number, body: unknown): Refused {
+  const { detail, errors } = (typeof body === "object" && body !== null ? body : {}) as Record<
+    string,
+    unknown
+  >;
+  const fields = new Map<string, string>();
+  for (const error of Array.isArray(errors) ? errors : [])
+    if (typeof error?.field === "string") fields.set(error.field, String(error.message ?? ""));
+  return new Refused(path, status, typeof detail === "string" ? detail : "", fields);
+}
+
+/** Acts on an alert; returns it as it is then. */
+export async function postAnswer(id: number, action: string, body: object, actor: Actor): Promise<Alert> {
+  const path = `/alerts/${id}/${action}`;
+  const response = await fetch(BASE + path, {
+    method: "POST",
+    headers: {
+      Accept: "application/json",
+      "Content-Type": "application/json",
+      ...actorHeaders(actor),
+    },
+    body: JSON.stringify(body),
+    signal: AbortSignal.timeout(DEADLINE_MS),
+  });
+  const said: unknown = await response.json().catch(() => null);
+  if (!response.ok) throw refusal(path, response.status, said);
+  return said as Alert;
+}
 
 /** The longest chart is about 2,000 points; more pages than this would mean a server that never ends. */
 const MOST_PAGES = 8;

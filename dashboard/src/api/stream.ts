@@ -3,20 +3,30 @@
  * gives up for good on an HTTP error and never notices a silent one: both are handled here.
  */
 
+import type { AlertingWord } from "../domain/alerting";
 import type { Alert, StreamReading } from "./types";
 
 export type StreamMessage =
   | { readonly kind: "open" }
   | { readonly kind: "error" }
-  | { readonly kind: "heartbeat"; readonly asOf: string | null }
+  | { readonly kind: "heartbeat"; readonly asOf: string | null; readonly alerting: AlertingWord | null }
   | { readonly kind: "readings"; readonly readings: readonly StreamReading[] }
   | { readonly kind: "alert"; readonly alert: Alert }
+  /** Nobody was told of it, and the readings no longer show it. */
+  | { readonly kind: "gone"; readonly id: number }
   | { readonly kind: "station" }
   /** The server cannot tell what was missed: ask for everything. */
   | { readonly kind: "resync" };
 
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 5_000;
+
+function alertingWord(said: unknown): AlertingWord | null {
+  if (typeof said !== "object" || said === null) return null;
+  const { ok, why } = said as Record<string, unknown>;
+  if (typeof ok !== "boolean") return null;
+  return { ok, why: Array.isArray(why) ? why.filter((code) => typeof code === "string") : [] };
+}
 
 /** Decodes one event; null for what this page does not understand (newer servers may say more). */
 export function decode(event: string, data: string): StreamMessage | null {
@@ -37,12 +47,18 @@ export function decode(event: string, data: string): StreamMessage | null {
     }
     case "alert":
       return "id" in fields ? { kind: "alert", alert: body as Alert } : null;
+    case "alert_gone":
+      return typeof fields["id"] === "number" ? { kind: "gone", id: fields["id"] } : null;
     case "station":
       return { kind: "station" };
     case "resync":
       return { kind: "resync" };
     case "heartbeat":
-      return { kind: "heartbeat", asOf: typeof fields["as_of"] === "string" ? fields["as_of"] : null };
+      return {
+        kind: "heartbeat",
+        asOf: typeof fields["as_of"] === "string" ? fields["as_of"] : null,
+        alerting: alertingWord(fields["alerting"]),
+      };
     default:
       return null;
   }
@@ -72,7 +88,7 @@ export class Stream {
       this.heard({ kind: "error" });
       if (source.readyState === EventSource.CLOSED) this.#reopenLater();
     };
-    for (const name of ["reading", "alert", "station", "heartbeat", "resync"]) {
+    for (const name of ["reading", "alert", "alert_gone", "station", "heartbeat", "resync"]) {
       source.addEventListener(name, (event) => {
         const message = decode(name, (event as MessageEvent<string>).data);
         if (message) this.heard(message);

@@ -97,11 +97,18 @@ export interface Readings {
   readonly next: string | null;
 }
 
+export type AlertState = "pending" | "firing" | "acknowledged" | "shelved" | "resolved" | "withdrawn";
+
 export interface Alert {
-  readonly id: string | number;
-  readonly station_id: string;
+  readonly id: number;
+  /** Null for what is of no station: a gateway, a river, the site. */
+  readonly station_id: string | null;
+  readonly river?: string | null;
   readonly kind: string;
+  /** `gateway:NAME`, `river:ID`, or empty. */
+  readonly subject?: string;
   readonly flood_level: number | null;
+  /** One of `AlertState`; a newer server may know more. */
   readonly state: string;
   readonly started_at: string;
   readonly ended_at: string | null;
@@ -110,6 +117,58 @@ export interface Alert {
   readonly status: Status;
   readonly value_m?: number | null;
   readonly threshold_m?: number | null;
+  readonly peak_m?: number | null;
+  readonly acknowledged_at?: string | null;
+  readonly acknowledged_by?: string | null;
+  /** By a person. */
+  readonly confirmed_at?: string | null;
+  readonly confirmed_by?: string | null;
+  /** Withdrawn by a person. */
+  readonly dismissed_at?: string | null;
+  readonly dismissed_by?: string | null;
+  /** While a silence covers it. */
+  readonly shelved_until?: string | null;
+  readonly incident_id?: number | null;
+  readonly detail?: Readonly<Record<string, unknown>>;
+}
+
+export interface Attempt {
+  readonly at: string;
+  readonly outcome: "delivered" | "failed" | "refused";
+  readonly answer: string;
+}
+
+/** Something that somebody was told, or is still to be told. */
+export interface Notification {
+  readonly id: number;
+  readonly contact_id: string | null;
+  readonly contact_name: string | null;
+  readonly channel: string;
+  readonly recipient: string;
+  readonly event: string;
+  readonly created_at: string;
+  readonly attempts: number;
+  readonly delivered_at: string | null;
+  readonly given_up_at: string | null;
+  readonly last_error: string | null;
+  readonly instead_of: number | null;
+  readonly tried: readonly Attempt[];
+}
+
+/** A line of the audit. */
+export interface Entry {
+  readonly id: number;
+  readonly at: string;
+  /** `kawamori` where the software did it. */
+  readonly who: string;
+  readonly event: string;
+  readonly note: string | null;
+  readonly detail: Readonly<Record<string, unknown>>;
+}
+
+export interface AlertDetail extends Alert {
+  readonly notifications: readonly Notification[];
+  readonly history: readonly Entry[];
 }
 
 export interface Site {

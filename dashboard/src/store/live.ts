@@ -1,9 +1,11 @@
 /** One step of the live stream: pure, so that a typhoon can be replayed through it in a test. */
 import type { StreamMessage } from "../api/stream";
 import type { Alert, StreamReading } from "../api/types";
+import { type Heartbeat, heardWord } from "../domain/alerting";
+import { byUrgency, isShown, mustBeSaid } from "../domain/alerts";
 
 export interface Live {
-  /** Newest first, one entry an id. */
+  /** Unanswered first, one entry an id. */
   readonly alerts: readonly Alert[];
   /** The stream broke and has not opened again. */
   readonly broken: boolean;
@@ -11,11 +13,23 @@ export interface Live {
   readonly heardMs: number | null;
   /** Until when the stream is complete, by the last heartbeat. */
   readonly asOf: string | null;
-  /** The alert to read out; null until one begins while the page watches. */
-  readonly announced: Alert | null;
+  /** The last heartbeat, whether or not it was a sign of life. */
+  readonly heartbeat: Heartbeat | null;
+  /** The last alerts to read out, oldest first; none until one begins while the page watches. */
+  readonly announced: readonly Alert[];
+  /** Whether the alerts have been fetched once: what is in the first answer is no news. */
+  readonly fetched: boolean;
 }
 
-export const START: Live = { alerts: [], broken: false, heardMs: null, asOf: null, announced: null };
+export const START: Live = {
+  alerts: [],
+  broken: false,
+  heardMs: null,
+  asOf: null,
+  heartbeat: null,
+  announced: [],
+  fetched: false,
+};
 
 /** What the step asks for: the truth comes from the server, the stream is the wake-up. */
 export interface Wanted {
@@ -34,7 +48,9 @@ const NOTHING: Wanted = {
   readings: [],
 };
 
-export const MOST_ALERTS = 200;
+export const MOST_ALERTS = 400;
+/** As many as a screen reader is still reading out. */
+const MOST_ANNOUNCED = 6;
 
 export function step(live: Live, message: StreamMessage, nowMs: number): [Live, Wanted] {
   const heard: Live = { ...live, heardMs: nowMs, broken: false };
@@ -45,38 +61,64 @@ export function step(live: Live, message: StreamMessage, nowMs: number): [Live, 
     case "resync":
       // The first opening and every later one: what happened in between was not heard.
       return [heard, { ...NOTHING, levels: true, alerts: true, history: true }];
-    case "heartbeat":
+    case "heartbeat": {
+      const { asOf } = message;
+      const alerting = heardWord(live.heartbeat?.alerting ?? null, message.alerting);
+      const heartbeat: Heartbeat = { heardMs: nowMs, asOf, alerting };
       // It says until when the stream is complete. A server that repeats itself has lost its own source.
-      if (message.asOf !== null && message.asOf === live.asOf) return [live, NOTHING];
-      return [{ ...heard, asOf: message.asOf }, NOTHING];
+      if (asOf !== null && asOf === live.asOf) return [{ ...live, heartbeat }, NOTHING];
+      return [{ ...heard, asOf, heartbeat }, NOTHING];
+    }
     case "station":
       return [heard, { ...NOTHING, stations: true, levels: true }];
     case "readings":
       return [heard, { ...NOTHING, levels: message.readings.length > 0, readings: message.readings }];
-    case "alert": {
-      const known = live.alerts.some((a) => a.id === message.alert.id);
-      const begins = !known && message.alert.ended_at === null;
+    case "alert":
       return [
-        {
-          ...heard,
-          alerts: mergeAlerts(live.alerts, [message.alert]),
-          announced: begins ? message.alert : live.announced,
-        },
+        { ...heard, ...told(live, [message.alert]) },
         { ...NOTHING, levels: true },
       ];
-    }
+    case "gone":
+      return [
+        { ...heard, alerts: live.alerts.filter((a) => a.id !== message.id) },
+        { ...NOTHING, levels: true },
+      ];
   }
 }
 
-/** Newest first; what arrives replaces what was known under its id. */
+/** The alerts after news of some, and what of it must be read out. */
+function told(live: Live, news: readonly Alert[]): Pick<Live, "alerts" | "announced"> {
+  const before = new Map(live.alerts.map((a) => [a.id, a]));
+  const said = news.filter((alert) => mustBeSaid(before.get(alert.id), alert));
+  return {
+    alerts: mergeAlerts(live.alerts, news),
+    announced: said.length > 0 ? [...live.announced, ...said].slice(-MOST_ANNOUNCED) : live.announced,
+  };
+}
+
+/**
+ * The whole list was fetched. `asked` is what was known when it was asked for: what the stream has said since is
+ * newer than the answer, and what the answer no longer has is gone.
+ */
+export function fetched(live: Live, asked: readonly Alert[], answer: readonly Alert[]): Live {
+  const old = new Set(asked);
+  const newer = live.alerts.filter((a) => !old.has(a));
+  const known = new Set(newer.map((a) => a.id));
+  const news = answer.filter((a) => !known.has(a.id));
+  const alerts = mergeAlerts(answer, newer);
+  const announced = live.fetched ? told(live, [...news].sort(byUrgency).reverse()).announced : live.announced;
+  return { ...live, alerts, announced, fetched: true };
+}
+
+/** The answer to an action: right, unless the stream has said something newer meanwhile. */
+export function answered(live: Live, asked: Alert | undefined, answer: Alert): Live {
+  const known = live.alerts.find((a) => a.id === answer.id);
+  return known === asked ? { ...live, alerts: mergeAlerts(live.alerts, [answer]) } : live;
+}
+
+/** In the order of urgency; what arrives replaces what was known under its id. */
 export function mergeAlerts(known: readonly Alert[], arrived: readonly Alert[]): readonly Alert[] {
   const byId = new Map(known.map((a) => [a.id, a]));
   for (const alert of arrived) byId.set(alert.id, alert);
-  return [...byId.values()]
-    .sort(
-      (a, b) =>
-        Date.parse(b.started_at) - Date.parse(a.started_at) ||
-        String(b.id).localeCompare(String(a.id), "en", { numeric: true }),
-    )
-    .slice(0, MOST_ALERTS);
+  return [...byId.values()].filter(isShown).sort(byUrgency).slice(0, MOST_ALERTS);
 }

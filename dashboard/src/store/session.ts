@@ -3,7 +3,7 @@ import { batch } from "@preact/signals";
 import { ApiError, getAlerts, getGeo, getLevels, getSite, getStations } from "../api/client";
 import { Stream, type StreamMessage } from "../api/stream";
 import { sync } from "../domain/clock";
-import { mergeAlerts, step } from "./live";
+import { fetched, step } from "./live";
 import * as store from "./store";
 
 /** A burst of readings is one request for the levels. */
@@ -100,8 +100,9 @@ async function fetchGeo(): Promise<void> {
 }
 
 async function fetchAlerts(): Promise<void> {
-  const arrived = await getAlerts();
-  store.live.value = { ...store.live.value, alerts: mergeAlerts(store.live.value.alerts, arrived) };
+  const asked = store.live.peek().alerts;
+  const answer = await getAlerts();
+  store.live.value = fetched(store.live.peek(), asked, answer);
 }
 
 function heard(message: StreamMessage): void {

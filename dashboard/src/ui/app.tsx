@@ -2,7 +2,10 @@ import { effect } from "@preact/signals";
 import { ChartPanel } from "../chart/chart-panel";
 import { pick } from "../i18n";
 import { MapPanel } from "../map/map-panel";
+import { impaired } from "../store/answers";
 import { lang, lost, site, t, theme } from "../store/store";
+import { AlertDialog } from "./alert-dialog";
+import { AlertingLine } from "./alerting-line";
 import { AlertPanel } from "./alerts";
 import { Banners } from "./banners";
 import { Footer } from "./footer";
@@ -16,6 +19,7 @@ effect(() => {
   root.dataset["theme"] = theme.value;
   root.dataset["status"] = site.value?.status ?? "actual";
   root.toggleAttribute("data-lost", lost.value);
+  root.toggleAttribute("data-impaired", impaired.value.length > 0);
 });
 
 effect(() => {
@@ -34,6 +38,7 @@ export function App() {
       </a>
       <Header />
       <Banners />
+      <AlertingLine />
       <main class="board">
         <Summary />
         <LevelTable />
@@ -42,6 +47,7 @@ export function App() {
         <AlertPanel />
       </main>
       <Footer />
+      <AlertDialog />
     </>
   );
 }

@@ -1,6 +1,7 @@
 /** What must be known before any number is read: no connection, a drill, a wrong clock. */
 import { clockOrDay, clockSeconds } from "../domain/format";
 import { pick } from "../i18n";
+import { impaired } from "../store/answers";
 import { clockOff, lang, levels, lost, now, site, t } from "../store/store";
 
 /** The levels as last received; seconds are told as the officer reads them out on the telephone. */
@@ -15,6 +16,8 @@ function lastKnown(): string | null {
 function LostBanner() {
   const words = t.value;
   const time = lastKnown();
+  // The server still speaks, and says that it cannot read: that is not this screen's line.
+  const said = impaired.value.includes("database") ? words.lostDatabaseBanner : words.lostBanner;
   return (
     <div class="banner banner-lost" data-testid="banner-lost">
       <svg class="banner-mark" viewBox="0 0 24 24" width="28" height="28" aria-hidden="true">
@@ -26,7 +29,7 @@ function LostBanner() {
           stroke-linecap="round"
         />
       </svg>
-      <strong>{time ? words.lostBanner(time) : words.lostBannerNever}</strong>
+      <strong>{time ? said(time) : words.lostBannerNever}</strong>
       <span>{words.lostHint}</span>
     </div>
   );
