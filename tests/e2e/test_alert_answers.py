@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -50,42 +51,59 @@ class Town:
         """As no river does: doubted."""
         self.says(station, 0.5, 0.51, 0.5, 0.51, 0.5, self.peaks[station][level] + 0.05)
 
+    def post(self, path: str, body: object) -> Any:
+        request = urllib.request.Request(
+            self.url + path, json.dumps(body).encode(), method="POST",
+            headers={"Content-Type": "application/json", "X-Kawamori-Name": quote(NAME)},
+        )  # fmt: skip
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return json.load(answer)
+
     def alerts(self, station: str) -> list[Any]:
         with urllib.request.urlopen(f"{self.url}/api/v1/alerts?station={station}", timeout=5) as answer:
             return list(json.load(answer)["alerts"])
 
 
 @pytest.fixture(scope="module")
-def town(
-    fresh_chain_on: Callable[..., Any],
-    payload: Callable[..., bytes],
-    tmp_path_factory: pytest.TempPathFactory,
-    wait_until: Callable[..., Any],
-) -> Iterator[Town]:
+def town_of(
+    fresh_chain_on: Callable[..., Any], payload: Callable[..., bytes], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Town]]:
+    """Make a town: `town_of(KAWAMORI_…="…")`."""
     with ExitStack() as stack:
-        database = stack.enter_context(private_database())
-        chain = fresh_chain_on(
-            stack, stack.enter_context(private_broker()), database, tmp_path_factory.mktemp("town"),
-            KAWAMORI_API__OPEN="true",
-        )  # fmt: skip
-        chain.register(plans(datetime.now(UTC)))
-        chain.start("gateway", "ingest", "alerts", "api")
-        wait_until(lambda: chain.ready("api"), 20, "the page is served")
-        yield Town(chain, database, payload)
+
+        def make(**extra: str) -> Town:
+            database = stack.enter_context(private_database())
+            chain = fresh_chain_on(
+                stack, stack.enter_context(private_broker()), database, tmp_path_factory.mktemp("town"),
+                KAWAMORI_API__OPEN="true", **extra,
+            )  # fmt: skip
+            chain.register(plans(datetime.now(UTC)))
+            chain.start("gateway", "ingest", "alerts", "api")
+            return Town(chain, database, payload)
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def town(town_of: Callable[..., Town]) -> Town:
+    return town_of()
 
 
 @pytest.fixture
-def page_of(town: Town, browser: Browser) -> Iterator[Callable[..., Page]]:
+def page_of(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Callable[..., Page]]:
     """Open the page in a browser of its own; `page_of(name=…)` has answered under this name before."""
     contexts = []
 
-    def make(*, name: str | None = None, url: str | None = None, width: int = 1440, height: int = 900) -> Page:
+    def make(
+        *, name: str | None = None, url: str | None = None, width: int = 1440, height: int = 900, language: str = "ja"
+    ) -> Page:
         context = browser.new_context(viewport={"width": width, "height": height}, locale="ja-JP")
         contexts.append(context)
         if name:
             context.add_init_script(f"localStorage.setItem('kawamori.name', {json.dumps(name)})")
+        context.add_init_script(f"localStorage.setItem('kawamori.lang', '{language}')")
         page = context.new_page()
-        page.goto(url or town.url)
+        page.goto(url or request.getfixturevalue("town").url)
         expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "live")
         return page
 
@@ -137,6 +155,13 @@ def test_an_acknowledgement_in_one_browser_is_in_another_within_two_seconds(
     expect(row(there, "shigi-nakasu", 3).get_by_test_id("alert-answer")).to_contain_text(NAME, timeout=2000)
     print(f"one press → seen in a second browser: {(time.monotonic() - begun) * 1000:.0f} ms")
     expect(here.get_by_test_id("acting-as")).to_contain_text(NAME)
+
+    row(here, "shigi-nakasu", 2).get_by_test_id("answer-details").click()  # and the rest of the flood wave at once
+    here.get_by_test_id("do-acknowledge").click()
+    here.get_by_label("同じ出水の未応答 1 件もまとめて確認する").check()
+    here.get_by_test_id("answer-send").click()
+    for level in (1, 2):
+        expect(state(row(there, "shigi-nakasu", level))).to_have_attribute("data-state", "acknowledged")
 
 
 def test_an_alert_is_shelved_with_a_reason_and_taken_back(town: Town, page_of: Callable[..., Page]) -> None:
@@ -292,6 +317,59 @@ def new_token(town: Town) -> str:
         env=town.chain.environment, cwd=town.chain.folder, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return done.stdout.split()[-1]
+
+
+def test_on_the_night_of_a_drill_every_alert_is_marked_and_fits_every_screen(
+    town_of: Callable[..., Town], page_of: Callable[..., Page], wait_until: Callable[..., Any]
+) -> None:
+    ARTEFACTS.mkdir(exist_ok=True)
+    closed = str(free_port())  # nobody takes the mail: the dialog must say so
+    town = town_of(
+        KAWAMORI_SITE__STATUS="exercise", KAWAMORI_ALERTS__SMTP_HOST="127.0.0.1", KAWAMORI_ALERTS__SMTP_PORT=closed,
+        KAWAMORI_ALERTS__MAIL_TO='["duty@city.example"]',
+    )  # fmt: skip
+    for station, level in (("shigi-takinoue", 3), ("shigi-nakasu", 5), ("asagiri-tanaka", 2), ("shigi-kako", 1)):
+        town.rises(station, level)
+    town.says("shigi-yamaguchi", 1.2)
+    town.says("shigi-shiomi", 2.0)
+    town.jumps("shigi-kamimachi", 4)
+    wait_until(lambda: len(town.alerts("shigi-kamimachi")) == 4, 15, "the doubtful crossings are recorded")
+    town.post(
+        "/api/v1/alerts",
+        {
+            "river_id": "asagiri",
+            "flood_level": 4,
+            "message": {"ja": "堤防から漏水", "en": "Water seeps through the levee"},
+        },
+    )
+    highest = {a["flood_level"]: a["id"] for a in town.alerts("shigi-nakasu")}
+    town.post(f"/api/v1/alerts/{highest[5]}/acknowledge", {"note": "水防団に出動を要請"})
+    town.post(f"/api/v1/alerts/{highest[1]}/shelve", {"minutes": 60, "reason": "承知"})
+    for width, height in ((1440, 900), (360, 780)):
+        for language, mark in (("ja", "【訓練】"), ("en", "【DRILL】")):
+            page = page_of(url=town.url, width=width, height=height, language=language, name=NAME)
+            rows = page.get_by_test_id("alert-row")
+            expect(rows.first).to_contain_text(mark)
+            assert rows.count() == rows.filter(has_text=mark).count()
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            page.screenshot(path=ARTEFACTS / f"alerts-{width}-{language}.png")
+            page.get_by_test_id("alert-list").screenshot(path=ARTEFACTS / f"alerts-list-{width}-{language}.png")
+            page.locator(f'[data-alert-id="{highest[5]}"]').get_by_test_id("answer-details").click()
+            dialog = page.get_by_test_id("alert-dialog")
+            expect(dialog.get_by_role("heading", level=2)).to_contain_text(mark)
+            expect(dialog.get_by_test_id("chronology")).to_contain_text("水防団に出動を要請")
+            expect(dialog.locator(".told-failed").first).to_be_visible(timeout=15_000)
+            dialog.get_by_test_id("do-shelve").click()
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            page.screenshot(path=ARTEFACTS / f"alert-dialog-{width}-{language}.png")
+            page.context.close()
+    page = page_of(url=town.url, width=360, height=780)
+    town.chain.kill("alerts")
+    expect(page.get_by_test_id("banner-alerting")).to_be_visible(timeout=15_000)
+    page.screenshot(path=ARTEFACTS / "impaired-360-ja.png")
+    town.chain.kill("api")
+    expect(page.get_by_test_id("banner-lost")).to_be_visible(timeout=15_000)
+    page.screenshot(path=ARTEFACTS / "alerts-lost-360-ja.png")
 
 
 def test_the_page_says_within_fifteen_seconds_that_nobody_judges_and_that_somebody_does_again(

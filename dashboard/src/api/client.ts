@@ -90,9 +90,7 @@ export function refusal(path: string, status: number, body: unknown): Refused {
   return new Refused(path, status, typeof detail === "string" ? detail : "", fields);
 }
 
-/** Acts on an alert; returns it as it is then. */
-export async function postAnswer(id: number, action: string, body: object, actor: Actor): Promise<Alert> {
-  const path = `/alerts/${id}/${action}`;
+async function post<T>(path: string, body: object, actor: Actor): Promise<T> {
   const response = await fetch(BASE + path, {
     method: "POST",
     headers: {
@@ -105,8 +103,16 @@ export async function postAnswer(id: number, action: string, body: object, actor
   });
   const said: unknown = await response.json().catch(() => null);
   if (!response.ok) throw refusal(path, response.status, said);
-  return said as Alert;
+  return said as T;
 }
+
+/** Acts on an alert; returns it as it is then. */
+export const postAnswer = (id: number, action: string, body: object, actor: Actor) =>
+  post<Alert>(`/alerts/${id}/${action}`, body, actor);
+
+/** Acknowledges all of a conversation that nobody has; returns those. */
+export const postIncident = async (id: number, body: object, actor: Actor) =>
+  (await post<{ alerts: Alert[] }>(`/incidents/${id}/acknowledge`, body, actor)).alerts;
 
 /** The longest chart is about 2,000 points; more pages than this would mean a server that never ends. */
 const MOST_PAGES = 8;

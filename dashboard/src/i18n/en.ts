@@ -187,6 +187,7 @@ export const en: Catalogue = {
   },
 
   acknowledge: "Acknowledge",
+  acknowledgeTogether: (n) => `Acknowledge the ${n} others of this flood wave too`,
   memo: "Note",
   shelve: "Shelve",
   unshelve: "Unshelve",
@@ -248,13 +249,13 @@ export const en: Catalogue = {
     nobody_answered: "nobody has answered",
     changed: "changed",
   },
-  told: (who, channel) => `${who} told by ${channel}`,
+  told: (who, channel) => `told ${who} by ${channel}`,
   toldDelivered: (time) => `delivered ${time}`,
   toldGivenUp: (n) => `not delivered (tried ${n} times)`,
   toldFailing: (n) => `failed ${n} times, trying again`,
   toldWaiting: "waiting to be sent",
   toldInstead: "by another channel",
-  toldSettings: "address in the settings",
+  toldSettings: "the address in the settings",
   channels: {
     smtp: "e-mail",
     webhook: "webhook",

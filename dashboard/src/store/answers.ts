@@ -1,6 +1,6 @@
 /** Answering alerts: who does it, what is under way, and what the server said. Nothing changes before it said yes. */
 import { computed, signal } from "@preact/signals";
-import { type Actor, ApiError, postAnswer, Refused } from "../api/client";
+import { type Actor, ApiError, postAnswer, postIncident, Refused } from "../api/client";
 import type { Alert } from "../api/types";
 import { impairments } from "../domain/alerting";
 import { isUnanswered } from "../domain/alerts";
@@ -56,19 +56,24 @@ export type Outcome =
 
 export const currentActor = (): Actor => ({ name: actorName.peek(), token: actorToken.peek() });
 
+/** `incident`: acknowledge with it everything of its flood wave that nobody has answered. */
 export async function act(
   id: number,
   action: Action,
   body: object,
   actor = currentActor(),
+  incident: number | null = null,
 ): Promise<Outcome> {
   const key = `${id}/${action}`;
   if (underWay.peek().has(key)) return { kind: "busy" };
   underWay.value = new Set(underWay.peek()).add(key);
-  const asked: Alert | undefined = live.peek().alerts.find((a) => a.id === id);
+  const asked = new Map(live.peek().alerts.map((a) => [a.id, a]));
   try {
-    const answer = await postAnswer(id, action, body, actor);
-    live.value = answered(live.peek(), asked, answer);
+    const answers: readonly Alert[] =
+      incident === null
+        ? [await postAnswer(id, action, body, actor)]
+        : await postIncident(incident, body, actor);
+    live.value = answers.reduce((known, one) => answered(known, asked.get(one.id), one), live.peek());
     return { kind: "done" };
   } catch (error) {
     if (error instanceof Refused) {
@@ -83,6 +88,14 @@ export async function act(
     rest.delete(key);
     underWay.value = rest;
   }
+}
+
+/** How many others of its flood wave nobody has answered. */
+export function unansweredBeside(alert: Alert | undefined): number {
+  const incident = alert?.incident_id ?? null;
+  if (incident === null) return 0;
+  return live.value.alerts.filter((a) => a.incident_id === incident && a.id !== alert?.id && isUnanswered(a))
+    .length;
 }
 
 export const unanswered = computed(() => live.value.alerts.filter(isUnanswered).length);

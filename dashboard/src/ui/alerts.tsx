@@ -129,8 +129,10 @@ function AlertRow({ alert }: { alert: Alert }) {
           <span>{title(alert)}</span>
           <StateMark alert={alert} />
         </p>
-        <Times alert={alert} />
-        {says && <p class="alert-says">{says}</p>}
+        <div class="alert-when">
+          <Times alert={alert} />
+          {says && <p class="alert-says">{says}</p>}
+        </div>
         <Doubt alert={alert} />
         <Answers alert={alert} />
       </div>

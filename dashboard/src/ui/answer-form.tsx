@@ -12,9 +12,10 @@ import {
   keepName,
   keepToken,
   tokenWanted,
+  unansweredBeside,
   underWay,
 } from "../store/answers";
-import { t } from "../store/store";
+import { live, t } from "../store/store";
 import { actionWord } from "./alert-words";
 
 /** The text that goes with an answer, by the name the API has for it. */
@@ -114,6 +115,8 @@ export function AnswerForm({ id, action, done }: { id: number; action: Action; d
   };
   const busy = underWay.value.has(`${id}/${action}`);
   const text = TEXT[action];
+  const alert = live.value.alerts.find((a) => a.id === id);
+  const beside = action === "acknowledge" ? unansweredBeside(alert) : 0;
   useEffect(() => {
     const first = form.current?.querySelector<HTMLElement>("input, textarea, button[type=submit]");
     first?.focus();
@@ -142,7 +145,8 @@ export function AnswerForm({ id, action, done }: { id: number; action: Action; d
       ...(text && said.text ? { [text]: said.text } : {}),
       ...(action === "shelve" ? { minutes: Number(said.minutes) } : {}),
     };
-    const outcome = await act(id, action, body, actor);
+    const together = data.get("together") !== null ? (alert?.incident_id ?? null) : null;
+    const outcome = await act(id, action, body, actor, together);
     if (outcome.kind === "done") {
       keepName(actor.name);
       keepToken(actor.token);
@@ -220,6 +224,12 @@ export function AnswerForm({ id, action, done }: { id: number; action: Action; d
             maxLength={2000}
           />
         </Field>
+      )}
+      {beside > 0 && (
+        <label class="field-check">
+          <input type="checkbox" name="together" />
+          {words.acknowledgeTogether(beside)}
+        </label>
       )}
       {wrong.value.all && (
         <p class="wrong" role="alert" data-testid="answer-wrong">
