@@ -353,7 +353,8 @@ def test_on_the_night_of_a_drill_every_alert_is_marked_and_fits_every_screen(
             assert rows.count() == rows.filter(has_text=mark).count()
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             page.screenshot(path=ARTEFACTS / f"alerts-{width}-{language}.png")
-            page.get_by_test_id("alert-list").screenshot(path=ARTEFACTS / f"alerts-list-{width}-{language}.png")
+            page.get_by_test_id("unanswered").click()
+            page.screenshot(path=ARTEFACTS / f"alerts-list-{width}-{language}.png")
             page.locator(f'[data-alert-id="{highest[5]}"]').get_by_test_id("answer-details").click()
             dialog = page.get_by_test_id("alert-dialog")
             expect(dialog.get_by_role("heading", level=2)).to_contain_text(mark)
