@@ -14,15 +14,11 @@ demo: setup ## Watch a typhoon flood rise through a small city's rivers
 	@exec $(BIN)/kawamori demo $(ARGS)
 
 test: setup-test check ## Everything that must hold: style, types, imports, the page, all tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not (slow or faults or e2e)" -n 3 --dist loadfile
+	$(BIN)/python -m pytest -m "(faults or e2e) and not slow"
 
-setup:
-	@$(PYTHON) deploy/setup.py demo
-setup-test:
-	@$(PYTHON) deploy/setup.py test
-
-setup-bench:
-	@$(PYTHON) deploy/setup.py bench
+setup setup-test setup-bench:
+	@$(PYTHON) deploy/setup.py $(patsubst setup,demo,$(@:setup-%=%))
 
 check: lint types imports page ## What needs no server
 

@@ -56,14 +56,30 @@ class Delivery:
         self._claim, self._patience = claim, patience
         self._channels = {channel.name: channel for channel in channels}
         self._woken = {channel.name: asyncio.Event() for channel in channels}
+        self._look = asyncio.Event()
 
     def wake(self) -> None:
         """Something may have been put into the outbox."""
-        for event in self._woken.values():
-            event.set()
+        self._look.set()
+
+    async def run_lookout(self, stop: asyncio.Event) -> None:
+        """Wake the channels that have something to send, until stopped: readings come by the hundred, messages not."""
+
+        async def some() -> None:
+            await self._look.wait()
+            self._look.clear()
+            async with self._database.transaction() as connection:
+                due = await outbox.channels_due(connection)
+            for name in due & self._woken.keys():
+                self._woken[name].set()
+
+        await forever(some, stop, StorageUnavailable, "outbox away")
 
     async def run_channel(self, name: str, stop: asyncio.Event) -> None:
-        """Deliver one channel's messages until stopped. One that is slow holds up no other."""
+        """Deliver one channel's messages until stopped. One that is slow holds up no other.
+
+        It looks by itself every second, and at once when woken.
+        """
         under_way: dict[asyncio.Task[None], str] = {}
         woken = self._woken[name]
 

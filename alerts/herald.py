@@ -82,6 +82,7 @@ class Herald:
         self._settings = settings.alerts
         self._clock = clock
         self.names: Names = {}
+        self._unheard = False
 
     async def tell(self, connection: Connection, registry: Registry) -> None:
         """Put what is new into the log, and into the outbox what may be told now."""
@@ -200,7 +201,11 @@ class Herald:
             for person in await self._listeners(connection, incidents[incident], news, duty, before.get(incident, [])):
                 found[person.id] = person
         several = len({i for i, _ in bundle}) > 1
-        if not found and any(w.event == Event.RAISED for _, w in bundle) and bundle[0][1].alert.kind != "self_test":
+        unheard = any(w.event == Event.RAISED and w.alert.kind != "self_test" for _, w in bundle)
+        if found or not unheard:
+            self._unheard = self._unheard and not found
+        elif not self._unheard:  # once, until somebody is there again
+            self._unheard = True
             log().warning("an alert has nobody to be told: set up an escalation, or KAWAMORI_ALERTS__MAIL_TO",
                           alert=bundle[0][1].alert.id)  # fmt: skip
         number = max(w.id for _, w in bundle)

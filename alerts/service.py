@@ -80,6 +80,7 @@ class Service:
         group.create_task(forever(self._tick, stop, StorageUnavailable, "database away"), name="tick")
         for name in self._channels:
             group.create_task(self._delivery.run_channel(name, stop), name=f"deliver-{name}")
+        group.create_task(self._delivery.run_lookout(stop), name="lookout")
         group.create_task(self._delivery.run_second_channels(stop), name="second-channels")
         group.create_task(self.blackout.run(stop), name="blackout")
         if self._settings.mqtt_url is not None:

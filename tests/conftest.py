@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,9 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -19,6 +22,7 @@ from uuid import uuid4
 import paho.mqtt.client as paho
 import psycopg
 import pytest
+from aiosmtpd.controller import Controller
 from paho.mqtt.enums import CallbackAPIVersion
 
 from kawamori.servers import BrokerServer, DatabaseServer, free_port, private_broker, private_database
@@ -75,6 +79,39 @@ def database_url(database_server: DatabaseServer) -> Iterator[str]:
     """A fresh, migrated database of this test module."""
     with fresh_database(database_server) as url:
         yield url
+
+
+class Inbox:
+    """A mail server's inbox: (time of arrival, Message-ID, subject, text) of each mail."""
+
+    def __init__(self) -> None:
+        self.mails: list[tuple[float, str, str, str]] = []
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+        mail = message_from_bytes(envelope.content, policy=default)
+        self.mails.append((time.time(), str(mail["Message-ID"]), str(mail["Subject"]), mail.get_content()))
+        return "250 OK"
+
+    def about(self, words: str) -> list[tuple[float, str, str, str]]:
+        """Mails whose text matches."""
+        return [mail for mail in self.mails if re.search(words, mail[3])]
+
+
+@pytest.fixture(scope="session")
+def inbox_on() -> Callable[[int], AbstractContextManager[Inbox]]:
+    """A mail server: `with inbox_on(port) as inbox:`."""
+
+    @contextmanager
+    def serve(port: int) -> Iterator[Inbox]:
+        inbox = Inbox()
+        controller = Controller(inbox, hostname="127.0.0.1", port=port)
+        controller.start()
+        try:
+            yield inbox
+        finally:
+            controller.stop()
+
+    return serve
 
 
 @pytest.fixture

@@ -63,6 +63,11 @@ async def put_notifications(connection: Connection, drafts: Sequence[Draft]) -> 
         await connection.cursor().executemany(query("put_notification"), rows)
 
 
+async def channels_due(connection: Connection) -> set[str]:
+    """The channels that have something to send now."""
+    return {row[0] for row in await (await connection.execute(query("channels_due"))).fetchall()}
+
+
 async def claim_notifications(
     connection: Connection, channel: str, length: timedelta, limit: int, *, each: int, busy: Sequence[str] = ()
 ) -> list[Notification]:

@@ -123,6 +123,7 @@ class Site:
             "KAWAMORI_GATEWAY__ID": f"bench-{name}",
             "KAWAMORI_GATEWAY__JOURNAL": str(self.folder / "journal.db"),
             "KAWAMORI_ALERTS__LOG": str(self.folder / "notifications.log"),
+            "KAWAMORI_ALERTS__SELF_TEST_EVERY": "PT0S",  # whose readings nobody sent
             "KAWAMORI_API__PORT": str(free_port()),
             "KAWAMORI_DEMO_URL_FILE": str(self.folder / "api-url"),
             "KAWAMORI_LOG_LEVEL": "warning",

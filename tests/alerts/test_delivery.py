@@ -127,6 +127,7 @@ async def running(delivery: Delivery, *names: str) -> AsyncIterator[None]:
     """The channels at work, as the service runs them."""
     stop = asyncio.Event()
     tasks = [asyncio.create_task(delivery.run_channel(name, stop)) for name in names]
+    tasks.append(asyncio.create_task(delivery.run_lookout(stop)))
     try:
         yield
     finally:

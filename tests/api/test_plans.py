@@ -55,6 +55,7 @@ HOT = {
     "chronology_of_audit": {"start": END - timedelta(days=1), "end": END, "station": None, "river": None, "limit": 20_000},
     "newest_alert_change": {},
     "claim_notifications": {"channel": "log", "busy": ["a"], "each": 8, "limit": 32, "length": timedelta(seconds=15)},
+    "channels_due": {},
     "claim_strays": {"channels": ["log", "smtp"], "length": timedelta(seconds=15)},
     "need_not": {"id": 7},
     "messages_stuck": {

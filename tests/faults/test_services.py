@@ -159,7 +159,7 @@ def test_a_screen_that_resumes_hears_every_reading_however_often_the_api_dies(
     kills: int, site_of: Callable[..., Any], listener_on: Callable[..., Any], wait_until: Callable[..., Any]
 ) -> None:
     site = site_of("gateway", "ingest", "api")
-    names = site.register(30)
+    names = site.register(100)  # so many that none says more in one batch than the stream carries of one sensor
     with listener_on(site.chain.url("api")) as screen:
         wait_until(screen.live.is_set, 20, "the screen is live")
 

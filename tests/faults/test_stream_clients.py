@@ -176,7 +176,7 @@ def test_frozen_screens_are_let_go_and_slow_down_nobody(
         rain.ending.set()
         await asyncio.to_thread(rain.join)
         await until(
-            lambda: len({s.last_id.rsplit("-", 1)[0] for s in lively if s.last_id}) == 1, 20, "all screens agree"
+            lambda: len({s.last_id.rsplit("-", 2)[0] for s in lively if s.last_id}) == 1, 20, "all screens agree"
         )
         for task in watching:
             task.cancel()
@@ -190,7 +190,7 @@ def test_frozen_screens_are_let_go_and_slow_down_nobody(
     committed = {f"{xid}-{batch}": at.timestamp() for xid, batch, at in chain.sql(
         "SELECT xid::text, batch_id, committed_at FROM ingest_batch")}  # fmt: skip
     delays = [
-        at - committed[position.rsplit("-", 1)[0]]
+        at - committed[position.rsplit("-", 2)[0]]
         for screen in lively
         for event, position, at in screen.events
         if event == "reading" and position
@@ -204,7 +204,7 @@ def test_frozen_screens_are_let_go_and_slow_down_nobody(
     )
     for last_id, screen in back:
         assert last_id
-        xid, batch, _ = last_id.split("-")
+        xid, batch, *_ = last_id.split("-")
         ((missed, over),) = chain.sql(
             "SELECT coalesce(sum(readings), 0), max(committed_at) - min(committed_at) FROM ingest_batch"
             " WHERE (xid, batch_id) > (%s::xid8, %s)", xid, int(batch),

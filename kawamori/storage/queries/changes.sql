@@ -1,12 +1,13 @@
 -- name: changes_after
--- Only what no running transaction can still precede: a batch that commits late is not skipped.
-SELECT xid::text, batch_id, committed_at, sensor_ids, starts, ends, highs FROM ingest_batch
-WHERE (xid, batch_id) > (%(xid)s::xid8, %(batch_id)s) AND xid < pg_snapshot_xmin(pg_current_snapshot())
-ORDER BY xid, batch_id LIMIT %(limit)s
+-- Only what no running transaction can still precede: a batch that commits late is not skipped. The order is by the
+-- column, not by its text, which a bare name would mean: "1000" comes before "999".
+SELECT b.xid::text, batch_id, committed_at, sensor_ids, starts, ends, highs FROM ingest_batch b
+WHERE (b.xid, batch_id) > (%(xid)s::xid8, %(batch_id)s) AND b.xid < pg_snapshot_xmin(pg_current_snapshot())
+ORDER BY b.xid, batch_id LIMIT %(limit)s
 
 -- name: newest_change
-SELECT xid::text, batch_id FROM ingest_batch WHERE xid < pg_snapshot_xmin(pg_current_snapshot())
-ORDER BY xid DESC, batch_id DESC LIMIT 1
+SELECT b.xid::text, batch_id FROM ingest_batch b WHERE b.xid < pg_snapshot_xmin(pg_current_snapshot())
+ORDER BY b.xid DESC, batch_id DESC LIMIT 1
 
 -- name: hold_cursor
 -- The lock makes one follower of a name work at a time.

@@ -172,8 +172,9 @@ WHERE u.alert_id IS NOT NULL AND (u.xid, u.audit_id) > (%(xid)s::xid8, %(audit_i
 ORDER BY u.xid, u.audit_id LIMIT %(limit)s
 
 -- name: newest_alert_change
-SELECT xid::text, audit_id FROM audit WHERE alert_id IS NOT NULL AND xid < pg_snapshot_xmin(pg_current_snapshot())
-ORDER BY xid DESC, audit_id DESC LIMIT 1
+SELECT u.xid::text, audit_id FROM audit u
+WHERE alert_id IS NOT NULL AND u.xid < pg_snapshot_xmin(pg_current_snapshot())
+ORDER BY u.xid DESC, audit_id DESC LIMIT 1
 
 -- name: internal_alerts
 -- Those of the self-test's own station.

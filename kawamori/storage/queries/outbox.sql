@@ -5,6 +5,10 @@ VALUES (%(alert_id)s, %(incident_id)s, %(contact_id)s, %(channel)s, %(recipient)
     %(payload)s, %(instead_of)s, coalesce(%(at)s, clock_timestamp()))
 ON CONFLICT (idempotency_key) DO NOTHING
 
+-- name: channels_due
+SELECT DISTINCT channel FROM notification WHERE delivered_at IS NULL AND given_up_at IS NULL
+    AND next_attempt_at <= clock_timestamp() AND (claimed_until IS NULL OR claimed_until < clock_timestamp())
+
 -- name: claim_notifications
 -- Due, and claimed by nobody or by somebody who died or froze. The condition stands twice: a window cannot be locked.
 UPDATE notification SET claimed_until = clock_timestamp() + %(length)s
