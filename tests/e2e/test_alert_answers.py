@@ -185,6 +185,7 @@ def test_an_alert_is_shelved_with_a_reason_and_taken_back(town: Town, page_of: C
     page.get_by_label("メモ", exact=True).fill("満潮は 03:10")
     page.get_by_test_id("answer-send").click()
     expect(dialog.get_by_test_id("chronology")).to_contain_text("満潮は 03:10")
+    expect(alert).to_contain_text("メモ 2 件")
     dialog.get_by_test_id("do-unshelve").click()
     page.get_by_test_id("answer-send").click()
     expect(state(alert)).to_have_attribute("data-state", "firing")
