@@ -198,6 +198,7 @@ class Alert(_Shape):
     shelved_until: AwareDatetime | None = Field(description="While a silence covers it now")
     incident_id: int | None
     detail: dict[str, Any] = Field(description="What the kind adds: reasons of doubt, neighbours, a person's message")
+    notes: int = Field(description="How many things people have written down with it")
 
 
 class Alerts(_Shape):

@@ -184,6 +184,7 @@ def alert(found: Alert) -> Json:
         "shelved_until": found.shelved_until,
         "incident_id": found.incident,
         "detail": found.detail,
+        "notes": found.notes,
     }
 
 

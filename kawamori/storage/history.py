@@ -177,6 +177,8 @@ class Alert:
     shelved_until: datetime | None
     incident: int | None
     detail: Mapping[str, Any]
+    #: How many things people have written down with it.
+    notes: int = 0
 
     @property
     def shown_state(self) -> str:

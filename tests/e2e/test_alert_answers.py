@@ -185,6 +185,7 @@ def test_an_alert_is_shelved_with_a_reason_and_taken_back(town: Town, page_of: C
     page.get_by_label("メモ", exact=True).fill("満潮は 03:10")
     page.get_by_test_id("answer-send").click()
     expect(dialog.get_by_test_id("chronology")).to_contain_text("満潮は 03:10")
+    expect(alert).to_contain_text("メモ 2 件")
     dialog.get_by_test_id("do-unshelve").click()
     page.get_by_test_id("answer-send").click()
     expect(state(alert)).to_have_attribute("data-state", "firing")
@@ -353,7 +354,8 @@ def test_on_the_night_of_a_drill_every_alert_is_marked_and_fits_every_screen(
             assert rows.count() == rows.filter(has_text=mark).count()
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             page.screenshot(path=ARTEFACTS / f"alerts-{width}-{language}.png")
-            page.get_by_test_id("alert-list").screenshot(path=ARTEFACTS / f"alerts-list-{width}-{language}.png")
+            page.get_by_test_id("unanswered").click()
+            page.screenshot(path=ARTEFACTS / f"alerts-list-{width}-{language}.png")
             page.locator(f'[data-alert-id="{highest[5]}"]').get_by_test_id("answer-details").click()
             dialog = page.get_by_test_id("alert-dialog")
             expect(dialog.get_by_role("heading", level=2)).to_contain_text(mark)

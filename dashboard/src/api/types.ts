@@ -130,6 +130,8 @@ export interface Alert {
   readonly shelved_until?: string | null;
   readonly incident_id?: number | null;
   readonly detail?: Readonly<Record<string, unknown>>;
+  /** How many things people have written down with it. */
+  readonly notes?: number;
 }
 
 export interface Attempt {

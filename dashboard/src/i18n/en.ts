@@ -187,6 +187,7 @@ export const en: Catalogue = {
   },
 
   acknowledge: "Acknowledge",
+  notesCount: (n) => (n === 1 ? "1 note" : `${n} notes`),
   acknowledgeTogether: (n) => `Acknowledge the ${n} others of this flood wave too`,
   memo: "Note",
   shelve: "Shelve",

@@ -186,6 +186,7 @@ export const ja = {
   },
 
   acknowledge: "確認",
+  notesCount: (n: number) => `メモ ${n} 件`,
   acknowledgeTogether: (n: number) => `同じ出水の未応答 ${n} 件もまとめて確認する`,
   memo: "メモ",
   shelve: "一時保留",

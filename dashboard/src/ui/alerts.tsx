@@ -132,6 +132,7 @@ function AlertRow({ alert }: { alert: Alert }) {
         <div class="alert-when">
           <Times alert={alert} />
           {says && <p class="alert-says">{says}</p>}
+          {alert.notes ? <span class="alert-answer">{words.notesCount(alert.notes)}</span> : null}
         </div>
         <Doubt alert={alert} />
         <Answers alert={alert} />

@@ -60,7 +60,8 @@ SELECT count(*) FROM (
 -- show, nor the self-test's. `silences` are those in force now: what they cover is shelved.
 SELECT a.alert_id, a.station_id, coalesce(s.river_id, substring(a.subject FROM '^river:(.+)$')), a.kind, a.subject, a.flood_level, a.state, a.started_at, a.ended_at, a.retroactive,
     a.verified, a.status, a.value_m, a.threshold_m, a.peak_m, a.recorded_at, a.paged_at, a.acknowledged_at, a.acknowledged_by,
-    a.confirmed_at, a.confirmed_by, a.dismissed_at, a.dismissed_by, q.shelved_until, a.incident_id, a.detail
+    a.confirmed_at, a.confirmed_by, a.dismissed_at, a.dismissed_by, q.shelved_until, a.incident_id, a.detail,
+    (SELECT count(*) FROM audit u WHERE u.alert_id = a.alert_id AND u.note IS NOT NULL) AS notes
 FROM alert a LEFT JOIN station s USING (station_id)
 LEFT JOIN LATERAL (
     SELECT max(x.ends_at) AS shelved_until FROM silence x
@@ -82,7 +83,8 @@ ORDER BY a.started_at DESC, a.alert_id DESC LIMIT %(limit)s
 -- name: alerts_by_id
 SELECT a.alert_id, a.station_id, coalesce(s.river_id, substring(a.subject FROM '^river:(.+)$')), a.kind, a.subject, a.flood_level, a.state, a.started_at, a.ended_at, a.retroactive,
     a.verified, a.status, a.value_m, a.threshold_m, a.peak_m, a.recorded_at, a.paged_at, a.acknowledged_at, a.acknowledged_by,
-    a.confirmed_at, a.confirmed_by, a.dismissed_at, a.dismissed_by, q.shelved_until, a.incident_id, a.detail
+    a.confirmed_at, a.confirmed_by, a.dismissed_at, a.dismissed_by, q.shelved_until, a.incident_id, a.detail,
+    (SELECT count(*) FROM audit u WHERE u.alert_id = a.alert_id AND u.note IS NOT NULL) AS notes
 FROM alert a LEFT JOIN station s USING (station_id)
 LEFT JOIN LATERAL (
     SELECT max(x.ends_at) AS shelved_until FROM silence x
