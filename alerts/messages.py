@@ -65,7 +65,9 @@ def first_line(told: Told, names: Names, language: str = "ja") -> str:
     head += f"【{_title(alert, names, language)}】" if ja else f"{_title(alert, names, language)}: "
     tail = _tail(told, language)
     place = _place(told, language)
-    return head + place[: max(0, FIRST_LINE - len(head) - len(tail))] + tail
+    if len(head) + len(tail) > FIRST_LINE:  # the mark of a drill in front, and what is doubtful behind, must stay
+        head = head[: FIRST_LINE - len(tail) - 1] + "…"
+    return head + place[: FIRST_LINE - len(head) - len(tail)] + tail
 
 
 def _title(alert: Alert, names: Names, language: str) -> str:
