@@ -18,7 +18,7 @@ from kawamori.storage.alerts import Alert
 from kawamori.storage.database import Connection
 
 #: How often to look, and to count what costs more.
-_EVERY = timedelta(seconds=5)
+_EVERY = timedelta(seconds=10)
 _COUNT_EVERY = timedelta(minutes=5)
 #: After it could not look for so long, let what piled up arrive first: it is not the sensors that were silent.
 _AWAY, _SETTLE = timedelta(minutes=2), timedelta(seconds=60)

@@ -80,6 +80,8 @@ class Mirror:
     ) -> None:  # fmt: skip
         self._database, self._settings, self._leading, self._clock = database, settings, leading, clock
         self._version: object = None
+        #: What the states were made from last.
+        self._picture: object = None
         self._stations: list[str] = []
         #: What the broker was given last; empty where it may have forgotten it.
         self._shown: dict[str, StationState] = {}
@@ -100,10 +102,11 @@ class Mirror:
         if not self._leading():
             self._shown.clear()
             return
-        states = await self.states()
-        if not self._leading() or time.monotonic() - begun > _FRESH_S:
+        again = publisher.connections != self._connection or begun - self._shown_at > _REPEAT_S or not self._shown
+        states = await self.states(unless_as_before=not again)
+        if states is None or not self._leading() or time.monotonic() - begun > _FRESH_S:
             return
-        if publisher.connections != self._connection or begun - self._shown_at > _REPEAT_S:
+        if again:
             self._connection, self._shown_at = publisher.connections, begun
             self._shown.clear()
         try:
@@ -111,8 +114,8 @@ class Mirror:
         except BrokerUnavailable:
             self._shown.clear()
 
-    async def states(self) -> dict[str, StationState]:
-        """Every station's state of alert now; raises StorageUnavailable."""
+    async def states(self, *, unless_as_before: bool = False) -> dict[str, StationState] | None:
+        """Every station's state of alert now, or None where nothing has changed; raises StorageUnavailable."""
         at = self._clock()
         async with self._database.transaction() as connection:
             version = await registry_version(connection)
@@ -121,6 +124,9 @@ class Mirror:
         if version != self._version:
             self._stations = [row[0] for row in await self._database.fetch("stations_shown")]
             self._version = version
+        before, self._picture = self._picture, (version, alerts, bool(quiet))
+        if unless_as_before and not quiet and before == self._picture:
+            return None
         found: dict[str, list[Alert]] = {}
         for alert in alerts:
             found.setdefault(alert.station or "", []).append(alert)

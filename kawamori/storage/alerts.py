@@ -54,7 +54,10 @@ async def take_lease(connection: Connection, holder: str, length: timedelta) -> 
     The row stays locked until the transaction ends, so that two engines never write at once; a token that has changed
     says that another led in between. Time is the database's: engines' clocks may differ.
     """
-    row = await (await connection.execute(query("take_lease"), {"holder": holder, "length": length})).fetchone()
+    values = {"holder": holder, "length": length}
+    row = await (await connection.execute(query("hold_lease"), values)).fetchone()
+    if row is None:
+        row = await (await connection.execute(query("take_lease"), values)).fetchone()
     return None if row is None else int(row[0])
 
 

@@ -68,8 +68,10 @@ async def newest_change(connection: Connection) -> Cursor:
 
 async def hold_cursor(connection: Connection, follower: str) -> Cursor:
     """Lock a durable follower's cursor for this transaction, and return it."""
-    await connection.execute(query("open_cursor"), {"follower": follower})
     row = await (await connection.execute(query("hold_cursor"), {"follower": follower})).fetchone()
+    if row is None:
+        await connection.execute(query("open_cursor"), {"follower": follower})
+        row = await (await connection.execute(query("hold_cursor"), {"follower": follower})).fetchone()
     return Cursor(int(row[0]), row[1]) if row else Cursor()
 
 

@@ -1,3 +1,8 @@
+-- name: hold_lease
+-- One's own that need not be renewed yet: locked, not written.
+SELECT token FROM lease WHERE name = 'alerts' AND holder = %(holder)s
+    AND until > clock_timestamp() + %(length)s::interval / 2 FOR UPDATE
+
 -- name: take_lease
 -- Nobody's, one's own, or one that has run out.
 INSERT INTO lease (name, holder, token, until) VALUES ('alerts', %(holder)s, 1, clock_timestamp() + %(length)s)
