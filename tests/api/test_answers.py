@@ -103,7 +103,7 @@ def test_a_conversation_is_acknowledged_as_a_whole_once(api, rows, sensor):
 
 
 def test_a_note_is_kept_with_the_alert(api, rows, alert):
-    shown(api.act(f"/alerts/{alert}/notes", {"note": " 堤防を巡視\n異常なし "}))
+    assert shown(api.act(f"/alerts/{alert}/notes", {"note": " 堤防を巡視\n異常なし "})).notes == 1
     assert rows.audit(alert) == [(SATO, "noted", "堤防を巡視\n異常なし")]
     for note in ("", " ", "\x00", "x" * 2001, "\x1b[2J"):
         assert fields(api.act(f"/alerts/{alert}/notes", {"note": note})) == ["note"]

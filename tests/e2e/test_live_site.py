@@ -163,6 +163,7 @@ def test_the_page_shows_what_the_api_says_in_both_languages_and_dies_visibly(
                     context.close()
         site.chain.kill("api")
         expect(page.get_by_test_id("banner-lost")).to_be_visible(timeout=13_000)
+        expect(page.locator(".alerting-ok")).to_have_text("Not known how automatic alerting is")
         page.screenshot(path=ARTEFACTS / "lost-360-en.png")
         context.close()
     finally:

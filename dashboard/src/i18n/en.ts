@@ -175,6 +175,7 @@ export const en: Catalogue = {
   alertingLine: "State of automatic alerting",
   alertingOk: "Automatic alerting at work",
   alertingUnknown: "Looking how automatic alerting is",
+  alertingLost: "Not known how automatic alerting is",
   impairedJudging: "Automatic judgement has stopped. Watch the levels yourself.",
   impairedTelling: "People may not be getting notifications. Reach them by telephone.",
   impairedWhy: {

@@ -174,6 +174,7 @@ export const ja = {
   alertingLine: "自動判定と通知の状態",
   alertingOk: "自動判定・通知 動作中",
   alertingUnknown: "自動判定の状態を確認しています",
+  alertingLost: "自動判定の状態は分かりません",
   impairedJudging: "自動判定が止まっています。水位を目で確かめてください。",
   impairedTelling: "通知が届いていないおそれがあります。電話などで連絡してください。",
   impairedWhy: {

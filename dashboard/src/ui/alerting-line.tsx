@@ -1,7 +1,7 @@
 /** Whether people are being told of what happens. The line is always there, so that nothing jumps when it must shout. */
 import { judgingStopped } from "../domain/alerting";
 import { impaired, unanswered } from "../store/answers";
-import { live, t } from "../store/store";
+import { live, lost, t } from "../store/store";
 import { word } from "./alert-words";
 
 function Impaired({ why }: { why: readonly string[] }) {
@@ -21,6 +21,8 @@ export function AlertingLine() {
   const words = t.value;
   const why = impaired.value;
   const known = live.value.heartbeat?.alerting != null;
+  // What was well when the line broke is no news of now.
+  const quiet = lost.value ? words.alertingLost : known ? words.alertingOk : words.alertingUnknown;
   const open = unanswered.value;
   return (
     <section class="alerting" aria-label={words.alertingLine}>
@@ -28,9 +30,7 @@ export function AlertingLine() {
         {open > 0 ? words.unansweredCount(open) : words.unansweredNone}
       </a>
       <div class="alerting-word">
-        {why.length === 0 && (
-          <span class="alerting-ok">{known ? words.alertingOk : words.alertingUnknown}</span>
-        )}
+        {why.length === 0 && <span class="alerting-ok">{quiet}</span>}
         <div role="alert">{why.length > 0 && <Impaired why={why} />}</div>
       </div>
     </section>
