@@ -121,16 +121,28 @@ class Engine:
 
     async def tick(self) -> None:
         """What time brings about: silent equipment, waiting messages, unanswered alerts. Every second or so."""
+        if self._equipment.is_due():
+            await self._look()
         async with self._database.transaction() as connection:
             if not await self._lead(connection):
                 return
             await self._refresh_registry(connection)
-            await self._equipment.look(connection, self._registry, self._rules)
-            fail_point("alerts.looked")
             await self._herald.tell(connection, self._registry)
             fail_point("alerts.told")
             await self._herald.escalate(connection, self._registry)
         fail_point("alerts.ticked")
+
+    async def _look(self) -> None:
+        """Look at the equipment; whatever the database refuses of it keeps nobody from being told of the water."""
+        try:
+            async with self._database.transaction() as connection:
+                if not await self._lead(connection):
+                    return
+                await self._refresh_registry(connection)
+                await self._equipment.look(connection, self._registry, self._rules)
+                fail_point("alerts.looked")
+        except StorageRefused as error:
+            log().error("the equipment could not be looked at: report this with the log", error=str(error))
 
     async def _lead(self, connection: Connection) -> bool:
         token = await record.take_lease(connection, self._holder, self._settings.alerts.lease)

@@ -61,14 +61,16 @@ class Equipment:
     _ahead: Mapping[str, datetime] = field(default_factory=dict)
 
     def forget(self) -> None:
-        """Look anew at once."""
+        """Another looked in between: look anew, and let things settle first."""
         self._looked_at = self._counted_at = None
+
+    def is_due(self) -> bool:
+        """Whether it is time to look again."""
+        return self._looked_at is None or self.clock() - self._looked_at >= _EVERY
 
     async def look(self, connection: Connection, registry: Registry, rules: list[DatedRule]) -> None:
         """Raise what is wrong, resolve what is well again."""
         now = self.clock()
-        if self._looked_at is not None and now - self._looked_at < _EVERY:
-            return
         if self._looked_at is None or now - self._looked_at > _AWAY:
             self._settled_at = now + _SETTLE
         self._looked_at = now
@@ -97,9 +99,10 @@ class Equipment:
                     continue
                 finding = rule.judge(facts, now, firing=(kind, facts.sensor.id) in firing)
                 if finding is not None:
-                    trouble = Trouble(kind, facts.sensor.id, facts.station.id, "", finding, dated)
+                    subject = f"sensor:{facts.sensor.id}"
+                    trouble = Trouble(kind, facts.sensor.id, facts.station.id, subject, finding, dated)
                     found[trouble.key] = trouble
-        site = next((r for r in rules if r.rule.kind == GatewayRule.kind and r.in_force(now)), None)
+        site = _of_the_site(rules, GatewayRule.kind, now)
         rule = _in_force(GatewayRule.kind, site)
         if isinstance(rule, GatewayRule):
             for gateway in await record.gateway_facts(connection):
@@ -177,7 +180,7 @@ class Equipment:
         open_: dict[Key, Alert], found: Mapping[Key, Trouble], now: datetime,
     ) -> None:  # fmt: skip
         """Make one alert of many silences that began together, and end it when most are back."""
-        dated = next((r for r in rules if r.rule.kind == OutageRule.kind and r.in_force(now)), None)
+        dated = _of_the_site(rules, OutageRule.kind, now)
         rule = _in_force(OutageRule.kind, dated)
         outage = open_.get((OutageRule.kind, SITE))
         silent = {
@@ -208,6 +211,13 @@ class Equipment:
             await record.set_part(connection, alert.id, outage.id)
         if joining:
             await record.hush(connection, [a.id for a in joining])
+
+
+def _of_the_site(rules: list[DatedRule], kind: str, now: datetime) -> DatedRule | None:
+    """The rule of a kind that is about no station."""
+    return next(
+        (r for r in rules if r.rule.kind == kind and r.in_force(now) and r.station is None and r.river is None), None
+    )
 
 
 def _in_force(kind: str, dated: DatedRule | None) -> Rule | None:

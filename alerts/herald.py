@@ -149,7 +149,9 @@ class Herald:
                 event=event,
                 alert=alert,
                 station=registry.stations.get(alert.station) if alert.station else None,
-                river=next((s for s in registry.stations.values() if s.river == alert.river), None),
+                river=None
+                if alert.station
+                else next((s for s in registry.stations.values() if s.river == alert.river), None),
                 trend_h=None if alert.sensor is None else trends.get(alert.sensor, (None, None))[0],
             )
             for event, alert in entries

@@ -49,11 +49,9 @@ def due(
     if state == "pending" or (state == "withdrawn" and not before.paged):
         return []
     events = []
-    if not before.paged:
+    if not before.paged or (before.state == "withdrawn" and state != "withdrawn"):
         if now - (episode.ended_at or newest) > within:
             return []
-        events.append(Event.RAISED)
-    elif before.state == "withdrawn" and state != "withdrawn":
         events.append(Event.RAISED)
     elif verified and not before.verified:
         events.append(Event.CONFIRMED)

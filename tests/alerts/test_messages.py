@@ -122,6 +122,12 @@ def test_a_persons_dismissal_does_not_outlive_the_readings_that_prove_it_wrong()
     assert found == [Event.RAISED]
 
 
+def test_late_data_that_proves_a_withdrawn_crossing_right_is_recorded_and_never_paged() -> None:
+    withdrawn = Before(state="withdrawn", paged=True, verified=False)
+    over, later = episode(ended_at=AT), AT + timedelta(hours=3)
+    assert due(over, "resolved", withdrawn, verified=True, newest=later, now=later, within=HALF_HOUR) == []
+
+
 waits = st.lists(
     st.tuples(st.integers(1, 30), st.integers(0, 5), st.integers(0, 900), st.sampled_from(["raised", "resolved"])),
     max_size=60,

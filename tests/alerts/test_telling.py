@@ -251,3 +251,41 @@ async def test_a_station_whose_alert_the_database_refuses_keeps_back_no_other(ri
     noted = await rivers.sql("SELECT subject_id FROM audit WHERE event = 'not_judged'")
     assert noted == [("s0",)]
     assert not await engine.advance(), "and the feed has moved on"
+
+
+async def test_a_trouble_that_comes_back_as_of_the_same_moment_is_raised_again(rivers: Any) -> None:
+    """A rule switched off and on, or neighbours that stop rising and rise again: the last reading is the same."""
+    await rivers.stations(1)
+    engine = rivers.engine()
+    await rivers.measure(("s0", 0, 0.5))
+    await rivers.settle(engine)
+    await rivers.later(engine, hours=2)
+    silent = "SELECT state, started_at FROM alert WHERE kind = 'silent' ORDER BY alert_id"
+    ((state, since),) = await rivers.sql(silent)
+    assert state == "firing"
+    await rivers.sql(
+        "INSERT INTO alert_rule (kind, enabled, author, valid_from) VALUES ('silent', false, 't', %s)", since
+    )
+    await rivers.later(engine, minutes=1)
+    assert await rivers.sql(silent) == [("resolved", since)]
+    await rivers.sql("UPDATE alert_rule SET valid_to = %s", rivers.clock)
+    await rivers.later(engine, minutes=1)
+    assert await rivers.sql(silent) == [("resolved", since), ("firing", since)]
+
+
+async def test_what_the_database_refuses_of_the_equipment_keeps_nobody_from_hearing_of_the_water(rivers: Any) -> None:
+    await rivers.stations(2)
+    await rivers.person("duty")
+    await rivers.escalation(("duty", 1), repeat=1)
+    await rivers.sql(
+        "CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF NEW.kind = 'silent' THEN RAISE EXCEPTION 'refused'; END IF; RETURN NEW; END $$"
+    )
+    await rivers.sql("CREATE TRIGGER poison BEFORE INSERT ON alert FOR EACH ROW EXECUTE FUNCTION poison()")
+    engine = rivers.engine()
+    await rivers.measure(("s0", 0, 0.5), ("s1", 0, 0.5))
+    await rivers.settle(engine)
+    await rivers.later(engine, hours=2)
+    await rivers.rise(engine, ("s0", 121, 2.2))
+    await rivers.later(engine, minutes=1.5)
+    assert [event for event, _ in await rivers.told()] == ["raised", "escalated"]

@@ -97,7 +97,8 @@ ALTER TABLE alert
     ADD COLUMN retracted_at timestamptz;                -- the readings no longer show it
 UPDATE alert SET retracted_at = recorded_at WHERE state = 'withdrawn';
 DROP INDEX alert_episode;
-CREATE UNIQUE INDEX alert_episode ON alert (sensor_id, kind, flood_level, started_at) WHERE retracted_at IS NULL;
+-- Episodes of the readings; the equipment's troubles have a subject, and may come back as of the same moment.
+CREATE UNIQUE INDEX alert_episode ON alert (sensor_id, kind, flood_level, started_at) WHERE retracted_at IS NULL AND subject = '';
 CREATE UNIQUE INDEX alert_subject ON alert (kind, subject) WHERE sensor_id IS NULL AND ended_at IS NULL AND state = 'firing' AND kind <> 'manual';
 CREATE INDEX alert_open ON alert (alert_id) WHERE state IN ('pending', 'firing');
 CREATE INDEX alert_by_incident ON alert (incident_id);

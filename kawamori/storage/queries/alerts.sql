@@ -88,7 +88,7 @@ SELECT n.announcement_id, n.event, n.at, a.alert_id, a.kind, a.station_id, coale
     a.ended_at, a.value_m, a.peak_m, a.verified, a.status, a.paged_at, a.detail, a.incident_id, a.acknowledged_at,
     a.confirmed_at, a.dismissed_at
 FROM announcement n JOIN alert a USING (alert_id) LEFT JOIN station s USING (station_id)
-WHERE n.told_at IS NULL ORDER BY n.announcement_id LIMIT 2000
+WHERE n.told_at IS NULL ORDER BY n.announcement_id
 
 -- name: unlogged
 SELECT n.announcement_id, n.event, n.at, a.alert_id, a.kind, a.station_id, coalesce(s.river_id, substring(a.subject FROM '^river:(.+)')), a.sensor_id, a.subject, a.flood_level, a.threshold_m, a.state, a.started_at,
