@@ -9,6 +9,9 @@ from zoneinfo import ZoneInfo
 
 from kawamori.domain.reading import FLAGS, Flag, Reason, SensorId
 from kawamori.domain.registry import Sensor
+from kawamori.domain.rules import KINDS
+from kawamori.domain.silence import silenced
+from kawamori.storage.alerts import open_alerts
 from kawamori.storage.binary import Int4s, Times
 from kawamori.storage.changes import Change, Cursor, Touched, changes_after, newest_change
 from kawamori.storage.database import Connection, Database, query
@@ -194,9 +197,15 @@ def _alert(row: Sequence[Any]) -> Alert:
     return Alert(**dict(zip(Alert.__slots__, row, strict=True)))
 
 
-async def silences_in_force(connection: Connection, now: datetime) -> list[int]:
-    """The silences that hold at this moment."""
-    return [id_ for id_, silence in (await silences(connection, now)).items() if silence.in_force(now)]
+async def _shelved(connection: Connection, now: datetime) -> dict[str, list[Any]]:
+    """The alerts that a silence covers at this moment, and until when; as those who are told of alerts see it."""
+    quiet = [silence for silence in (await silences(connection, now)).values() if silence.in_force(now)]
+    found = {}
+    for a in await open_alerts(connection, list(KINDS)) if quiet else ():
+        by = silenced(quiet, now, alert=a.id, kind=a.kind, station=a.station, river=a.river, level=a.level)
+        if by is not None and a.state == "firing":
+            found[a.id] = by.ends_at
+    return {"shelved": list(found), "untils": list(found.values())}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,14 +230,14 @@ async def alerts_page(
     parameters = {name: getattr(wanted, name) for name in AlertsWanted.__slots__}
     parameters |= {"before": before[0], "before_id": before[1], "limit": limit}
     async with database.transaction() as connection:
-        parameters["silences"] = await silences_in_force(connection, now)
+        parameters |= await _shelved(connection, now)
         rows = await (await connection.execute(query("alerts_page"), parameters)).fetchall()
     return [_alert(row) for row in rows]
 
 
 async def alerts_by_id(connection: Connection, ids: Iterable[int], now: datetime) -> list[Alert]:
     """Those of the alerts that people may see, in order of id."""
-    parameters = {"ids": list(ids), "silences": await silences_in_force(connection, now)}
+    parameters = {"ids": list(ids), **await _shelved(connection, now)}
     return [_alert(row) for row in await (await connection.execute(query("alerts_by_id"), parameters)).fetchall()]
 
 

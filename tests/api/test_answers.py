@@ -145,6 +145,17 @@ def test_shelving_always_ends_within_a_day_and_has_a_reason(api, rows, alert):
     assert rows.audit(alert) == []
 
 
+def test_a_rapid_rise_under_a_window_that_does_not_name_it_shows_as_firing_because_people_are_told(api, rows):
+    rise = rows.alert("window-rise", rows.station("window-rise"), level=0)
+    rows.sql("UPDATE alert SET kind = 'rise', threshold_m = NULL WHERE alert_id = %s", rise)
+    rows.sql(
+        "INSERT INTO silence (station_id, up_to_level, starts_at, ends_at, reason, author)"
+        " VALUES ('window-rise', 5, now() - interval '1 hour', now() + interval '1 hour', 'works', 't')"
+    )
+    assert api.json(f"/alerts/{rise}")["state"] == "firing"
+    assert api.json("/alerts", station="window-rise", state="shelved")["alerts"] == []
+
+
 def test_an_alert_under_a_window_of_its_station_shows_as_shelved_and_is_not_unshelved_alone(api, rows):
     alert = rows.alert("dredged", rows.station("dredged"), level=2)
     rows.sql(

@@ -24,9 +24,9 @@ HOT = {
     "count_hourly_readings": DAY,
     "alerts_page": {
         "start": FIRST, "end": LAST, "before": LAST, "before_id": LARGEST_ID, "state": None, "station": None, "limit": 101,
-        "river": None, "kind": None, "status": None, "min_level": 0, "silences": [1, 2],
+        "river": None, "kind": None, "status": None, "min_level": 0, "shelved": [1, 2], "untils": [END, END],
     },
-    "alerts_by_id": {"ids": [1, 2, 3], "silences": [1, 2]},
+    "alerts_by_id": {"ids": [1, 2, 3], "shelved": [1, 2], "untils": [END, END]},
     "incidents_page": {"before_id": LARGEST_ID, "open": None, "limit": 101},
     "audit_page": {"start": FIRST, "end": LAST, "subject": None, "subject_id": None, "before_id": LARGEST_ID, "limit": 101},
     "audit_of_alert": {"alert": 7, "limit": 1000},

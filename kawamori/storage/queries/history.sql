@@ -57,18 +57,13 @@ SELECT count(*) FROM (
 
 -- name: alerts_page
 -- Episodes that touch the span, newest start first; not those that nobody was ever told of and the readings no longer
--- show, nor the self-test's. `silences` are those in force now: what they cover is shelved.
+-- show, nor the self-test's. `shelved` are those that a silence covers now (kawamori.domain.silence decides).
 SELECT a.alert_id, a.station_id, coalesce(s.river_id, substring(a.subject FROM '^river:(.+)$')), a.kind, a.subject, a.flood_level, a.state, a.started_at, a.ended_at, a.retroactive,
     a.verified, a.status, a.value_m, a.threshold_m, a.peak_m, a.recorded_at, a.paged_at, a.acknowledged_at, a.acknowledged_by,
     a.confirmed_at, a.confirmed_by, a.dismissed_at, a.dismissed_by, q.shelved_until, a.incident_id, a.detail,
     (SELECT count(*) FROM audit u WHERE u.alert_id = a.alert_id AND u.note IS NOT NULL) AS notes
 FROM alert a LEFT JOIN station s USING (station_id)
-LEFT JOIN LATERAL (
-    SELECT max(x.ends_at) AS shelved_until FROM silence x
-    WHERE a.state = 'firing' AND x.silence_id = ANY(%(silences)s::bigint[]) AND CASE WHEN x.alert_id IS NOT NULL THEN x.alert_id = a.alert_id
-        ELSE (x.station_id IS NULL OR x.station_id = a.station_id) AND (x.river_id IS NULL OR x.river_id = coalesce(s.river_id, substring(a.subject FROM '^river:(.+)$')))
-            AND (x.kinds IS NULL OR a.kind = ANY(x.kinds)) AND a.flood_level <= x.up_to_level END
-) q ON true
+LEFT JOIN unnest(%(shelved)s::bigint[], %(untils)s::timestamptz[]) AS q(shelved_id, shelved_until) ON q.shelved_id = a.alert_id
 WHERE a.started_at < %(end)s AND (a.ended_at IS NULL OR a.ended_at >= %(start)s)
     AND (a.started_at, a.alert_id) < (%(before)s, %(before_id)s)
     AND (a.retracted_at IS NULL OR a.paged_at IS NOT NULL) AND s.internal IS NOT TRUE
@@ -86,12 +81,7 @@ SELECT a.alert_id, a.station_id, coalesce(s.river_id, substring(a.subject FROM '
     a.confirmed_at, a.confirmed_by, a.dismissed_at, a.dismissed_by, q.shelved_until, a.incident_id, a.detail,
     (SELECT count(*) FROM audit u WHERE u.alert_id = a.alert_id AND u.note IS NOT NULL) AS notes
 FROM alert a LEFT JOIN station s USING (station_id)
-LEFT JOIN LATERAL (
-    SELECT max(x.ends_at) AS shelved_until FROM silence x
-    WHERE a.state = 'firing' AND x.silence_id = ANY(%(silences)s::bigint[]) AND CASE WHEN x.alert_id IS NOT NULL THEN x.alert_id = a.alert_id
-        ELSE (x.station_id IS NULL OR x.station_id = a.station_id) AND (x.river_id IS NULL OR x.river_id = coalesce(s.river_id, substring(a.subject FROM '^river:(.+)$')))
-            AND (x.kinds IS NULL OR a.kind = ANY(x.kinds)) AND a.flood_level <= x.up_to_level END
-) q ON true
+LEFT JOIN unnest(%(shelved)s::bigint[], %(untils)s::timestamptz[]) AS q(shelved_id, shelved_until) ON q.shelved_id = a.alert_id
 WHERE a.alert_id = ANY(%(ids)s) AND (a.retracted_at IS NULL OR a.paged_at IS NOT NULL) AND s.internal IS NOT TRUE
 ORDER BY a.alert_id
 
