@@ -329,6 +329,12 @@ class Engine:
         notes: list[dict[str, Any]] = []
         tell: list[tuple[int, str]] = []
         for alert, merged in gone:  # first: what takes its place may begin at the same moment
+            if alert.confirmed_at is not None and not merged:  # a person has seen the water: no filter outweighs that
+                if alert.ended_at is None:
+                    await record.end_alert(connection, alert.id, now)
+                    notes.append({"id": alert.id, "alert": alert.id, "event": "resolved"})
+                    tell.append((alert.id, Event.RESOLVED))
+                continue
             unknown = alert.paged_at is None and alert.acknowledged_at is None
             await (record.forget_alert if unknown else record.retract_alert)(connection, alert.id)
             event = "forgotten" if unknown else "merged" if merged else "withdrawn"

@@ -137,7 +137,7 @@ class Ack(Struct, frozen=True):
 class Alive(Struct, frozen=True):
     """A gateway is there, and has so many rows still to forward."""
 
-    waiting: int = 0
+    waiting: Annotated[int, Meta(ge=0, le=2**53)] = 0
 
 
 #: What may be repeated of a field that nobody knows.

@@ -276,7 +276,8 @@ async def quarantine(connection: Connection, messages: Sequence[Quarantined]) ->
 
 async def see_gateways(connection: Connection, waiting: Mapping[str, int]) -> None:
     """These gateways are there now, and have so many rows still to forward."""
-    values = {"gateways": list(waiting), "waiting": list(waiting.values())}
+    ordered = dict(sorted(waiting.items()))  # two workers that meet take the rows in one order
+    values = {"gateways": list(ordered), "waiting": list(ordered.values())}
     await connection.execute(query("see_gateways"), values)
 
 

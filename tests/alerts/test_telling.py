@@ -1,5 +1,6 @@
 """Who is told what, in how many messages, and who next when nobody answers."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -188,6 +189,23 @@ async def test_an_unverified_crossing_is_told_at_once_and_confirmed_or_withdrawn
     await rivers.rise(engine, ("s1", 69, 0.5), ("s1", 70, 2.5), ("s1", 71, 2.6))
     await rivers.later(engine, minutes=5)
     assert [event for event, _ in await rivers.told()][2:] == ["raised", "confirmed"]
+
+
+async def test_a_person_who_confirms_while_the_water_falls_is_believed(rivers: Any) -> None:
+    await rivers.stations(1)
+    engine = rivers.engine()
+    await rivers.rise(engine, *[("s0", m, 0.5) for m in range(0, 60, 10)], ("s0", 61, 2.5))
+    await rivers.measure(("s0", 62, 0.5))
+    async with rivers.database.transaction() as person:
+        await person.execute("UPDATE alert SET verified = true, confirmed_at = now(), confirmed_by = 'p'")
+        judging = asyncio.create_task(engine.advance())
+        waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'kawamori-test'"
+        async with asyncio.timeout(10):
+            while not await rivers.sql(waits):  # noqa: ASYNC110 - the lock is the database's
+                await asyncio.sleep(0.01)
+    await judging
+    await rivers.settle(engine)
+    assert {(state, verified) for _, _, _, state, *_, verified in await rivers.history()} == {("resolved", True)}
 
 
 async def test_a_drill_says_so_in_every_message(rivers: Any) -> None:

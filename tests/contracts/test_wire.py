@@ -95,3 +95,10 @@ def test_rows_of_a_backlog_travel_together_under_the_last_ones_number() -> None:
     together = wire.decode_raw_batch(wire.merged(rows))
     assert (together.epoch, together.first, together.seq, len(together.readings)) == ("e", 1, 3, 6)
     assert wire.merged(rows[:1]) == rows[0]
+
+
+@pytest.mark.parametrize("payload", [b"", b"{", b'{"waiting": -1}', b'{"waiting": 1e30}', b'{"waiting": "7"}', b"\xff"])
+def test_a_sign_of_life_that_cannot_be_one_is_refused(payload: bytes) -> None:
+    with pytest.raises(UndecodableMessage):
+        wire.decode_alive(payload)
+    assert wire.decode_alive(wire.encode(wire.Alive(7))).waiting == 7

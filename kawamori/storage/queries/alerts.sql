@@ -27,7 +27,8 @@ SELECT max(observed_at) FROM reading
 WHERE sensor_id = %(sensor)s AND observed_at < %(before)s AND value < %(below)s AND flag NOT IN (4, 9)
 
 -- name: recorded_since
--- Of each sensor the alerts that last beyond a moment of its own, or begin after it.
+-- Of each sensor the alerts that last beyond a moment of its own, or begin after it; locked, so that what a person is
+-- just answering is known before it is judged.
 SELECT a.alert_id, a.kind, a.station_id, coalesce(s.river_id, substring(a.subject FROM '^river:(.+)')), a.sensor_id, a.subject, a.flood_level, a.threshold_m, a.state, a.started_at,
     a.ended_at, a.value_m, a.peak_m, a.verified, a.status, a.paged_at, a.detail, a.incident_id, a.acknowledged_at,
     a.confirmed_at, a.dismissed_at
@@ -35,7 +36,7 @@ FROM unnest(%(sensors)s::integer[], %(since)s::timestamptz[]) AS w(sensor_id, si
 JOIN alert a ON a.sensor_id = w.sensor_id AND a.kind = ANY(%(kinds)s) AND a.retracted_at IS NULL
     AND (a.ended_at IS NULL OR a.ended_at >= w.since)
 LEFT JOIN station s USING (station_id)
-ORDER BY a.sensor_id, a.started_at, a.flood_level
+ORDER BY a.sensor_id, a.started_at, a.flood_level FOR NO KEY UPDATE OF a
 
 -- name: open_alerts
 SELECT a.alert_id, a.kind, a.station_id, coalesce(s.river_id, substring(a.subject FROM '^river:(.+)')), a.sensor_id, a.subject, a.flood_level, a.threshold_m, a.state, a.started_at,
