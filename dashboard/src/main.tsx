@@ -6,8 +6,10 @@ import "./styles/levels.css";
 import "./styles/table.css";
 import "./styles/panels.css";
 import "./styles/alerts.css";
-import { App } from "./ui/app";
+import { App } from "./shell/app";
+import { followLinks } from "./shell/route";
 
+followLinks();
 const root = document.getElementById("app");
 if (root) render(<App />, root);
 startSession();

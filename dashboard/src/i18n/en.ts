@@ -11,6 +11,13 @@ export const en: Catalogue = {
   timesAreJst: "All times are Japan time (JST)",
   basisNote: "Reference level exceeded (automatic)",
 
+  nav: {
+    label: "Views",
+    situation: "Situation",
+    alerts: "Alerts",
+    system: "System",
+  },
+
   langToggle: "日本語",
   langToggleLabel: "日本語に切り替える",
   themeToDark: "Use the dark screen",

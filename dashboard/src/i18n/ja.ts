@@ -9,6 +9,13 @@ export const ja = {
   timesAreJst: "時刻はすべて日本時間（JST）",
   basisNote: "基準水位超過（自動判定）",
 
+  nav: {
+    label: "画面",
+    situation: "状況",
+    alerts: "アラート",
+    system: "システム",
+  },
+
   langToggle: "English",
   langToggleLabel: "Switch to English",
   themeToDark: "暗い画面にする",

@@ -1,8 +1,9 @@
 /** Whether people are being told of what happens. The line is always there, so that nothing jumps when it must shout. */
+
+import { word } from "../alerts/alert-words";
 import { judgingStopped } from "../domain/alerting";
 import { impaired, unanswered } from "../store/answers";
 import { live, lost, t } from "../store/store";
-import { word } from "./alert-words";
 
 function Impaired({ why }: { why: readonly string[] }) {
   const words = t.value;
@@ -26,7 +27,7 @@ export function AlertingLine() {
   const open = unanswered.value;
   return (
     <section class="alerting" aria-label={words.alertingLine}>
-      <a class={`unanswered${open > 0 ? " unanswered-some" : ""}`} href="#alerts" data-testid="unanswered">
+      <a class={`unanswered${open > 0 ? " unanswered-some" : ""}`} href="/alerts" data-testid="unanswered">
         {open > 0 ? words.unansweredCount(open) : words.unansweredNone}
       </a>
       <div class="alerting-word">

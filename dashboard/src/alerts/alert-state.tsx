@@ -2,7 +2,7 @@
 import type { Alert, AlertState } from "../api/types";
 import { stateOf } from "../domain/alerts";
 import { t } from "../store/store";
-import { LevelShape } from "./level-chip";
+import { LevelShape } from "../ui/level-chip";
 
 /** In a 16 × 16 box: a bell's tongue, a tick, two bars, an hourglass, a ring, a cross. */
 const MARKS: Record<AlertState, string> = {

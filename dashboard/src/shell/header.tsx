@@ -1,6 +1,7 @@
 import { calendar, clockSeconds } from "../domain/format";
 import { pick } from "../i18n";
 import { connected, lang, now, site, t, theme } from "../store/store";
+import { Nav } from "./nav";
 
 function Clock() {
   const ms = now.value;
@@ -77,6 +78,7 @@ export function Header() {
         {place && place !== words.productName && <span class="brand-site">{place}</span>}
         <span class="tag">{words.provisional}</span>
       </h1>
+      <Nav />
       <ConnectionState />
       <Clock />
       <div class="tools">

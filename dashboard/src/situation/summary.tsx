@@ -3,7 +3,7 @@ import { computed } from "@preact/signals";
 import { freshnessNow } from "../domain/freshness";
 import { clampLevel } from "../domain/levels";
 import { levels, now, t } from "../store/store";
-import { LevelShape, levelWord } from "./level-chip";
+import { LevelShape, levelWord } from "../ui/level-chip";
 
 const counts = computed(() => {
   const byLevel = [0, 0, 0, 0, 0, 0];

@@ -6,9 +6,9 @@ import { clockOrDay, cmPer10min, metres, signed, trend } from "../domain/format"
 import { ageSeconds, freshnessNow } from "../domain/freshness";
 import { pick } from "../i18n";
 import { chosen, lang, lost, now, selected, stations, t } from "../store/store";
-import { LevelChip, levelWord } from "./level-chip";
+import { LevelChip, levelWord } from "../ui/level-chip";
+import { TrendArrow } from "../ui/trend-arrow";
 import { Spark } from "./spark";
-import { TrendArrow } from "./trend-arrow";
 
 /** On a phone the chart lies below the list: go there. */
 function choose(id: string): void {

@@ -1,0 +1,79 @@
+import { effect } from "@preact/signals";
+import { useLayoutEffect, useRef } from "preact/hooks";
+import { AlertDialog } from "../alerts/alert-dialog";
+import { pick } from "../i18n";
+import { SituationView } from "../situation/situation-view";
+import { impaired } from "../store/answers";
+import { lang, lost, site, t, theme } from "../store/store";
+import { AlertingLine } from "./alerting-line";
+import { Banners } from "./banners";
+import { Footer } from "./footer";
+import { Header } from "./header";
+import { lazy } from "./lazy";
+import { route } from "./route";
+
+const StationView = lazy(() => import("../station/station-view").then((m) => m.StationView));
+const AlertsView = lazy(() => import("../alerts/alerts-view").then((m) => m.AlertsView));
+const SystemView = lazy(() => import("../system/system-view").then((m) => m.SystemView));
+const WallView = lazy(() => import("../wall/wall-view").then((m) => m.WallView));
+
+effect(() => {
+  const root = document.documentElement;
+  root.lang = lang.value;
+  root.dataset["theme"] = theme.value;
+  root.dataset["status"] = site.value?.status ?? "actual";
+  root.toggleAttribute("data-lost", lost.value);
+  root.toggleAttribute("data-impaired", impaired.value.length > 0);
+});
+
+effect(() => {
+  const words = t.value;
+  const { status = "actual", name } = site.value ?? {};
+  const mark = status === "exercise" ? words.drill : status === "test" ? words.test : "";
+  const place = name ? `${pick(name, lang.value)} · ` : "";
+  document.title = `${lost.value ? `⚠ ${words.lost} · ` : ""}${mark}${place}${words.productName}`;
+});
+
+function View() {
+  const at = route.value;
+  switch (at.view) {
+    case "station":
+      return <StationView key={at.id} id={at.id} />;
+    case "alerts":
+      return <AlertsView />;
+    case "system":
+      return <SystemView />;
+    case "wall":
+      return <WallView />;
+    case "situation":
+      return <SituationView />;
+  }
+}
+
+/** Another view begins at its top for the keyboard and the screen reader as well. */
+function useFocusOnNewView() {
+  const before = useRef(route.peek());
+  const at = route.value;
+  useLayoutEffect(() => {
+    if (before.current !== at) document.getElementById("view")?.focus({ preventScroll: true });
+    before.current = at;
+  }, [at]);
+}
+
+export function App() {
+  const wall = route.value.view === "wall";
+  useFocusOnNewView();
+  return (
+    <>
+      <a class="skip" href="#view">
+        {t.value.skipToTable}
+      </a>
+      <Header />
+      <Banners />
+      <AlertingLine />
+      <View />
+      {!wall && <Footer />}
+      <AlertDialog />
+    </>
+  );
+}
