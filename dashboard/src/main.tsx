@@ -1,15 +1,20 @@
 import { render } from "preact";
 import { startSession } from "./store/session";
+import { keepSounding } from "./store/sound";
 import "./styles/base.css";
 import "./styles/layout.css";
 import "./styles/levels.css";
 import "./styles/table.css";
 import "./styles/panels.css";
 import "./styles/alerts.css";
+import "./styles/sound.css";
 import { App } from "./shell/app";
 import { followLinks } from "./shell/route";
+import { keepUpToDate } from "./shell/update";
 
 followLinks();
 const root = document.getElementById("app");
 if (root) render(<App />, root);
 startSession();
+keepSounding();
+keepUpToDate();

@@ -137,7 +137,12 @@ describe("what an alert is of", () => {
 describe("whether people are told", () => {
   const asOf = "2026-07-13T17:10:00Z";
   const at = Date.parse(asOf);
-  const beat = (alerting: { ok: boolean; why: string[] } | null) => ({ heardMs: 1_000, asOf, alerting });
+  const beat = (alerting: { ok: boolean; why: string[] } | null) => ({
+    heardMs: 1_000,
+    asOf,
+    alerting,
+    page: null,
+  });
 
   test("the server's own word counts", () => {
     expect(impairments(beat({ ok: true, why: [] }), 2_000, at + 1_000)).toEqual([]);

@@ -28,7 +28,7 @@ describe("a step of the stream", () => {
   test("a heartbeat is a sign of life and asks for nothing", () => {
     const [live, wanted] = step(
       { ...START, broken: true },
-      { kind: "heartbeat", asOf: null, alerting: null },
+      { kind: "heartbeat", asOf: null, alerting: null, page: null },
       7_000,
     );
     expect(live).toMatchObject({ heardMs: 7_000, broken: false });
@@ -36,9 +36,21 @@ describe("a step of the stream", () => {
   });
 
   test("a heartbeat that repeats itself is no sign of life", () => {
-    const [first] = step(START, { kind: "heartbeat", asOf: "2026-07-13T17:10:00Z", alerting: null }, 7_000);
-    const [second] = step(first, { kind: "heartbeat", asOf: "2026-07-13T17:10:00Z", alerting: null }, 12_000);
-    const [third] = step(second, { kind: "heartbeat", asOf: "2026-07-13T17:10:05Z", alerting: null }, 17_000);
+    const [first] = step(
+      START,
+      { kind: "heartbeat", asOf: "2026-07-13T17:10:00Z", alerting: null, page: null },
+      7_000,
+    );
+    const [second] = step(
+      first,
+      { kind: "heartbeat", asOf: "2026-07-13T17:10:00Z", alerting: null, page: null },
+      12_000,
+    );
+    const [third] = step(
+      second,
+      { kind: "heartbeat", asOf: "2026-07-13T17:10:05Z", alerting: null, page: null },
+      17_000,
+    );
     expect([first, second, third].map((live) => live.heardMs)).toEqual([7_000, 7_000, 17_000]);
   });
 

@@ -9,7 +9,12 @@ import type { Alert, StreamReading } from "./types";
 export type StreamMessage =
   | { readonly kind: "open" }
   | { readonly kind: "error" }
-  | { readonly kind: "heartbeat"; readonly asOf: string | null; readonly alerting: AlertingWord | null }
+  | {
+      readonly kind: "heartbeat";
+      readonly asOf: string | null;
+      readonly alerting: AlertingWord | null;
+      readonly page: string | null;
+    }
   | { readonly kind: "readings"; readonly readings: readonly StreamReading[] }
   | { readonly kind: "alert"; readonly alert: Alert }
   /** Nobody was told of it, and the readings no longer show it. */
@@ -58,6 +63,7 @@ export function decode(event: string, data: string): StreamMessage | null {
         kind: "heartbeat",
         asOf: typeof fields["as_of"] === "string" ? fields["as_of"] : null,
         alerting: alertingWord(fields["alerting"]),
+        page: typeof fields["page"] === "string" ? fields["page"] : null,
       };
     default:
       return null;

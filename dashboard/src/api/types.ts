@@ -35,6 +35,8 @@ export interface StationLevel {
   readonly freeboard_m: number | null;
   readonly trend_m_per_h: number | null;
   readonly freshness: Freshness;
+  /** Which link of the chain is quiet, where the station is not fresh. */
+  readonly silence?: "sensor" | "gateway" | "server" | null;
   /** Interval at which this station is expected to report now. */
   readonly report_every_s?: number;
   readonly lon?: number | null;

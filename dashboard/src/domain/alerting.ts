@@ -10,6 +10,8 @@ export interface Heartbeat {
   readonly heardMs: number;
   readonly asOf: string | null;
   readonly alerting: AlertingWord | null;
+  /** The build of the page that the server hands out now. */
+  readonly page: string | null;
 }
 
 /** A heartbeat comes every 5 s; after three missing ones, whatever it said is of the past. */

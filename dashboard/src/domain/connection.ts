@@ -2,8 +2,8 @@
 
 export type Connection = "connecting" | "live" | "lost";
 
-/** The server says something at least every 10 s; two more for a slow line. */
-export const QUIET_LIMIT_MS = 12_000;
+/** The server says something every 5 s: two of its words are missing then. */
+export const QUIET_LIMIT_MS = 10_000;
 
 export interface Link {
   /** When the page began to connect. All times here are of the steady counter. */

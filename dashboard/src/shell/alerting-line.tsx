@@ -4,6 +4,7 @@ import { word } from "../alerts/alert-words";
 import { judgingStopped } from "../domain/alerting";
 import { impaired, unanswered } from "../store/answers";
 import { live, lost, t } from "../store/store";
+import { SoundControl } from "./sound-control";
 
 function Impaired({ why }: { why: readonly string[] }) {
   const words = t.value;
@@ -34,6 +35,7 @@ export function AlertingLine() {
         {why.length === 0 && <span class="alerting-ok">{quiet}</span>}
         <div role="alert">{why.length > 0 && <Impaired why={why} />}</div>
       </div>
+      <SoundControl />
     </section>
   );
 }

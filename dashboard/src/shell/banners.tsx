@@ -1,8 +1,10 @@
 /** What must be known before any number is read: no connection, a drill, a wrong clock. */
+import { computed } from "@preact/signals";
 import { clockOrDay, clockSeconds } from "../domain/format";
 import { pick } from "../i18n";
 import { impaired } from "../store/answers";
-import { clockOff, lang, levels, lost, now, site, t } from "../store/store";
+import { clockOff, lang, levels, lost, now, recalled, site, t } from "../store/store";
+import { outdated } from "./update";
 
 /** The levels as last received; seconds are told as the officer reads them out on the telephone. */
 function lastKnown(): string | null {
@@ -30,7 +32,22 @@ function LostBanner() {
         />
       </svg>
       <strong>{time ? said(time) : words.lostBannerNever}</strong>
-      <span>{words.lostHint}</span>
+      <span>
+        {recalled.value && words.recalledHint} {words.lostHint}
+      </span>
+    </div>
+  );
+}
+
+/** How many stations are quiet because of us. */
+const behind = computed(() => (levels.value?.stations ?? []).filter((s) => s.silence === "server").length);
+
+function ServerBehind() {
+  const words = t.value;
+  return (
+    <div class="banner banner-behind" data-testid="banner-behind">
+      <strong>{words.serverBehind(behind.value)}</strong>
+      <span>{words.serverBehindHint}</span>
     </div>
   );
 }
@@ -57,13 +74,24 @@ export function Banners() {
             {pick(notice, lang.value)}
           </div>
         )}
+        {outdated.value && (
+          <div class="banner banner-notice" data-testid="banner-version">
+            {words.newVersion}
+            <button type="button" class="answer" onClick={() => location.reload()}>
+              {words.reload}
+            </button>
+          </div>
+        )}
         {off > 0 && (
           <div class="banner banner-clock" data-testid="banner-clock">
             {words.clockWarning(off)}
           </div>
         )}
       </section>
-      <div role="alert">{lost.value && <LostBanner />}</div>
+      <div role="alert">
+        {lost.value && <LostBanner />}
+        {!lost.value && behind.value > 0 && <ServerBehind />}
+      </div>
     </>
   );
 }

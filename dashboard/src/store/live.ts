@@ -62,9 +62,9 @@ export function step(live: Live, message: StreamMessage, nowMs: number): [Live, 
       // The first opening and every later one: what happened in between was not heard.
       return [heard, { ...NOTHING, levels: true, alerts: true, history: true }];
     case "heartbeat": {
-      const { asOf } = message;
+      const { asOf, page } = message;
       const alerting = heardWord(live.heartbeat?.alerting ?? null, message.alerting);
-      const heartbeat: Heartbeat = { heardMs: nowMs, asOf, alerting };
+      const heartbeat: Heartbeat = { heardMs: nowMs, asOf, alerting, page };
       // It says until when the stream is complete. A server that repeats itself has lost its own source.
       if (asOf !== null && asOf === live.asOf) return [{ ...live, heartbeat }, NOTHING];
       return [{ ...heard, asOf, heartbeat }, NOTHING];

@@ -4,6 +4,7 @@ import { ApiError, getAlerts, getGeo, getLevels, getSite, getStations } from "..
 import { Stream, type StreamMessage } from "../api/stream";
 import { sync } from "../domain/clock";
 import { fetched, step } from "./live";
+import { keepSnapshot, lastSnapshot } from "./snapshot";
 import * as store from "./store";
 
 /** A burst of readings is one request for the levels. */
@@ -11,6 +12,8 @@ const LEVELS_AT_MOST_EVERY_MS = 1_000;
 /** Without any event the levels are asked for anyway: silence must be confirmed, not assumed. */
 const LEVELS_AT_LEAST_EVERY_MS = 15_000;
 const RETRY_AFTER_MS = 3_000;
+
+const SNAPSHOT_EVERY_MS = 30_000;
 
 let levelsTimer: ReturnType<typeof setTimeout> | undefined;
 let levelsAskedMs = Number.NEGATIVE_INFINITY;
@@ -36,6 +39,7 @@ async function fetchLevels(): Promise<void> {
     batch(() => {
       store.clockSync.value = sync(answer.as_of, steadyMs - levelsAskedMs, Date.now(), steadyMs);
       store.levels.value = answer;
+      store.recalled.value = false;
       levelsFailed = false;
       updateLink();
       beat();
@@ -44,6 +48,7 @@ async function fetchLevels(): Promise<void> {
     levelsFailed = true;
     updateLink();
     setTimeout(wantLevels, RETRY_AFTER_MS);
+    void recall();
   } finally {
     levelsBusy = false;
   }
@@ -125,6 +130,30 @@ function heard(message: StreamMessage): void {
   }
 }
 
+let keptMs = Number.NEGATIVE_INFINITY;
+
+function remember(): void {
+  const levels = store.levels.peek();
+  if (levels === null || store.lost.peek() || performance.now() - keptMs < SNAPSHOT_EVERY_MS) return;
+  keptMs = performance.now();
+  const { site, stations, geo } = store;
+  void keepSnapshot({ site: site.peek(), levels, stations: [...stations.peek().values()], geo: geo.peek() });
+}
+
+/** Shown until the server speaks; every age on it counts on, and the banner says that it is old. */
+async function recall(): Promise<void> {
+  const last = await lastSnapshot();
+  if (last === null || store.levels.peek() !== null) return;
+  batch(() => {
+    store.levels.value = last.levels;
+    store.recalled.value = true;
+    store.site.value ??= last.site;
+    store.geo.value ??= last.geo;
+    if (store.stations.peek().size === 0)
+      store.stations.value = new Map(last.stations.map((s) => [s.station_id, s]));
+  });
+}
+
 function beat(): void {
   store.tick.value = { browserMs: Date.now(), steadyMs: performance.now() };
 }
@@ -143,6 +172,7 @@ export function startSession(): void {
     const before = store.connected.peek();
     beat();
     const { steadyMs } = store.tick.peek();
+    remember();
     if (steadyMs - levelsAskedMs > LEVELS_AT_LEAST_EVERY_MS) wantLevels();
     // Half-open connections never raise an error: after the silence, hang up and dial again.
     if (store.connected.peek() !== "lost") silentSinceMs = steadyMs;

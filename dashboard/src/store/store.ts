@@ -9,7 +9,7 @@ import { type Live, START } from "./live";
 export type Range = "m30" | "h3" | "h24" | "d7";
 export type Theme = "dark" | "light";
 
-function remembered<T extends string>(key: string, allowed: readonly T[], otherwise: T) {
+export function remembered<T extends string>(key: string, allowed: readonly T[], otherwise: T) {
   let start = otherwise;
   try {
     const found = localStorage.getItem(key);
@@ -30,6 +30,8 @@ function remembered<T extends string>(key: string, allowed: readonly T[], otherw
 }
 
 export const lang = remembered<Lang>("kawamori.lang", ["ja", "en"], "ja");
+const askedLang = new URLSearchParams(location.search).get("lang");
+if (askedLang === "ja" || askedLang === "en") lang.value = askedLang;
 export const theme = remembered<Theme>("kawamori.theme", ["dark", "light"], "dark");
 /** Nobody has chosen a range on this screen yet. */
 const rangeIsOpen = localStorage.getItem("kawamori.range") === null;
@@ -38,6 +40,8 @@ export const t = computed(() => catalogues[lang.value]);
 
 export const site = signal<Site | null>(null);
 export const levels = signal<LevelsLatest | null>(null);
+/** What is shown is what this device knew before it was switched on. */
+export const recalled = signal(false);
 export const stations = signal<ReadonlyMap<string, Station>>(new Map());
 export const geo = signal<GeoCollection | null>(null);
 export const live = signal<Live>(START);
@@ -70,7 +74,7 @@ export const tick = signal({ browserMs: Date.now(), steadyMs: performance.now() 
 export const now = computed(() => serverNow(clockSync.value, tick.value.browserMs, tick.value.steadyMs));
 export const clockOff = computed(() => clockError(clockSync.value));
 export const connected = computed(() => connection(link.value, tick.value.steadyMs));
-export const lost = computed(() => connected.value === "lost");
+export const lost = computed(() => connected.value === "lost" || recalled.value);
 
 export const stationLevels = computed(
   () => new Map((levels.value?.stations ?? []).map((s) => [s.station_id, s])),
