@@ -29,6 +29,7 @@ from kawamori.storage import history
 from kawamori.storage.alerts import gateway_facts
 from kawamori.storage.database import Database
 from kawamori.storage.history import CHART_POINTS, LARGEST_ID, Resolution
+from kawamori.storage.registry import devices_of_station
 from kawamori.storage.system import alerting_now
 
 TIME_ZONE = "Asia/Tokyo"
@@ -184,6 +185,15 @@ def read_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of sma
         """One station."""
         directory = await using.directory.get()
         return answer(shapes.station(_station(directory, station_id), directory))
+
+    @router.get(
+        "/stations/{station_id}/devices", response_model=schemas.Devices, responses={404: error}, tags=["stations"]
+    )
+    async def devices(station_id: str) -> Response:
+        """What measures here and what did, the newest deployment first, and how each box said it was."""
+        found = _station(await using.directory.get(), station_id)
+        deployed = await devices_of_station(using.database, found.id)
+        return answer({"devices": [shapes.deployed(one) for one in deployed]})
 
     @router.get(
         "/stations/{station_id}/readings",

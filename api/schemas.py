@@ -137,6 +137,28 @@ class Stations(_Shape):
     stations: list[Station]
 
 
+class Device(_Shape):
+    """A box deployed at a station, or one that was. Its status is what it last said of itself while it was there."""
+
+    device_id: str
+    kind: str
+    quantity: str = Field(description="What the box reports")
+    sensor_quantity: str = Field(description="What its number becomes here")
+    valid_from: AwareDatetime
+    valid_to: AwareDatetime | None
+    status: dict[str, Any] | None = Field(description="`battery_v`, `rssi_dbm` and whatever else the box tells")
+    status_at: AwareDatetime | None
+    heard_at: AwareDatetime | None = Field(
+        description="When a gateway last heard a reading or a status of it from here"
+    )
+
+
+class Devices(_Shape):
+    """Deployments at a station, newest first."""
+
+    devices: list[Device]
+
+
 class RawPoint(_Shape):
     """One reading."""
 

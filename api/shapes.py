@@ -12,6 +12,7 @@ from kawamori.domain.freshness import DEAD_AFTER, expected_interval, freshness
 from kawamori.domain.reading import Flag, StationId, reason_names
 from kawamori.domain.registry import Sensor, Station
 from kawamori.storage.history import Alert, Conversation, Entry, Latest, LiveReading, Notification, Refused
+from kawamori.storage.registry import Deployed
 from kawamori.storage.system import Alerting
 
 Json = dict[str, Any]
@@ -112,6 +113,21 @@ def _sensor(found: Sensor) -> Json:
         "unit": found.unit.symbol,
         "report_every_s": round(found.report_every.total_seconds()),
         "report_every_low_s": None if low is None else round(low.total_seconds()),
+    }
+
+
+def deployed(found: Deployed) -> Json:
+    """A box at a station, and how it said it was."""
+    return {
+        "device_id": found.device,
+        "kind": found.kind,
+        "quantity": found.quantity,
+        "sensor_quantity": found.sensor_quantity,
+        "valid_from": found.valid_from,
+        "valid_to": found.valid_to,
+        "status": found.status,
+        "status_at": found.status_at,
+        "heard_at": max((at for at in (found.status_at, found.read_at) if at is not None), default=None),
     }
 
 

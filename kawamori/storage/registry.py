@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -214,6 +214,29 @@ class StationPlan:
     sensors: tuple[SensorPlan, ...] = ()
     #: (lon, lat) from the source down; the last station registered with one gives the river its course.
     course: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A device where it measures, or measured."""
+
+    device: str
+    kind: str
+    #: What the device reports, and what its number becomes.
+    quantity: str
+    sensor_quantity: str
+    valid_from: datetime
+    valid_to: datetime | None
+    #: Of this deployment; what the device said of itself elsewhere is none of it.
+    status: Mapping[str, Any] | None
+    status_at: datetime | None
+    #: When the sensor's newest reading was heard, if it is of this deployment.
+    read_at: datetime | None
+
+
+async def devices_of_station(database: Database, station: StationId) -> list[Deployed]:
+    """What is deployed at a station, and what was; the newest first."""
+    return [Deployed(*row) for row in await database.fetch("devices_of_station", {"station": station})]
 
 
 async def register(database: Database, plans: list[StationPlan]) -> None:

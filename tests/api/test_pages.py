@@ -55,6 +55,36 @@ def test_an_unknown_station_is_a_problem(api):
     assert (response.status_code, response.headers["content-type"]) == (404, "application/problem+json")
 
 
+def test_a_station_tells_its_boxes_and_what_each_said_while_it_was_there(api, rows):
+    sensor = rows.station("boxes")
+    rows.sql("INSERT INTO device (device_id, kind) VALUES ('old-box', 'float'), ('new-box', 'radar')")
+    rows.sql(
+        "INSERT INTO deployment (device_id, quantity, sensor_id, valid_from, valid_to) VALUES"
+        " ('old-box', 'water_level', %s, '2020-01-01Z', '2024-05-01Z'), ('new-box', 'distance', %s, '2024-05-01Z', NULL)",
+        sensor, sensor,
+    )  # fmt: skip
+    # the old box speaks on from a shelf in the office: that is nothing of this station
+    rows.sql(
+        "INSERT INTO device_status VALUES ('old-box', now(), '{}'), ('new-box', now() - interval '1 hour', '{\"battery_v\": 3.61}')"
+    )
+    rows.newest(sensor, 1.2, minutes_ago=2)
+    devices = schemas.Devices.model_validate_json(api.get("/stations/boxes/devices").content).devices
+    new, old = devices
+    assert (new.device_id, new.kind, new.quantity, new.sensor_quantity) == (
+        "new-box",
+        "radar",
+        "distance",
+        "water_level",
+    )
+    assert new.status == {"battery_v": 3.61}
+    assert datetime.now(UTC) - new.status_at > timedelta(minutes=59)
+    assert datetime.now(UTC) - new.heard_at < timedelta(minutes=1)
+    assert (old.device_id, old.status, old.status_at, old.heard_at) == ("old-box", None, None, None)
+    assert old.valid_to == new.valid_from
+    assert api.get("/stations/nowhere/devices").status_code == 404
+    assert api.json("/stations/bridge/devices") == {"devices": []}
+
+
 def test_the_map_gets_points_and_river_lines(api, sensor):
     response = api.get("/stations.geojson")
     assert response.headers["content-type"] == "application/geo+json"

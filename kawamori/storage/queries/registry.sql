@@ -95,3 +95,12 @@ INSERT INTO deployment (device_id, quantity, sensor_id, valid_from, scale, shift
 VALUES (%(device_id)s, %(quantity)s, %(sensor_id)s, %(valid_from)s, %(scale)s, %(shift)s)
 ON CONFLICT (device_id, quantity, valid_from) DO UPDATE SET sensor_id = excluded.sensor_id, scale = excluded.scale,
     shift = excluded.shift
+
+-- name: devices_of_station
+-- Deployments, newest first; status and last reading only where they are of that deployment.
+SELECT p.device_id, d.kind, p.quantity, s.quantity, p.valid_from, p.valid_to, t.status, t.received_at,
+    CASE WHEN l.observed_at >= p.valid_from AND l.observed_at < coalesce(p.valid_to, 'infinity') THEN l.received_at END
+FROM sensor s JOIN deployment p USING (sensor_id) JOIN device d USING (device_id) LEFT JOIN latest_reading l USING (sensor_id)
+LEFT JOIN device_status t ON t.device_id = p.device_id AND t.received_at >= p.valid_from AND t.received_at < coalesce(p.valid_to, 'infinity')
+WHERE s.station_id = %(station)s
+ORDER BY p.valid_from DESC, p.device_id, p.quantity
