@@ -23,11 +23,17 @@ async function asset(request: Request): Promise<Response> {
   return answer;
 }
 
+/** A navigation takes no signal of ours. */
+function inTime(request: Request): Promise<Response> {
+  const late = new Promise<never>((_, refuse) => setTimeout(() => refuse(new Error("late")), PATIENCE_MS));
+  return Promise.race([fetch(request), late]);
+}
+
 async function page(request: Request): Promise<Response> {
   const cache = await caches.open(CACHE);
   const kept = await cache.match(SHELL);
   try {
-    const answer = await fetch(request, kept ? { signal: AbortSignal.timeout(PATIENCE_MS) } : {});
+    const answer = await (kept ? inTime(request) : fetch(request));
     if (answer.ok) await cache.put(SHELL, answer.clone());
     return answer.status >= 500 && kept ? kept : answer;
   } catch (error) {

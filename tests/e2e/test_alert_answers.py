@@ -1,115 +1,23 @@
 """Answering alerts on the page: what one person says, everybody sees; and when nobody is told, the page says so."""
 
-import json
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
-from kawamori.servers import DatabaseServer, free_port, private_broker, private_database
-from simulators.city import plans
+from kawamori.servers import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
 ARTEFACTS = ROOT / "tests" / "artefacts"
-AXE = ROOT / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
 NAME = "佐藤 花子"
-
-
-class Town:
-    """The whole chain on servers of its own, and devices that say what the test wants."""
-
-    def __init__(self, chain: Any, database: DatabaseServer, payload: Callable[..., bytes]) -> None:
-        self.chain, self.database, self._payload = chain, database, payload
-        self.url = chain.url("api")
-        self.peaks = {p.station_id: p.thresholds for p in plans(datetime.now(UTC))}
-
-    def says(self, station: str, *values: float) -> None:
-        """One value every two seconds, the last one now."""
-        now = datetime.now(UTC)
-        times = [now - timedelta(seconds=2 * (len(values) - 1 - i)) for i in range(len(values))]
-        self.chain.publish(
-            [(f"{station}-level", self._payload(t.isoformat(), v)) for t, v in zip(times, values, strict=True)]
-        )
-
-    def rises(self, station: str, level: int) -> None:
-        """So slowly that nothing is doubted, to just above a level."""
-        top = self.peaks[station][level] + 0.05
-        self.says(station, *(round(0.5 + (top - 0.5) * i / 59, 3) for i in range(60)))
-
-    def jumps(self, station: str, level: int) -> None:
-        """As no river does: doubted."""
-        self.says(station, 0.5, 0.51, 0.5, 0.51, 0.5, self.peaks[station][level] + 0.05)
-
-    def post(self, path: str, body: object) -> Any:
-        request = urllib.request.Request(
-            self.url + path, json.dumps(body).encode(), method="POST",
-            headers={"Content-Type": "application/json", "X-Kawamori-Name": quote(NAME)},
-        )  # fmt: skip
-        with urllib.request.urlopen(request, timeout=5) as answer:
-            return json.load(answer)
-
-    def alerts(self, station: str) -> list[Any]:
-        with urllib.request.urlopen(f"{self.url}/api/v1/alerts?station={station}", timeout=5) as answer:
-            return list(json.load(answer)["alerts"])
-
-
-@pytest.fixture(scope="module")
-def town_of(
-    fresh_chain_on: Callable[..., Any], payload: Callable[..., bytes], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[..., Town]]:
-    """Make a town: `town_of(KAWAMORI_…="…")`."""
-    with ExitStack() as stack:
-
-        def make(**extra: str) -> Town:
-            database = stack.enter_context(private_database())
-            chain = fresh_chain_on(
-                stack, stack.enter_context(private_broker()), database, tmp_path_factory.mktemp("town"),
-                KAWAMORI_API__OPEN="true", **extra,
-            )  # fmt: skip
-            chain.register(plans(datetime.now(UTC)))
-            chain.start("gateway", "ingest", "alerts", "api")
-            return Town(chain, database, payload)
-
-        yield make
-
-
-@pytest.fixture(scope="module")
-def town(town_of: Callable[..., Town]) -> Town:
-    return town_of()
-
-
-@pytest.fixture
-def page_of(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Open the page in a browser of its own; `page_of(name=…)` has answered under this name before."""
-    contexts = []
-
-    def make(
-        *, name: str | None = None, url: str | None = None, width: int = 1440, height: int = 900, language: str = "ja"
-    ) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": height}, locale="ja-JP")
-        contexts.append(context)
-        if name:
-            context.add_init_script(f"localStorage.setItem('kawamori.name', {json.dumps(name)})")
-        context.add_init_script(f"localStorage.setItem('kawamori.lang', '{language}')")
-        page = context.new_page()
-        page.goto(url or request.getfixturevalue("town").url)
-        expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "live")
-        return page
-
-    yield make
-    for context in contexts:
-        context.close()
 
 
 def row(page: Page, station: str, level: int) -> Locator:
@@ -123,7 +31,7 @@ def state(where: Locator) -> Locator:
 
 
 def test_an_acknowledgement_in_one_browser_is_in_another_within_two_seconds(
-    town: Town, page_of: Callable[..., Page]
+    town: Any, page_of: Callable[..., Page]
 ) -> None:
     here, there = page_of(), page_of(width=360, height=780)
     town.rises("shigi-nakasu", 4)
@@ -164,7 +72,7 @@ def test_an_acknowledgement_in_one_browser_is_in_another_within_two_seconds(
         expect(state(row(there, "shigi-nakasu", level))).to_have_attribute("data-state", "acknowledged")
 
 
-def test_an_alert_is_shelved_with_a_reason_and_taken_back(town: Town, page_of: Callable[..., Page]) -> None:
+def test_an_alert_is_shelved_with_a_reason_and_taken_back(town: Any, page_of: Callable[..., Page]) -> None:
     page = page_of(name=NAME)
     town.rises("shigi-shiomi", 1)
     alert = row(page, "shigi-shiomi", 1)
@@ -192,7 +100,7 @@ def test_an_alert_is_shelved_with_a_reason_and_taken_back(town: Town, page_of: C
 
 
 def test_a_doubtful_alert_says_why_and_is_confirmed_or_withdrawn_by_a_person(
-    town: Town, page_of: Callable[..., Page]
+    town: Any, page_of: Callable[..., Page]
 ) -> None:
     page = page_of(name=NAME)
     town.says("shigi-kamimachi", 0.8)
@@ -220,7 +128,7 @@ def test_a_doubtful_alert_says_why_and_is_confirmed_or_withdrawn_by_a_person(
     assert [(a["state"], a["verified"]) for a in town.alerts("shigi-takinoue")] == [("withdrawn", False)]
 
 
-def test_by_keyboard_alone_an_alert_is_found_and_answered(town: Town, page_of: Callable[..., Page]) -> None:
+def test_by_keyboard_alone_an_alert_is_found_and_answered(town: Any, page_of: Callable[..., Page]) -> None:
     page = page_of(name=NAME)
     town.rises("asagiri-tanaka", 1)
     alert = row(page, "asagiri-tanaka", 1)
@@ -251,10 +159,12 @@ def test_by_keyboard_alone_an_alert_is_found_and_answered(town: Town, page_of: C
 @pytest.mark.parametrize("width", [1440, 360])
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_the_page_with_an_open_dialog_has_no_fault_that_axe_finds(
-    town: Town, page_of: Callable[..., Page], width: int, theme: str
+    town: Any,
+    page_of: Callable[..., Page],
+    faults_axe_finds: Callable[[Page], list[str]],
+    width: int,
+    theme: str,
 ) -> None:
-    if not AXE.exists():
-        pytest.skip("axe-core is not there: npm ci in dashboard/")
     page = page_of(width=width, height=800)
     town.rises("shigi-ohashi", 3)
     town.jumps("asagiri-minenosawa", 2)
@@ -262,18 +172,13 @@ def test_the_page_with_an_open_dialog_has_no_fault_that_axe_finds(
     expect(alert).to_be_visible(timeout=10_000)
     if theme == "light":
         page.get_by_test_id("theme-toggle").click()
-    page.evaluate(AXE.read_text())
-    # the page's policy forbids a script tag; this goes in as the debugger's
-    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-    run = f"async () => (await axe.run(document, {{runOnly: {tags}}})).violations"
-    found = page.evaluate(run)
+    found = faults_axe_finds(page)
     alert.get_by_test_id("answer-details").click()
     page.get_by_test_id("do-shelve").click()
     page.get_by_test_id("answer-send").click()
     expect(page.locator("#answer-text-wrong")).to_be_visible()
-    found += page.evaluate(run)
-    told = [f"{v['id']}: {n['target']} {n['failureSummary']}" for v in found for n in v["nodes"]]
-    assert not told, "\n".join(told)
+    found += faults_axe_finds(page)
+    assert not found, "\n".join(found)
     if width == 360:
         for button in page.locator("[data-testid=alert-dialog] button").all():
             box = button.bounding_box()
@@ -283,7 +188,7 @@ def test_the_page_with_an_open_dialog_has_no_fault_that_axe_finds(
 
 
 def test_where_a_name_is_not_enough_the_page_asks_for_a_token(
-    town: Town, page_of: Callable[..., Page], wait_until: Callable[..., Any]
+    town: Any, page_of: Callable[..., Page], wait_until: Callable[..., Any]
 ) -> None:
     port = free_port()
     town.chain.launch("api-closed", KAWAMORI_API__OPEN="false", KAWAMORI_API__PORT=str(port))
@@ -311,7 +216,7 @@ def test_where_a_name_is_not_enough_the_page_asks_for_a_token(
     town.chain.kill("api-closed")
 
 
-def new_token(town: Town) -> str:
+def new_token(town: Any) -> str:
     """An account's, made by the command line as an administrator does."""
     done = subprocess.run(
         [sys.executable, "-m", "kawamori.cli", "user", "add", "鈴木", "--role", "operator"],
@@ -321,7 +226,7 @@ def new_token(town: Town) -> str:
 
 
 def test_on_the_night_of_a_drill_every_alert_is_marked_and_fits_every_screen(
-    town_of: Callable[..., Town], page_of: Callable[..., Page], wait_until: Callable[..., Any]
+    town_of: Callable[..., Any], page_of: Callable[..., Page], wait_until: Callable[..., Any]
 ) -> None:
     ARTEFACTS.mkdir(exist_ok=True)
     closed = str(free_port())  # nobody takes the mail: the dialog must say so
@@ -375,7 +280,7 @@ def test_on_the_night_of_a_drill_every_alert_is_marked_and_fits_every_screen(
 
 
 def test_the_page_says_within_fifteen_seconds_that_nobody_judges_and_that_somebody_does_again(
-    town: Town, page_of: Callable[..., Page]
+    town: Any, page_of: Callable[..., Page]
 ) -> None:
     page = page_of()
     line, table = page.get_by_test_id("banner-alerting"), page.locator("table.levels")
@@ -397,7 +302,7 @@ def test_the_page_says_within_fifteen_seconds_that_nobody_judges_and_that_somebo
 
 
 def test_the_page_says_within_fifteen_seconds_that_the_database_is_away_and_that_it_is_back(
-    town: Town, page_of: Callable[..., Page]
+    town: Any, page_of: Callable[..., Page]
 ) -> None:
     page = page_of()
     line = page.get_by_test_id("banner-alerting")

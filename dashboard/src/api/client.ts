@@ -67,6 +67,17 @@ export async function getAlerts(): Promise<Alert[]> {
   return [...new Map(lists.flat().map((a) => [a.id, a])).values()];
 }
 
+export interface AlertPage {
+  readonly alerts: readonly Alert[];
+  readonly next: string | null;
+}
+
+/** What began before the newest, page by page. */
+export const getOlderAlerts = (cursor: string | null, minLevel: number) =>
+  get<AlertPage>(
+    `/alerts?limit=50&min_level=${minLevel}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`,
+  );
+
 /** One alert with what happened to it. A token shows addresses too; one that is no longer known hides nothing else. */
 export async function getAlert(id: number, actor: Actor, signal: AbortSignal): Promise<AlertDetail> {
   if (!actor.token) return get<AlertDetail>(`/alerts/${id}`, signal);

@@ -96,3 +96,21 @@ export function doubts(alert: Alert): readonly string[] {
   const found = alert.detail?.["reasons"];
   return Array.isArray(found) ? found.filter((r) => typeof r === "string") : [];
 }
+
+export type Show = "open" | "ongoing" | "all";
+
+export interface AlertFilter {
+  readonly show: Show;
+  /** The least flood level; 0 shows machines' troubles too. */
+  readonly least: number;
+  /** Any part of a place's name, in either language. */
+  readonly text: string;
+}
+
+export function matches(alert: Alert, filter: AlertFilter, names: readonly string[]): boolean {
+  if (filter.show === "open" && !isUnanswered(alert)) return false;
+  if (filter.show === "ongoing" && isOver(alert)) return false;
+  if ((alert.flood_level ?? 0) < filter.least) return false;
+  const asked = filter.text.normalize("NFKC").toLowerCase().trim();
+  return asked === "" || names.some((name) => name.normalize("NFKC").toLowerCase().includes(asked));
+}

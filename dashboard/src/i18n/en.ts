@@ -212,6 +212,23 @@ export const en: Catalogue = {
   alertAnnounce: (station, what, time) => `${time} ${station}: ${what} (automatic)`,
   alertAnnounceDoubt: (text) => `Unverified. ${text}`,
 
+  alertsView: {
+    show: "Show",
+    shows: { open: "Unanswered", ongoing: "Ongoing", all: "All" },
+    least: "Level",
+    any: "All, equipment too",
+    atLeast: (n: number) => `${n} and above`,
+    search: "Filter by station or river",
+    none: "No alert fits this filter.",
+    hiddenOpen: (n: number) => `Unanswered alerts hidden by the filter: ${n}`,
+    showThem: "Show them",
+    older: "Load older alerts",
+    olderNone: "There are no older alerts.",
+    olderFailed: "They could not be loaded. Press again.",
+    print: "Open the last 24 hours for printing",
+    csv: "Save the chronology as CSV",
+  },
+
   unansweredCount: (n) => `${n} not answered`,
   unansweredNone: "None unanswered",
   alertingLine: "State of automatic alerting",

@@ -211,6 +211,23 @@ export const ja = {
   alertAnnounce: (station: string, what: string, time: string) => `${time} ${station} ${what}（自動判定）`,
   alertAnnounceDoubt: (text: string) => `未確認。${text}`,
 
+  alertsView: {
+    show: "表示",
+    shows: { open: "未応答", ongoing: "継続中", all: "すべて" },
+    least: "レベル",
+    any: "すべて（機器を含む）",
+    atLeast: (n: number) => `${n} 以上`,
+    search: "観測所・河川で絞り込み",
+    none: "条件に合うアラートはありません。",
+    hiddenOpen: (n: number) => `絞り込みで隠れている未応答が ${n} 件あります`,
+    showThem: "表示する",
+    older: "さらに前のアラートを読む",
+    olderNone: "これより前のアラートはありません。",
+    olderFailed: "読み込めませんでした。もう一度押してください。",
+    print: "24時間の経過を印刷用に開く",
+    csv: "経過を CSV で保存",
+  },
+
   unansweredCount: (n: number) => `未応答 ${n} 件`,
   unansweredNone: "未応答なし",
   alertingLine: "自動判定と通知の状態",

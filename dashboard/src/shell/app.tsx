@@ -6,6 +6,7 @@ import { SituationView } from "../situation/situation-view";
 import { impaired } from "../store/answers";
 import { lang, lost, site, t, theme } from "../store/store";
 import { AlertingLine } from "./alerting-line";
+import { Announcer } from "./announcer";
 import { Banners } from "./banners";
 import { Footer } from "./footer";
 import { Header } from "./header";
@@ -71,6 +72,7 @@ export function App() {
       <Header />
       <Banners />
       <AlertingLine />
+      <Announcer />
       <View />
       {!wall && <Footer />}
       <AlertDialog />
