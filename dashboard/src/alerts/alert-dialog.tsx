@@ -30,14 +30,16 @@ const close = () => {
 /** The browser's own dialog: it keeps the focus inside, closes on Esc, and gives the focus back. */
 export function AlertDialog() {
   const now = opened.value;
-  return now && <OpenDialog key={now.id} id={now.id} />;
+  return now && <OpenDialog key={now.id} id={now.id} listed={now.alert} />;
 }
 
-function OpenDialog({ id }: { id: number }) {
+function OpenDialog({ id, listed }: { id: number; listed: Alert | undefined }) {
   const words = t.value;
   const box = useRef<HTMLDialogElement>(null);
-  const known = live.value.alerts.find((a) => a.id === id);
-  const last = useRef(known);
+  const last = useRef<Alert | undefined>(undefined);
+  // Once heard of on the stream, only the stream's silence about it counts.
+  const unheard = last.current === undefined || last.current === listed;
+  const known = live.value.alerts.find((a) => a.id === id) ?? (unheard ? listed : undefined);
   if (known) last.current = known;
   const turn = useSignal(0);
   const done = useSignal(false);
@@ -104,7 +106,7 @@ function OpenDialog({ id }: { id: number }) {
                 aria-pressed={action === one}
                 onClick={() => {
                   done.value = false;
-                  opened.value = { id, action: action === one ? null : one };
+                  opened.value = { ...opened.peek(), id, action: action === one ? null : one };
                 }}
               >
                 {actionWord(one)}
@@ -120,7 +122,7 @@ function OpenDialog({ id }: { id: number }) {
             done={() => {
               done.value = true;
               turn.value++;
-              opened.value = { id, action: null };
+              opened.value = { ...opened.peek(), id, action: null };
               box.current?.querySelector<HTMLElement>("#dialog-title")?.focus();
             }}
           />

@@ -43,7 +43,7 @@ function Open({ alert, action, text }: { alert: Alert; action: Action | null; te
       aria-label={`${text}: ${placeName(alert)} ${title(alert)}`}
       aria-haspopup="dialog"
       onClick={() => {
-        opened.value = { id: alert.id, action };
+        opened.value = { id: alert.id, action, alert };
       }}
     >
       {text}
@@ -59,14 +59,14 @@ function Acknowledge({ alert }: { alert: Alert }) {
   const press = async () => {
     failed.value = "";
     if (!actorKnown.peek()) {
-      opened.value = { id: alert.id, action: "acknowledge" };
+      opened.value = { id: alert.id, action: "acknowledge", alert };
       return;
     }
     const outcome = await act(alert.id, "acknowledge", {});
     if (outcome.kind === "unreachable") failed.value = words.answerUnreachable;
     if (outcome.kind !== "refused") return;
     if (outcome.error.status >= 500) failed.value = words.answerFailed;
-    else opened.value = { id: alert.id, action: "acknowledge" };
+    else opened.value = { id: alert.id, action: "acknowledge", alert };
   };
   return (
     <>

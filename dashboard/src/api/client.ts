@@ -1,6 +1,15 @@
 /** The only caller of the HTTP API. Same origin, one deadline a request, no retries of its own. */
 
-import type { Alert, AlertDetail, GeoCollection, LevelsLatest, Readings, Site, Station } from "./types";
+import type {
+  Alert,
+  AlertDetail,
+  Device,
+  GeoCollection,
+  LevelsLatest,
+  Readings,
+  Site,
+  Station,
+} from "./types";
 
 const BASE = "/api/v1";
 const DEADLINE_MS = 8_000;
@@ -52,6 +61,9 @@ async function get<T>(path: string, signal?: AbortSignal, headers: Record<string
 export const getSite = () => get<Site>("/site");
 export const getLevels = () => get<LevelsLatest>("/levels/latest");
 export const getStations = async () => (await get<{ stations: Station[] }>("/stations")).stations;
+export const getStation = (id: string) => get<Station>(`/stations/${encodeURIComponent(id)}`);
+export const getDevices = async (id: string) =>
+  (await get<{ devices: Device[] }>(`/stations/${encodeURIComponent(id)}/devices`)).devices;
 export const getGeo = () => get<GeoCollection>("/stations.geojson");
 
 const alertsWith = async (query: string) => (await get<{ alerts: Alert[] }>(`/alerts?${query}`)).alerts;
@@ -77,6 +89,28 @@ export const getOlderAlerts = (cursor: string | null, minLevel: number) =>
   get<AlertPage>(
     `/alerts?limit=50&min_level=${minLevel}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`,
   );
+
+/** One station's alerts, newest first, page by page. */
+export const getStationAlerts = (station: string, cursor: string | null) =>
+  get<AlertPage>(
+    `/alerts?limit=20&station=${encodeURIComponent(station)}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`,
+  );
+
+/** The address of a station's levels as a file. */
+export function csvHref(
+  station: string,
+  fromMs: number,
+  toMs: number,
+  resolution: Readings["resolution"],
+): string {
+  const query = new URLSearchParams({
+    from: new Date(fromMs).toISOString(),
+    to: new Date(toMs).toISOString(),
+    quantity: "water_level",
+    resolution,
+  });
+  return `${BASE}/stations/${encodeURIComponent(station)}/readings.csv?${query}`;
+}
 
 /** One alert with what happened to it. A token shows addresses too; one that is no longer known hides nothing else. */
 export async function getAlert(id: number, actor: Actor, signal: AbortSignal): Promise<AlertDetail> {
@@ -125,10 +159,10 @@ export const postAnswer = (id: number, action: string, body: object, actor: Acto
 export const postIncident = async (id: number, body: object, actor: Actor) =>
   (await post<{ alerts: Alert[] }>(`/incidents/${id}/acknowledge`, body, actor)).alerts;
 
-/** The longest chart is about 2,000 points; more pages than this would mean a server that never ends. */
-const MOST_PAGES = 8;
+/** More pages than this would mean a server that never ends; `next` then says that there is more. */
+const MOST_PAGES = 5;
 
-/** One quantity of one station between two times, all pages of it, oldest first. */
+/** One quantity of one station between two times, oldest first. */
 export async function getReadings(
   station: string,
   quantity: string,
@@ -142,7 +176,7 @@ export async function getReadings(
     to: new Date(toMs).toISOString(),
     quantity,
     resolution,
-    limit: "2000",
+    limit: resolution === "raw" ? "10000" : "2000",
   });
   const path = `/stations/${encodeURIComponent(station)}/readings`;
   const first = await get<Readings>(`${path}?${query}`, signal);
@@ -155,6 +189,5 @@ export async function getReadings(
     points = points.concat(more.points);
     next = more.next;
   }
-  const sorted = [...points].sort((a, b) => Date.parse(a.time) - Date.parse(b.time));
-  return { ...first, points: sorted, next };
+  return { ...first, points, next };
 }

@@ -11,6 +11,12 @@ export type Flag = 1 | 2 | 3 | 4 | 9;
 /** CAP status: 通常 / 訓練 / 試験. */
 export type Status = "actual" | "exercise" | "test";
 
+export interface Arrival {
+  readonly earliest: string;
+  readonly likely: string;
+  readonly latest: string | null;
+}
+
 export interface NextThreshold {
   readonly level: number;
   readonly value_m: number;
@@ -34,6 +40,11 @@ export interface StationLevel {
   readonly next_threshold: NextThreshold | null;
   readonly freeboard_m: number | null;
   readonly trend_m_per_h: number | null;
+  /** Why the value carries its flag. */
+  readonly quality_reasons?: readonly string[];
+  /** When the next threshold may be reached: a straight line's guess (参考). */
+  readonly arrival?: Arrival | null;
+  readonly ward?: Bilingual | null;
   readonly freshness: Freshness;
   /** Which link of the chain is quiet, where the station is not fresh. */
   readonly silence?: "sensor" | "gateway" | "server" | null;
@@ -70,6 +81,32 @@ export interface Station {
   readonly thresholds: readonly Threshold[];
   readonly crest_m: number | null;
   readonly sensors: readonly Sensor[];
+  readonly km?: number | null;
+  readonly ward?: Bilingual | null;
+  readonly gauge_zero_tp_m?: number | null;
+  readonly design_high_water_m?: number | null;
+  readonly crest_left_m?: number | null;
+  readonly crest_right_m?: number | null;
+  /** Nearest first. */
+  readonly neighbours?: { readonly upstream: readonly string[]; readonly downstream: readonly string[] };
+  /** Only where one station is asked for: from the left bank to the right, above gauge zero. */
+  readonly cross_section?: {
+    readonly valid_from: string;
+    readonly points: readonly (readonly [number, number])[];
+  } | null;
+}
+
+/** A box deployed at a station, or one that was. */
+export interface Device {
+  readonly device_id: string;
+  readonly kind: string;
+  readonly quantity: string;
+  readonly sensor_quantity: string;
+  readonly valid_from: string;
+  readonly valid_to: string | null;
+  readonly status: Readonly<Record<string, unknown>> | null;
+  readonly status_at: string | null;
+  readonly heard_at: string | null;
 }
 
 export type Resolution = "raw" | "10min" | "hour" | "day" | "week";
@@ -78,6 +115,8 @@ export interface RawPoint {
   readonly time: string;
   readonly value: number | null;
   readonly flag: Flag | null;
+  /** Names of what quality control found, where it found any. */
+  readonly reasons?: readonly string[];
 }
 
 export interface SummaryPoint {

@@ -10,6 +10,14 @@ export interface Line {
   readonly band: string;
 }
 
+/** A reading that is not simply one of the line. */
+export interface Special {
+  readonly at: number;
+  readonly y: number;
+  readonly flag: Mark["flag"];
+  readonly late: boolean;
+}
+
 export interface Ink {
   readonly text: string;
   readonly faint: string;
@@ -17,6 +25,7 @@ export interface Ink {
   readonly water: string;
   readonly rain: string;
   readonly alarm: string;
+  readonly late: string;
   readonly font: string;
 }
 
@@ -101,10 +110,13 @@ function halo(ctx: CanvasRenderingContext2D, text: string, x: number, y: number,
   ctx.fillText(text, x, y);
 }
 
-/** Suspect: hollow circles on the line. Failed: crosses off it. Lonely good points: dots. */
+/** Late marks nearer to each other than this would only be a smear. */
+const LATE_APART = 9;
+
+/** Late: hollow diamonds. Suspect: hollow circles on the line. Failed: crosses off it. Lonely good points: dots. */
 export function drawMarks(
   u: uPlot,
-  marks: readonly Mark[],
+  marks: readonly Special[],
   alone: readonly { at: number; value: number }[],
   ink: Ink,
   px: number,
@@ -116,13 +128,29 @@ export function drawMarks(
       ctx.arc(u.valToPos(point.at, "x", true), u.valToPos(point.value, "m", true), 2.5 * px, 0, 7);
       ctx.fill();
     }
-    ctx.lineWidth = 2 * px;
+    let drawnLate = Number.NEGATIVE_INFINITY;
     for (const mark of marks) {
-      if (mark.value === null || (mark.flag !== 3 && mark.flag !== 4)) continue;
       const x = u.valToPos(mark.at, "x", true);
       // A failed value off the scale still shows, at the edge it left by.
       const edge = 7 * px;
-      const y = Math.max(b.top + edge, Math.min(b.bottom - edge, u.valToPos(mark.value, "m", true)));
+      const y = Math.max(b.top + edge, Math.min(b.bottom - edge, u.valToPos(mark.y, "m", true)));
+      if (mark.late && x - drawnLate >= LATE_APART * px) {
+        drawnLate = x;
+        const r = 6.5 * px;
+        ctx.beginPath();
+        ctx.moveTo(x, y - r);
+        ctx.lineTo(x + r, y);
+        ctx.lineTo(x, y + r);
+        ctx.lineTo(x - r, y);
+        ctx.closePath();
+        ctx.lineWidth = 1.5 * px;
+        ctx.fillStyle = ink.paper;
+        ctx.strokeStyle = ink.late;
+        ctx.fill();
+        ctx.stroke();
+      }
+      if (mark.flag !== 3 && mark.flag !== 4) continue;
+      ctx.lineWidth = 2 * px;
       ctx.beginPath();
       if (mark.flag === 3) {
         ctx.fillStyle = ink.paper;
@@ -147,8 +175,8 @@ const RAIN_SHARE = 0.28;
 
 /** Hangs from the top, under the water's line. A single report tells of the time before it. */
 export function drawRain(u: uPlot, rain: readonly Mark[], widthS: number, ink: Ink, px: number): void {
-  const from = u.scales["x"]?.min ?? 0;
-  const shown = rain.filter((m) => m.at >= from && rainOf(m) > 0);
+  const { min: from = 0, max: to = 0 } = u.scales["x"] ?? {};
+  const shown = rain.filter((m) => m.at >= (from ?? 0) && m.at - widthS <= (to ?? 0) && rainOf(m) > 0);
   const most = shown.reduce((top, m) => Math.max(top, rainOf(m)), 0);
   inside(u, (ctx, b) => {
     const full = niceAbove(most);
@@ -174,8 +202,9 @@ export function drawRainLabel(
   ink: Ink,
   px: number,
 ): void {
-  const from = u.scales["x"]?.min ?? 0;
-  const most = rain.reduce((top, m) => (m.at >= from ? Math.max(top, rainOf(m)) : top), 0);
+  const { min, max } = u.scales["x"] ?? {};
+  const [from, to] = [min ?? 0, max ?? 0];
+  const most = rain.reduce((top, m) => (m.at >= from && m.at <= to ? Math.max(top, rainOf(m)) : top), 0);
   if (most === 0) return;
   inside(u, (ctx, b) => {
     ctx.font = `${11 * px}px ${ink.font}`;
@@ -191,6 +220,8 @@ function niceAbove(value: number): number {
 }
 
 export function drawNow(u: uPlot, nowS: number, label: string, ink: Ink, px: number): void {
+  const { max } = u.scales["x"] ?? {};
+  if (nowS > (max ?? 0)) return;
   inside(u, (ctx, b) => {
     const x = Math.round(u.valToPos(nowS, "x", true));
     ctx.fillStyle = ink.faint;

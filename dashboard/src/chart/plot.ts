@@ -1,8 +1,10 @@
-/** The uPlot canvas: made once a station, range, language or theme; redrawn as time and readings come. */
+/** The uPlot canvas: made once a place and theme; redrawn as time and readings come. */
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import "../styles/chart.css";
-import { clock, monthDay, SITE_TIME_ZONE } from "../domain/format";
+import type { Datum } from "../domain/datum";
+import { metres, SITE_TIME_ZONE, timeLabels } from "../domain/format";
+import type { Window } from "../domain/span";
 import {
   drawBands,
   drawLines,
@@ -12,27 +14,36 @@ import {
   drawRainLabel,
   type Ink,
   type Line,
+  type Special,
 } from "./draw";
 import { axisRange, type Columns, columns, extent, lonely, type Mark } from "./series";
 
 export interface Picture {
+  /** In order of time, above gauge zero; the datum moves them. */
   readonly level: readonly Mark[];
   readonly rain: readonly Mark[];
   readonly rainWidthS: number;
   readonly rainUnit: string;
   readonly gapS: number;
   readonly lines: readonly Line[];
+  readonly datum: Datum;
   readonly nowS: number;
-  readonly spanS: number;
+  readonly window: Window;
+  readonly nowWord: string;
+  readonly rainWord: string;
 }
 
-export interface Words {
-  readonly now: string;
-  readonly rain: string;
+export interface Hands {
+  /** The point under the pointer. */
+  readonly pointed: (at: number | null) => void;
+  /** A stretch was drawn out with the pointer. */
+  readonly zoom?: (fromS: number, toS: number) => void;
 }
 
 export interface Plot {
   show(picture: Picture): void;
+  /** Puts the cross-hair on a time, as the pointer would. */
+  point(atS: number | null): void;
   destroy(): void;
 }
 
@@ -46,37 +57,27 @@ function ink(host: HTMLElement): Ink {
     water: get("--water"),
     rain: get("--rain"),
     alarm: get("--fail"),
+    late: get("--accent"),
     font: style.fontFamily,
   };
 }
 
 /** Room right of the now-line, as a share of the range shown. */
 const AHEAD = 0.03;
+/** A stretch of fewer pixels is a click. */
+const LEAST_DRAG_PX = 8;
 const EMPTY: Columns = [[], [], [], []];
 
-export function createPlot(
-  host: HTMLElement,
-  words: Words,
-  pointed: (mark: { at: number; value: number | null } | null) => void,
-): Plot {
+export function createPlot(host: HTMLElement, hands: Hands): Plot {
   const pens = ink(host);
   const grid = getComputedStyle(host).getPropertyValue("--grid").trim();
   const font = `12px ${pens.font}`;
   let picture: Picture | null = null;
   let cols: Columns = EMPTY;
+  let special: Special[] = [];
   let alone: { at: number; value: number }[] = [];
+  let lines: Line[] = [];
   let band: readonly [number, number] = [0, 1];
-
-  const timeLabels = (_: uPlot, splits: number[]) => {
-    let dayBefore = "";
-    return splits.map((at) => {
-      const day = monthDay(at * 1000);
-      const time = clock(at * 1000);
-      const text = day === dayBefore || (dayBefore === "" && time !== "00:00") ? time : `${time}\n${day}`;
-      dayBefore = day;
-      return picture && picture.spanS > 172_800 ? (time === "00:00" ? day : time) : text;
-    });
-  };
 
   const plot = new uPlot(
     {
@@ -84,9 +85,9 @@ export function createPlot(
       height: host.clientHeight || 240,
       tzDate: (at) => uPlot.tzDate(new Date(at * 1000), SITE_TIME_ZONE),
       legend: { show: false },
-      cursor: { drag: { x: false, y: false }, points: { size: 8 } },
+      cursor: { drag: { x: hands.zoom !== undefined, y: false, setScale: false }, points: { size: 8 } },
       scales: {
-        x: { time: true, range: (_, min, max) => (picture ? window(picture) : [min, max]) },
+        x: { time: true, range: (_, min, max) => (picture ? axisWindow(picture) : [min, max]) },
         m: { range: () => [band[0], band[1]] },
       },
       axes: [
@@ -95,7 +96,7 @@ export function createPlot(
           font,
           grid: { stroke: grid, width: 1 },
           ticks: { show: false },
-          values: timeLabels,
+          values: (_, splits, _axis, _space, step) => timeLabels(splits, step),
           space: 64,
           size: 36,
         },
@@ -106,7 +107,8 @@ export function createPlot(
           grid: { stroke: grid, width: 1 },
           ticks: { show: false },
           size: 52,
-          values: (_, splits) => splits.map((v) => v.toFixed(band[1] - band[0] < 1 ? 2 : 1)),
+          values: (_, splits, _axis, _space, step) =>
+            splits.map((y) => metres((picture?.datum.sign ?? 1) * y, step < 0.1 ? 2 : 1)),
         },
       ],
       series: [
@@ -120,7 +122,7 @@ export function createPlot(
         drawClear: [
           (u) => {
             if (!picture) return;
-            drawBands(u, picture.lines);
+            drawBands(u, lines);
             drawRain(u, picture.rain, picture.rainWidthS, pens, devicePixelRatio);
           },
         ],
@@ -128,17 +130,23 @@ export function createPlot(
           (u) => {
             if (!picture) return;
             const px = devicePixelRatio;
-            drawLines(u, picture.lines, pens, px);
-            drawMarks(u, picture.level, alone, pens, px);
-            drawNow(u, picture.nowS, words.now, pens, px);
-            drawRainLabel(u, picture.rain, words.rain, picture.rainUnit, pens, px);
+            drawLines(u, lines, pens, px);
+            drawMarks(u, special, alone, pens, px);
+            drawNow(u, picture.nowS, picture.nowWord, pens, px);
+            drawRainLabel(u, picture.rain, picture.rainWord, picture.rainUnit, pens, px);
           },
         ],
         setCursor: [
           (u) => {
             const i = u.cursor.idx;
-            const at = typeof i === "number" ? cols[0][i] : undefined;
-            pointed(at === undefined || typeof i !== "number" ? null : { at, value: cols[1][i] ?? null });
+            hands.pointed(typeof i === "number" ? (cols[0][i] ?? null) : null);
+          },
+        ],
+        setSelect: [
+          (u) => {
+            const { left, width } = u.select;
+            u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+            if (width >= LEAST_DRAG_PX) hands.zoom?.(u.posToVal(left, "x"), u.posToVal(left + width, "x"));
           },
         ],
       },
@@ -155,15 +163,27 @@ export function createPlot(
   return {
     show(next) {
       picture = next;
-      const [from] = window(next);
-      const shown = next.level.filter((m) => m.at >= from - next.gapS);
-      cols = columns(shown, next.gapS);
+      const { datum } = next;
+      const [from, to] = next.window;
+      const within = (m: Mark) => m.at >= from - next.gapS && m.at <= to + next.gapS + 60;
+      const shown = next.level.every(within) ? next.level : next.level.filter(within);
+      cols = columns(shown, next.gapS, datum.offset);
       alone = lonely(cols).map((i) => ({ at: cols[0][i] ?? 0, value: cols[1][i] ?? 0 }));
-      band = axisRange(
+      special = [];
+      for (const { at, value, flag, late } of shown)
+        if (value !== null && (late || flag === 3 || flag === 4))
+          special.push({ at, y: value + datum.offset, flag, late });
+      lines = next.lines.map((line) => ({ ...line, value: line.value + datum.offset }));
+      const range = axisRange(
         extent(shown),
-        next.lines.map((l) => l.value),
+        next.lines.map((line) => line.value),
       );
+      band = [range[0] + datum.offset, range[1] + datum.offset];
       plot.setData(cols as unknown as uPlot.AlignedData, true);
+    },
+    point(atS) {
+      if (atS === null) plot.setCursor({ left: -10, top: -10 });
+      else plot.setCursor({ left: plot.valToPos(atS, "x"), top: plot.bbox.height / devicePixelRatio / 2 });
     },
     destroy() {
       resized.disconnect();
@@ -172,6 +192,7 @@ export function createPlot(
   };
 }
 
-function window(picture: Picture): [number, number] {
-  return [picture.nowS - picture.spanS, picture.nowS + picture.spanS * AHEAD];
+/** A picture that reaches now has room to its right, where nothing is known yet. */
+function axisWindow({ window: [from, to], nowS }: Picture): [number, number] {
+  return [from, to >= nowS ? to + (to - from) * AHEAD : to];
 }

@@ -13,6 +13,8 @@ export interface Mark {
   readonly flag: Flag | null;
   /** Readings summarised; 1 for a single one. */
   readonly n: number;
+  /** Arrived long after it was measured: people could not see it then. */
+  readonly late: boolean;
 }
 
 /** `stepS` is the bucket's length, 0 for single readings; an open bucket ends now. */
@@ -27,9 +29,10 @@ export function toMark(point: Point, stepS = 0, nowS = Number.POSITIVE_INFINITY)
       max: null,
       flag: point.flag,
       n: 1,
+      late: point.reasons?.includes("late") ?? false,
     };
   const at = from + Math.max(0, Math.min(stepS, nowS - from)) / 2;
-  return { at, from, value: point.mean, min: point.min, max: point.max, flag: null, n: point.n };
+  return { at, from, value: point.mean, min: point.min, max: point.max, flag: null, n: point.n, late: false };
 }
 
 /** Adds what the stream brought. A reading heard again under its time replaces the old one (correction). */
@@ -71,8 +74,10 @@ export function gapSeconds(resolution: Resolution, reportEveryS: number): number
 
 export type Columns = [number[], (number | null)[], (number | null)[], (number | null)[]];
 
-/** Columns for the plot: time, value, lowest, highest. Failed points are not part of the line. */
-export function columns(marks: readonly Mark[], gapS: number): Columns {
+const raised = (value: number | null, by: number) => (value === null ? null : value + by);
+
+/** Columns for the plot: time, value, lowest, highest, raised by a datum. Failed points are not part of the line. */
+export function columns(marks: readonly Mark[], gapS: number, raiseM = 0): Columns {
   const out: Columns = [[], [], [], []];
   const push = (at: number, value: number | null, min: number | null, max: number | null) => {
     out[0].push(at);
@@ -83,7 +88,7 @@ export function columns(marks: readonly Mark[], gapS: number): Columns {
   let before: number | null = null;
   for (const m of marks) {
     if (before !== null && m.at - before > gapS) push((before + m.at) / 2, null, null, null);
-    push(m.at, m.flag === 4 ? null : m.value, m.min, m.max);
+    push(m.at, m.flag === 4 ? null : raised(m.value, raiseM), raised(m.min, raiseM), raised(m.max, raiseM));
     before = m.at;
   }
   return out;

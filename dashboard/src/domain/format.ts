@@ -22,6 +22,7 @@ const weekdays: Record<Lang, Intl.DateTimeFormat> = {
 
 interface SiteTime {
   readonly date: string;
+  readonly year: string;
   readonly month: string;
   readonly day: string;
   readonly hour: string;
@@ -35,6 +36,7 @@ function siteTime(ms: number): SiteTime {
   const get = (key: string) => found[key] ?? "";
   return {
     date: `${get("year")}-${get("month")}-${get("day")}`,
+    year: get("year"),
     month: String(Number(get("month"))),
     day: String(Number(get("day"))),
     hour: get("hour"),
@@ -68,18 +70,42 @@ export function monthDay(ms: number): string {
   return `${t.month}/${t.day}`;
 }
 
+/** `7/14`, with the year before it when it is not this one: `2019/10/12`. */
+export function dayOrYear(ms: number, nowMs: number): string {
+  const t = siteTime(ms);
+  const day = `${t.month}/${t.day}`;
+  return t.year === siteTime(nowMs).year ? day : `${t.year}/${day}`;
+}
+
 /** `02:14`, with the day before it when it is not today's: `7/13 23:50`. */
 export function clockOrDay(ms: number, nowMs: number): string {
   const t = siteTime(ms);
   const time = `${t.hour}:${t.minute}`;
-  return t.date === siteTime(nowMs).date ? time : `${t.month}/${t.day} ${time}`;
+  return t.date === siteTime(nowMs).date ? time : `${dayOrYear(ms, nowMs)} ${time}`;
+}
+
+/** Marks on a time axis `stepS` apart: what changes, and below it the day or year where that changes too. */
+export function timeLabels(splitsS: readonly number[], stepS: number): string[] {
+  let before = "";
+  return splitsS.map((atS) => {
+    const t = siteTime(atS * 1000);
+    const [text, below] =
+      stepS >= 300 * 86_400
+        ? [t.year, ""]
+        : stepS >= 43_200
+          ? [`${t.month}/${t.day}`, t.year]
+          : [`${t.hour}:${t.minute}${stepS < 60 ? `:${t.second}` : ""}`, `${t.month}/${t.day}`];
+    const label = below === before || below === "" ? text : `${text}\n${below}`;
+    before = below;
+    return label;
+  });
 }
 
 /** Metres to the centimetre; the minus is a real one, and -0.00 is 0.00. */
-export function metres(value: number | null): string {
+export function metres(value: number | null, digits = 2): string {
   if (value === null || !Number.isFinite(value)) return "—";
-  const text = Math.abs(value).toFixed(2);
-  return value < 0 && text !== "0.00" ? `−${text}` : text;
+  const text = Math.abs(value).toFixed(digits);
+  return value < 0 && Number(text) !== 0 ? `−${text}` : text;
 }
 
 /** Centimetres in 10 minutes, rounded to whole ones: what people say on the telephone. */

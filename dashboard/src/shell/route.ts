@@ -39,10 +39,22 @@ const key = computed(() => JSON.stringify(parse(address.value.path, query.value)
 /** An equal route is the same one: a changed filter draws no view anew. */
 export const route = computed<Route>(() => JSON.parse(key.value));
 
+/** What the browser keeps with an address: the place on the page, and how many steps back the situation is. */
+interface Kept {
+  readonly y: number;
+  readonly steps?: number;
+}
+
 /** Goes to another view; the place on the page one leaves is kept for the way back. */
 export function navigate(href: string): void {
-  history.replaceState({ y: scrollY }, "");
-  history.pushState({ y: 0 }, "", href);
+  const kept = history.state as Kept | null;
+  const before = route.peek().view === "situation" ? 0 : kept?.steps;
+  history.replaceState({ ...kept, y: scrollY }, "");
+  history.pushState(
+    { y: 0, ...(before === undefined ? {} : { steps: before + 1 }) } satisfies Kept,
+    "",
+    href,
+  );
   address.value = here();
   scrollTo(0, 0);
 }
@@ -64,7 +76,7 @@ export function followLinks(): void {
   history.scrollRestoration = "manual";
   addEventListener("popstate", (event) => {
     address.value = here();
-    const y = Number((event.state as { y?: number } | null)?.y ?? 0);
+    const y = (event.state as Kept | null)?.y ?? 0;
     requestAnimationFrame(() => scrollTo(0, y));
   });
   document.addEventListener("click", (event) => {

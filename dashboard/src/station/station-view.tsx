@@ -1,15 +1,40 @@
 /** One station: what its water did, what stands in its way, who is up and down the river. */
-import { ChartPanel } from "../chart/chart-panel";
-import { pick } from "../i18n";
-import { chosen, lang, stationLevels, stations } from "../store/store";
+import { useLayoutEffect } from "preact/hooks";
+import "../styles/station.css";
+import { chosen, stations, t } from "../store/store";
+import { Devices } from "./devices";
+import { Head } from "./head";
+import { Hydrograph } from "./hydrograph";
+import { Neighbours } from "./neighbours";
+import { PastAlerts } from "./past-alerts";
+import { Section } from "./section";
+import { keepStation, level, registered } from "./state";
 
+/** Made anew for each station. */
 export function StationView({ id }: { id: string }) {
-  chosen.value = id;
-  const named = stationLevels.value.get(id) ?? stations.value.get(id);
+  useLayoutEffect(() => {
+    chosen.value = id;
+    return keepStation();
+  }, [id]);
+  const unknown = stations.value.size > 0 && !registered.value && !level.value;
   return (
     <main class="view view-station" id="view" tabIndex={-1} data-testid="station-view">
-      <h2>{named ? pick(named.name, lang.value) : id}</h2>
-      <ChartPanel />
+      {unknown ? (
+        <p class="empty">{t.value.station.unknown(id)}</p>
+      ) : (
+        <>
+          <Head />
+          <Hydrograph />
+          <div class="station-side">
+            <Section />
+            <Neighbours />
+          </div>
+          <div class="station-below">
+            <PastAlerts />
+            <Devices />
+          </div>
+        </>
+      )}
     </main>
   );
 }

@@ -41,8 +41,15 @@ export function forgetActor(): void {
   tokenWanted.value = false;
 }
 
+export interface Opened {
+  readonly id: number;
+  readonly action: Action | null;
+  /** As the list had it: an old alert is not among the live ones. */
+  readonly alert?: Alert;
+}
+
 /** The alert whose dialog is open, and what is to be done with it. */
-export const opened = signal<{ readonly id: number; readonly action: Action | null } | null>(null);
+export const opened = signal<Opened | null>(null);
 
 /** `id/action` of what has been sent and not been answered. */
 export const underWay = signal<ReadonlySet<string>>(new Set());

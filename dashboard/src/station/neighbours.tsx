@@ -1,0 +1,90 @@
+/** Who is up and down the river: what comes, and where it goes. */
+import type { StationLevel } from "../api/types";
+import { ageWords } from "../domain/age";
+import { clockOrDay, cmPer10min, signed, trend } from "../domain/format";
+import { ageSeconds, freshnessNow } from "../domain/freshness";
+import { pick } from "../i18n";
+import { stationHref } from "../shell/route";
+import { lang, lost, now, stationLevels, stations, t } from "../store/store";
+import { LevelChip } from "../ui/level-chip";
+import { TrendArrow } from "../ui/trend-arrow";
+import { datumFor, id, registered } from "./state";
+import { heightIn } from "./words";
+
+function Numbers({ station }: { station: StationLevel }) {
+  const words = t.value;
+  const state = freshnessNow(station, now.value);
+  const dead = lost.value || state === "dead";
+  const age = ageSeconds(station.observed_at, now.value);
+  const perHour = dead ? null : station.trend_m_per_h;
+  return (
+    <>
+      <LevelChip level={station.flood_level} dead={state === "dead"} />
+      <span class={dead ? "near-level now-dead" : "near-level"}>
+        {heightIn(station.level_m, datumFor(stations.value.get(station.station_id)))}
+      </span>
+      {perHour !== null && (
+        <span class={`trend trend-${trend(perHour)}`}>
+          <TrendArrow way={trend(perHour)} />
+          {signed(cmPer10min(perHour))} {words.unitCm10}
+          <span class="sr">{words.trendWords[trend(perHour)]}</span>
+        </span>
+      )}
+      <span class="near-age">
+        {dead && station.observed_at && (
+          <strong>{words.valueOf(clockOrDay(Date.parse(station.observed_at), now.value))} </strong>
+        )}
+        {age === null ? words.neverReported : ageWords(age, words)}
+      </span>
+    </>
+  );
+}
+
+function Near({ of, here = false }: { of: string; here?: boolean }) {
+  const station = stationLevels.value.get(of);
+  const named = station ?? stations.value.get(of);
+  const name = named ? pick(named.name, lang.value) : of;
+  return (
+    <li
+      class={here ? "near near-here" : "near"}
+      data-testid={here ? undefined : "neighbour"}
+      data-station-id={of}
+    >
+      {here ? (
+        <span class="near-name">
+          {name} <small>{t.value.station.here}</small>
+        </span>
+      ) : (
+        <a class="near-name" href={stationHref(of)}>
+          {name}
+        </a>
+      )}
+      {station && <Numbers station={station} />}
+    </li>
+  );
+}
+
+export function Neighbours() {
+  const words = t.value.station;
+  const { upstream = [], downstream = [] } = registered.value?.neighbours ?? {};
+  return (
+    <section class="panel" aria-labelledby="near-title">
+      <div class="panel-head">
+        <h3 id="near-title">{words.neighbours}</h3>
+      </div>
+      <h4 class="near-way">▲ {words.upstream}</h4>
+      {upstream.length === 0 && <p class="near-none">{words.noUpstream}</p>}
+      <ol class="near-list">
+        {[...upstream].reverse().map((one) => (
+          <Near key={one} of={one} />
+        ))}
+        <Near of={id.value} here />
+        {downstream.map((one) => (
+          <Near key={one} of={one} />
+        ))}
+      </ol>
+      {downstream.length === 0 && <p class="near-none">{words.noDownstream}</p>}
+      <h4 class="near-way">▼ {words.downstream}</h4>
+    </section>
+  );
+}

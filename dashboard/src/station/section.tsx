@@ -1,0 +1,275 @@
+/** The river cut across at the station, with the water standing in it; a staff where no section is surveyed. */
+import { useSignal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
+import { useLayoutEffect, useRef } from "preact/hooks";
+import { crestColour, lineColour } from "../chart/picture";
+import { dayOrYear } from "../domain/format";
+import { freshnessNow } from "../domain/freshness";
+import { crests, type Point, scaleFor, spreadLabels, waterAt } from "../domain/section";
+import { pick } from "../i18n";
+import { lang, lost, now, t } from "../store/store";
+import { datum, detail, level, registered } from "./state";
+import { heightIn } from "./words";
+
+interface Mark {
+  readonly height: number;
+  readonly name: string;
+  readonly colour: string;
+}
+
+/** Thresholds and, where no levee is drawn, its crest: highest first. */
+function marksOf(withCrest: boolean): readonly Mark[] {
+  const at = registered.value;
+  if (!at) return [];
+  const found: Mark[] = at.thresholds.map((th) => ({
+    height: th.value_m,
+    name: `${th.level} ${pick(th.name, lang.value)}`,
+    colour: lineColour(th.level),
+  }));
+  if (withCrest && at.crest_m !== null)
+    found.push({ height: at.crest_m, name: t.value.crest, colour: crestColour() });
+  return found.sort((a, b) => b.height - a.height);
+}
+
+/** The level people judge by: what failed the checks is no water. */
+function waterNow(): { readonly height: number | null; readonly dead: boolean } {
+  const at = level.value;
+  if (!at) return { height: null, dead: true };
+  const height = at.flag === 4 || at.flag === 9 ? (at.judged_m ?? null) : at.level_m;
+  return { height, dead: lost.value || freshnessNow(at, now.value) === "dead" };
+}
+
+const path = (points: readonly (readonly [number, number])[]) =>
+  points.map(([x, y], i) => `${i === 0 ? "M" : "L"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
+
+function useWidth() {
+  const box = useRef<HTMLDivElement>(null);
+  const width = useSignal(0);
+  useLayoutEffect(() => {
+    const host = box.current;
+    if (!host) return;
+    width.value = host.clientWidth;
+    const watch = new ResizeObserver(() => {
+      width.value = host.clientWidth;
+    });
+    watch.observe(host);
+    return () => watch.disconnect();
+  }, []);
+  return [box, width.value] as const;
+}
+
+const HEIGHT = 270;
+/** Room for the words of the thresholds at the right edge. */
+const LABELS = 190;
+const LINE = 17;
+
+function Picture({ says, width, children }: { says: string; width: number; children: ComponentChildren }) {
+  return (
+    <svg
+      class="section-svg"
+      width={width}
+      height={HEIGHT}
+      viewBox={`0 0 ${width} ${HEIGHT}`}
+      role="img"
+      aria-label={says}
+    >
+      <defs>
+        <pattern
+          id="hatch-dead"
+          width="8"
+          height="8"
+          patternUnits="userSpaceOnUse"
+          patternTransform="rotate(45)"
+        >
+          <rect class="hatch-ground" width="8" height="8" />
+          <rect class="hatch-line" width="3" height="8" />
+        </pattern>
+        <pattern
+          id="hatch-earth"
+          width="7"
+          height="7"
+          patternUnits="userSpaceOnUse"
+          patternTransform="rotate(-45)"
+        >
+          <rect class="earth" width="7" height="7" />
+          <rect class="earth-line" width="1.5" height="7" />
+        </pattern>
+      </defs>
+      {children}
+    </svg>
+  );
+}
+
+/** Ticks with their words, moved apart where they would stand on each other. */
+function Ticks({
+  marks,
+  y,
+  from,
+  to,
+}: {
+  marks: readonly Mark[];
+  y: (h: number) => number;
+  from: number;
+  to: number;
+}) {
+  const ys = marks.map((m) => y(m.height));
+  const placed = spreadLabels(ys, LINE * 2 + 2, HEIGHT - LINE - 4);
+  return (
+    <>
+      {marks.map((mark, i) => {
+        const at = ys[i] ?? 0;
+        const words = placed[i] ?? 0;
+        return (
+          <g key={mark.name}>
+            <path class="tick-paper" d={`M${from} ${at}H${to}`} />
+            <path class="tick" d={`M${from} ${at}H${to}L${to + 12} ${words}`} stroke={mark.colour} />
+            <text class="tick-word" x={to + 16} y={words - 1}>
+              {mark.name}
+            </text>
+            <text class="tick-height" x={to + 16} y={words + LINE - 3}>
+              {heightIn(mark.height, datum.value)}
+            </text>
+          </g>
+        );
+      })}
+    </>
+  );
+}
+
+/** The water's level, named beside its surface. */
+function Surface({ height, dead, x, y }: { height: number; dead: boolean; x: number; y: number }) {
+  return (
+    <g class={dead ? "surface surface-dead" : "surface"}>
+      <path d={`M${x} ${y - 2}l-6 -9h12z`} />
+      <text x={x} y={y - 16} text-anchor="middle">
+        {heightIn(height, datum.value)}
+      </text>
+    </g>
+  );
+}
+
+function describe(height: number | null, marks: readonly Mark[], more: readonly string[]): string {
+  const words = t.value.station;
+  const water = height === null ? t.value.noData : heightIn(height, datum.value);
+  const parts = [...marks.map((m) => words.stands(m.name, heightIn(m.height, datum.value))), ...more];
+  return words.sectionSays(water, parts.join("、"));
+}
+
+function CrossSection({ points, width }: { points: readonly Point[]; width: number }) {
+  const words = t.value.station;
+  const { height, dead } = waterNow();
+  const at = detail.value.value;
+  const marks = marksOf(false);
+  const tops = crests(points);
+  const right = width - LABELS;
+  const crestHeights = [at?.crest_left_m, at?.crest_right_m].filter(
+    (h): h is number => typeof h === "number",
+  );
+  const scale = scaleFor(
+    points.map(([x]) => x),
+    [
+      ...points.map(([, z]) => z),
+      ...marks.map((m) => m.height),
+      ...crestHeights,
+      ...(height === null ? [] : [height]),
+    ],
+    { left: 8, right, top: 22, bottom: HEIGHT - 6 },
+  );
+  const to = ([x, z]: Point) => [scale.x(x), scale.y(z)] as const;
+  const ground = points.map(to);
+  const water = height === null ? [] : waterAt(points, height).map(to);
+  const [first, last] = [ground[0]?.[0] ?? 0, ground.at(-1)?.[0] ?? 0];
+  const surfaceXs = water.map(([x]) => x);
+  const banks = tops
+    ? ([
+        [words.left, tops.left, at?.crest_left_m],
+        [words.right, tops.right, at?.crest_right_m],
+      ] as const)
+    : [];
+  const bankText = (name: string, crest: number) =>
+    words.stands(`${name}${t.value.crest}`, heightIn(crest, datum.value));
+  const says = describe(
+    height,
+    marks,
+    banks.flatMap(([name, , crest]) => (typeof crest === "number" ? [bankText(name, crest)] : [])),
+  );
+  return (
+    <Picture says={says} width={width}>
+      {water.length > 0 && <path class={dead ? "water water-dead" : "water"} d={`${path(water)}Z`} />}
+      <path class="ground" d={`${path(ground)}L${last} ${HEIGHT}L${first} ${HEIGHT}Z`} />
+      <Ticks marks={marks} y={scale.y} from={right - 26} to={right} />
+      {banks.map(([name, top, crest], i) => {
+        const height_ = typeof crest === "number" ? crest : top[1];
+        const x = scale.x(top[0]);
+        const y = scale.y(height_);
+        return (
+          <g key={name} class="levee">
+            <path d={`M${x - 9} ${y}h18`} stroke={crestColour()} />
+            <text x={Math.max(8, x - 14)} y={y - 7} text-anchor={i === 0 ? "start" : "end"}>
+              {name} {heightIn(height_, datum.value)}
+            </text>
+          </g>
+        );
+      })}
+      {height !== null && water.length > 0 && (
+        <Surface
+          height={height}
+          dead={dead}
+          x={(Math.min(...surfaceXs) + Math.max(...surfaceXs)) / 2}
+          y={scale.y(height)}
+        />
+      )}
+    </Picture>
+  );
+}
+
+function Staff({ width }: { width: number }) {
+  const { height, dead } = waterNow();
+  const marks = marksOf(true);
+  const heights = [...marks.map((m) => m.height), ...(height === null ? [] : [height]), 0];
+  const right = Math.min(width - LABELS, 200);
+  const { y } = scaleFor([0, 1], heights, { left: 0, right, top: 22, bottom: HEIGHT - 6 });
+  return (
+    <Picture says={describe(height, marks, [])} width={width}>
+      <rect class="staff" x={right / 2 - 14} y="8" width="28" height={HEIGHT - 8} />
+      {height !== null && (
+        <rect
+          class={dead ? "water water-dead" : "water"}
+          x="8"
+          y={y(height)}
+          width={right - 8}
+          height={Math.max(0, HEIGHT - y(height))}
+        />
+      )}
+      <Ticks marks={marks} y={y} from={right / 2 - 14} to={right} />
+      {height !== null && <Surface height={height} dead={dead} x={right / 2} y={y(height)} />}
+    </Picture>
+  );
+}
+
+export function Section() {
+  const words = t.value.station;
+  const [box, width] = useWidth();
+  const surveyed = detail.value.value?.cross_section;
+  const points = surveyed?.points ?? [];
+  const { height } = waterNow();
+  const dry = points.length > 2 && height !== null && waterAt(points, height).length === 0;
+  return (
+    <section class="panel" aria-labelledby="section-title" data-testid="section">
+      <div class="panel-head">
+        <h3 id="section-title">{points.length > 2 ? words.section : words.staff}</h3>
+        <p class="panel-note">
+          {surveyed
+            ? words.sectionOf(dayOrYear(Date.parse(surveyed.valid_from), 0))
+            : detail.value.value && words.staffNote}
+        </p>
+      </div>
+      <div class="section-box" ref={box}>
+        {width > 0 &&
+          registered.value &&
+          (points.length > 2 ? <CrossSection points={points} width={width} /> : <Staff width={width} />)}
+      </div>
+      {dry && <p class="panel-foot">{words.dry}</p>}
+    </section>
+  );
+}

@@ -1,0 +1,31 @@
+/** Heights and times of the station view in words; every height says what it is counted from. */
+
+import type { Resolution } from "../api/types";
+import { type Datum, read } from "../domain/datum";
+import { clockOrDay, dayOrYear, metres } from "../domain/format";
+import { nameOf, type Span, windowOf } from "../domain/span";
+import { now, t } from "../store/store";
+
+/** `T.P. 14.65 m` */
+export function heightIn(levelM: number | null, datum: Datum): string {
+  if (levelM === null) return "—";
+  const { height } = t.value.station;
+  const value = read(levelM, datum);
+  return datum.kind === "crest" && value < 0
+    ? height.over(metres(-value))
+    : height[datum.kind](metres(value));
+}
+
+/** When a mark is from; a summary of days has no hour. */
+export function markTime(fromS: number, resolution: Resolution): string {
+  const ms = fromS * 1000;
+  return resolution === "day" || resolution === "week" ? dayOrYear(ms, now.value) : clockOrDay(ms, now.value);
+}
+
+export function spanWords(span: Span, nowS: number): string {
+  const words = t.value.station;
+  const name = nameOf(span);
+  if (name !== null) return words.spanFollows(words.ranges[name]);
+  const [from, to] = windowOf(span, nowS);
+  return words.spanFixed(clockOrDay(from * 1000, now.value), clockOrDay(to * 1000, now.value));
+}
