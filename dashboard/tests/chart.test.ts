@@ -45,6 +45,12 @@ describe("the line of the hydrograph", () => {
   });
 });
 
+test("a point that arrived late is marked so, a summary and a live one are not", () => {
+  const late = toMark({ time: time(0), value: 1, flag: 1, reasons: ["late", "rate"] });
+  const summary = toMark({ time: time(0), min: 1, mean: 2, max: 3, n: 60 }, 3_600);
+  expect([late, raw(1, 1), summary].map((m) => m.late)).toEqual([true, false, false]);
+});
+
 describe("live points", () => {
   test("are added in order of measurement, not of arrival", () => {
     const later = merge([raw(0, 1), raw(5, 2)], [reading({ time: time(3), value: 1.5 })]);

@@ -6,8 +6,10 @@ import {
   clockOrDay,
   clockSeconds,
   cmPer10min,
+  dayOrYear,
   metres,
   signed,
+  timeLabels,
   trend,
 } from "../src/domain/format";
 import { ja } from "../src/i18n/ja";
@@ -32,9 +34,26 @@ describe("times are the site's", () => {
   });
 });
 
+test("another year's values carry their year", () => {
+  expect(clockOrDay(Date.parse("2019-10-12T10:00:00Z"), at)).toBe("2019/10/12 19:00");
+  expect(dayOrYear(Date.parse("2026-01-01T00:00:00+09:00"), at)).toBe("1/1");
+});
+
+test("marks on the time axis say what changes, and the day or year once below", () => {
+  const midnight = Date.parse("2026-07-14T00:00:00+09:00") / 1000;
+  expect(timeLabels([midnight - 3_600, midnight, midnight + 3_600], 3_600)).toEqual([
+    "23:00\n7/13",
+    "00:00\n7/14",
+    "01:00",
+  ]);
+  expect(timeLabels([midnight, midnight + 30], 30)).toEqual(["00:00:00\n7/14", "00:00:30"]);
+  expect(timeLabels([midnight - 200 * 86_400, midnight], 20 * 86_400)).toEqual(["12/26\n2025", "7/14\n2026"]);
+  expect(timeLabels([midnight], 365 * 86_400)).toEqual(["2026"]);
+});
+
 describe("numbers", () => {
   test("levels have two decimals, a real minus and no minus zero", () => {
-    expect([2.134, -0.5, -0.001, null].map(metres)).toEqual(["2.13", "−0.50", "0.00", "—"]);
+    expect([2.134, -0.5, -0.001, null].map((m) => metres(m))).toEqual(["2.13", "−0.50", "0.00", "—"]);
   });
 
   test("trends are whole centimetres in ten minutes", () => {

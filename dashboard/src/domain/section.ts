@@ -15,7 +15,6 @@ export function crests(points: readonly Point[]): { readonly left: Point; readon
   const highest = (side: readonly Point[]) =>
     side.reduce<Point | undefined>((top, p) => (top === undefined || p[1] > top[1] ? p : top), undefined);
   const left = highest(points.slice(0, low));
-  // Of equally high ground on the right the nearest to the water too.
   const right = highest(points.slice(low + 1));
   return left && right ? { left, right } : null;
 }

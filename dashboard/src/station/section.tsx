@@ -223,15 +223,16 @@ function CrossSection({ points, width }: { points: readonly Point[]; width: numb
   );
 }
 
+/** Where no section is surveyed: the marks on a staff, and the water up to its level. */
 function Staff({ width }: { width: number }) {
   const { height, dead } = waterNow();
   const marks = marksOf(true);
   const heights = [...marks.map((m) => m.height), ...(height === null ? [] : [height]), 0];
-  const right = Math.min(width - LABELS, 200);
+  const right = width - LABELS;
+  const left = right - 44;
   const { y } = scaleFor([0, 1], heights, { left: 0, right, top: 22, bottom: HEIGHT - 6 });
   return (
     <Picture says={describe(height, marks, [])} width={width}>
-      <rect class="staff" x={right / 2 - 14} y="8" width="28" height={HEIGHT - 8} />
       {height !== null && (
         <rect
           class={dead ? "water water-dead" : "water"}
@@ -241,8 +242,9 @@ function Staff({ width }: { width: number }) {
           height={Math.max(0, HEIGHT - y(height))}
         />
       )}
-      <Ticks marks={marks} y={y} from={right / 2 - 14} to={right} />
-      {height !== null && <Surface height={height} dead={dead} x={right / 2} y={y(height)} />}
+      <rect class="staff" x={left} y="8" width="26" height={HEIGHT - 8} />
+      <Ticks marks={marks} y={y} from={left} to={right} />
+      {height !== null && <Surface height={height} dead={dead} x={Math.max(60, left / 2)} y={y(height)} />}
     </Picture>
   );
 }
