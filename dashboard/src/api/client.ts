@@ -1,6 +1,16 @@
 /** The only caller of the HTTP API. Same origin, one deadline a request, no retries of its own. */
 
-import type { Alert, AlertDetail, GeoCollection, LevelsLatest, Readings, Site, Station } from "./types";
+import type {
+  Alert,
+  AlertDetail,
+  GeoCollection,
+  LevelsLatest,
+  Readings,
+  Refusal,
+  Site,
+  Station,
+  System,
+} from "./types";
 
 const BASE = "/api/v1";
 const DEADLINE_MS = 8_000;
@@ -52,6 +62,9 @@ async function get<T>(path: string, signal?: AbortSignal, headers: Record<string
 export const getSite = () => get<Site>("/site");
 export const getLevels = () => get<LevelsLatest>("/levels/latest");
 export const getStations = async () => (await get<{ stations: Station[] }>("/stations")).stations;
+export const getSystem = (signal: AbortSignal) => get<System>("/system", signal);
+export const getQuarantine = async (limit: number, signal: AbortSignal) =>
+  (await get<{ messages: Refusal[] }>(`/quarantine?limit=${limit}`, signal)).messages;
 export const getGeo = () => get<GeoCollection>("/stations.geojson");
 
 const alertsWith = async (query: string) => (await get<{ alerts: Alert[] }>(`/alerts?${query}`)).alerts;
