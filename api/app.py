@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.middleware.gzip import GZipMiddleware
 
 from api import acknowledge, chronology, problems
 from api.acknowledge import acknowledge_routes
@@ -20,6 +21,10 @@ from kawamori.observe import Health
 DESCRIPTION = """Water levels, their history, and alerts of a city's rivers. Times are RFC 3339 with offset, units SI,
 levels metres above the station's gauge zero. Errors are `application/problem+json` (RFC 9457). Values are
 provisional (暫定値); alerts are automatic (自動判定)."""
+
+
+#: Of 584 kB of levels it leaves 66 in 7 ms; level 9 leaves 64 in 27.
+COMPRESSION = 6
 
 
 def _styled(style: str) -> Callable[[], Awaitable[Response]]:
@@ -43,6 +48,7 @@ def create_app(using: Dependencies, health: Health, page: Path | None) -> FastAP
     problems.install(app)
     app.add_middleware(Writes)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=COMPRESSION)
     app.include_router(bulletin_routes(using))  # before `/alerts/{id}`, which would take `7.cap` for an id
     app.include_router(read_routes(using))
     app.include_router(act_routes(using))

@@ -1,5 +1,6 @@
 """The built web console at `/`, the security headers on everything, and the plain documentation page."""
 
+import json
 import re
 from html import escape
 from http import HTTPStatus
@@ -57,6 +58,15 @@ def find_page() -> Path | None:
     return None
 
 
+def page_version(folder: Path | None) -> str | None:
+    """Which build of the page is handed out, so that an older one on a screen learns that it is older."""
+    try:
+        found = json.loads((folder / "version.json").read_text()) if folder else {}
+    except (OSError, ValueError):
+        return None
+    return str(found["version"]) if "version" in found else None
+
+
 class Page:
     """Serve the built page; its own addresses without a file are all the same page."""
 
@@ -81,7 +91,7 @@ class Page:
                 raise HTTPException(HTTPStatus.NOT_FOUND, "the page has not been built")
             return Response(NOT_BUILT, HTTPStatus.OK, {"Cache-Control": "no-cache"}, "text/html; charset=utf-8")
         name = path.lstrip("/")
-        if not name or "." not in name.rsplit("/", 1)[-1]:
+        if not name or name.startswith("station/") or "." not in name:
             name = "index.html"
         response = await self._files.get_response(name, scope)
         response.headers["Cache-Control"] = FOR_EVER if name.startswith("assets/") else "no-cache"

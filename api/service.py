@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from api.app import create_app
 from api.directory import DirectoryCache
-from api.page import find_page
+from api.page import find_page, page_version
 from api.routes import Dependencies
 from api.stream import Hub, LiveFeed
 from api.who import Who
@@ -64,14 +64,15 @@ async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[str],
         url = address(listening)
         async with Database(settings.database(), "api", size=8) as database:
             directory = DirectoryCache(database, now)
-            feed = LiveFeed(database, directory, now, Hub())
+            page = find_page()
+            feed = LiveFeed(database, directory, now, Hub(), page_version(page))
             health = Health()
             health.check("live feed", feed.trouble)
             using = Dependencies(
                 database=database, directory=directory, feed=feed, clock=now, site=settings.site,
                 who=Who(database, open_to_all=settings.api.open), public_url=settings.alerts.public_url,
             )  # fmt: skip
-            app = create_app(using, health, find_page())
+            app = create_app(using, health, page)
 
             def ready() -> None:
                 log().info("serving", url=url)

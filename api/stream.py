@@ -162,11 +162,14 @@ def _settled(changes: Iterable[AlertChange], before: Cursor) -> Cursor:
 class LiveFeed:
     """Follows the database for the hub, and tells a client that comes back what it missed."""
 
-    def __init__(self, database: Database, directory: DirectoryCache, clock: Clock, hub: Hub) -> None:
+    def __init__(
+        self, database: Database, directory: DirectoryCache, clock: Clock, hub: Hub, page: str | None = None
+    ) -> None:
         self._database = database
         self._directory = directory
         self._clock = clock
         self.hub = hub
+        self._page = page
         self.read_at: datetime | None = None
         self._wake = asyncio.Event()
         self._begun = asyncio.Event()
@@ -238,8 +241,8 @@ class LiveFeed:
         return bool(frames or news.changes)
 
     async def heartbeats(self, stop: asyncio.Event) -> None:
-        """Tell every few seconds until when the stream is complete, so that a screen knows an old number, and whether
-        people are being told of what happens.
+        """Tell every few seconds until when the stream is complete, so that a screen knows an old number, whether
+        people are being told of what happens, and which build of the page is handed out.
         """
         while not await sleep_or_stop(HEARTBEAT_S, stop):
             self.alerting = await self._alerting()
@@ -254,7 +257,7 @@ class LiveFeed:
 
     def _heartbeat(self) -> bytes:
         known = {"ok": self.alerting.ok, "why": self.alerting.why}
-        return frame("heartbeat", {"as_of": self.read_at, "alerting": known}, self.hub.position)
+        return frame("heartbeat", {"as_of": self.read_at, "alerting": known, "page": self._page}, self.hub.position)
 
     async def subscribe(self, last_event_id: str | None) -> AsyncGenerator[bytes]:
         """One client's frames: what it missed, then what happens."""

@@ -8,6 +8,7 @@ import "./styles/table.css";
 import "./styles/panels.css";
 import "./styles/alerts.css";
 import "./styles/sound.css";
+import "./styles/system.css";
 import { App } from "./shell/app";
 import { followLinks } from "./shell/route";
 import { keepUpToDate } from "./shell/update";

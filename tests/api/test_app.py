@@ -12,7 +12,7 @@ import pytest
 from api import schemas
 from api.app import create_app
 from api.directory import DirectoryCache
-from api.page import SECURITY_HEADERS, Page, SecurityHeaders, docs_html
+from api.page import SECURITY_HEADERS, Page, SecurityHeaders, docs_html, page_version
 from api.routes import Dependencies
 from api.service import listener
 from api.stream import Hub, LiveFeed
@@ -134,6 +134,30 @@ def test_the_page_is_asked_for_each_time_and_its_parts_kept_for_ever(built):
     assert "immutable" in ask(built, "GET", "/assets/main-abc123.js").headers["cache-control"]
     etag = ask(built, "GET", "/").headers["etag"]
     assert ask(built, "GET", "/", headers={"If-None-Match": etag}).status_code == 304
+
+
+def test_a_station_whose_id_has_a_dot_has_a_page_of_its_own(built):
+    assert ask(built, "GET", "/station/kuji.3").text == "<!doctype html>the page"
+
+
+def test_the_page_tells_which_build_it_is_and_a_broken_file_tells_nothing(tmp_path):
+    assert page_version(None) is None
+    assert page_version(tmp_path) is None
+    for text, version in (('{"version": "abc"}', "abc"), ("{}", None), ("not json", None)):
+        (tmp_path / "version.json").write_text(text)
+        assert page_version(tmp_path) == version
+
+
+def test_what_is_large_travels_small_to_whoever_takes_it_so(built, tmp_path):
+    (tmp_path / "assets" / "large-abc.js").write_text("river " * 1000)
+    plain = ask(built, "GET", "/assets/large-abc.js", headers={"Accept-Encoding": "identity"})
+    small = ask(built, "GET", "/assets/large-abc.js")
+    assert "content-encoding" not in plain.headers
+    assert (small.headers["content-encoding"], small.text) == ("gzip", plain.text)
+    assert int(small.headers.get("content-length") or 0) < 6000
+    assert all("Accept-Encoding" in answer.headers["vary"] for answer in (plain, small))
+    part = ask(built, "GET", "/assets/large-abc.js", headers={"Range": "bytes=0-4"})
+    assert (part.status_code, part.text, part.headers.get("content-encoding")) == (206, "river", None)
 
 
 def test_no_address_leads_out_of_the_page(built, tmp_path):

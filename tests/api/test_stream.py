@@ -66,6 +66,7 @@ def test_heartbeats_tell_until_when_the_stream_is_complete(api):
     times = [datetime.fromisoformat(e["data"]["as_of"]) for e in (one, two)]
     assert timedelta(0) < times[1] - times[0] < timedelta(seconds=HEARTBEAT_S + 2)
     Position.parse(one["id"])
+    assert "page" in one["data"]
 
 
 def test_a_client_that_comes_back_misses_nothing(api, rows, sensor):

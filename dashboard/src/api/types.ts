@@ -243,3 +243,52 @@ export interface GeoFeature {
 export interface GeoCollection {
   readonly features: readonly GeoFeature[];
 }
+
+/** How the system itself is. A part that could not be learned is null, and named in `unknown`. */
+export interface System {
+  readonly as_of: string;
+  readonly alerting: {
+    readonly ok: boolean;
+    readonly why: readonly string[];
+    readonly leader: string | null;
+    readonly behind_s: number;
+    readonly oldest_unsent_s: number;
+    readonly last_self_test: { readonly at: string; readonly ok: boolean } | null;
+  } | null;
+  readonly gateways:
+    | readonly {
+        readonly gateway_id: string;
+        readonly seen_at: string;
+        readonly alive?: boolean;
+        readonly backlog: number;
+      }[]
+    | null;
+  readonly ingest?:
+    | readonly { readonly process: string; readonly seen_at: string; readonly alive: boolean }[]
+    | null;
+  readonly database?: { readonly answers_ms: number; readonly size_bytes: number } | null;
+  readonly stations?: { readonly fresh: number; readonly late: number; readonly dead: number } | null;
+  readonly intake?: {
+    readonly last_batch_at: string | null;
+    readonly readings_last_minute: number;
+    readonly batches_last_minute: number;
+  } | null;
+  readonly quarantine?: {
+    readonly last_hour: number;
+    readonly last_day: number;
+    readonly share_last_hour: number | null;
+    readonly newest: { readonly id: number; readonly received_at: string; readonly reason: string } | null;
+  } | null;
+  readonly stream?: { readonly clients: number } | null;
+  readonly page_version?: string | null;
+  readonly unknown?: readonly string[];
+}
+
+/** A message in quarantine, without its bytes. */
+export interface Refusal {
+  readonly id: number;
+  readonly received_at: string;
+  readonly topic: string;
+  readonly device_id: string | null;
+  readonly reason: string;
+}

@@ -1,10 +1,266 @@
-/** Is every part of the chain alive? */
-import { t } from "../store/store";
+/** Is every part of the chain alive? Drawn as the way that a reading takes. */
+import { signal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
+import { useEffect } from "preact/hooks";
+import { getQuarantine, getSystem } from "../api/client";
+import type { Refusal, System } from "../api/types";
+import { ageWords } from "../domain/age";
+import { chain, gatewayAlive, type Health, type LinkName } from "../domain/chain";
+import { clockSeconds } from "../domain/format";
+import { live, lost, now, t } from "../store/store";
+
+const EVERY_MS = 5_000;
+const SHOWN = 20;
+
+const system = signal<System | null>(null);
+const refusals = signal<readonly Refusal[]>([]);
+const failed = signal(false);
+
+function keepSystem(): () => void {
+  const stop = new AbortController();
+  let timer: ReturnType<typeof setTimeout>;
+  const look = async () => {
+    try {
+      const found = await getSystem(stop.signal);
+      system.value = found;
+      failed.value = false;
+      refusals.value = await getQuarantine(SHOWN, stop.signal);
+    } catch {
+      if (!stop.signal.aborted) failed.value = true;
+    }
+    if (!stop.signal.aborted) timer = setTimeout(look, EVERY_MS);
+  };
+  void look();
+  return () => {
+    clearTimeout(timer);
+    stop.abort();
+  };
+}
+
+/** In a 16 × 16 box: a tick, a bar, a cross, a question. */
+const MARKS: Record<Health, string> = {
+  ok: "M2 8.5l4 4.5l8-10",
+  warn: "M8 2v8 M8 13v.6",
+  bad: "M3 3l10 10 M13 3L3 13",
+  unknown: "M5 5a3 3 0 1 1 3.5 3.5v2 M8.5 13.5v.1",
+};
+
+function HealthMark({ health }: { health: Health }) {
+  return (
+    <span class={`health health-${health}`}>
+      <svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">
+        <path d={MARKS[health]} />
+      </svg>
+      {t.value.system[health]}
+    </span>
+  );
+}
+
+const ago = (iso: string) => ageWords(Math.max(0, (now.value - Date.parse(iso)) / 1000), t.value);
+
+function span(seconds: number): string {
+  const words = t.value.system;
+  if (seconds < 120) return words.seconds(Math.round(seconds));
+  return seconds < 7200 ? words.minutes(Math.round(seconds / 60)) : words.hours(Math.round(seconds / 3600));
+}
+
+function bytes(n: number): string {
+  return n >= 1e9 ? `${(n / 1e9).toFixed(1)} GB` : `${(n / 1e6).toFixed(0)} MB`;
+}
+
+/** What is said of one link, a line each. */
+function facts(name: LinkName, at: System): readonly string[] {
+  const words = t.value.system;
+  const { alerting } = at;
+  switch (name) {
+    case "sensors":
+      return at.stations ? [words.sensorsSaid(at.stations.fresh, at.stations.late, at.stations.dead)] : [];
+    case "gateway":
+      if (!at.gateways) return [];
+      if (at.gateways.length === 0) return [words.gatewayNone];
+      return at.gateways
+        .slice(0, 3)
+        .map(
+          (g) =>
+            `${g.gateway_id}: ${words.gatewaySaid(ago(g.seen_at))} · ${g.backlog > 0 ? words.backlog(g.backlog) : words.backlogNone}`,
+        );
+    case "ingest": {
+      if (!at.ingest) return [];
+      const alive = at.ingest.filter((p) => p.alive).length;
+      const last = at.intake?.last_batch_at;
+      return [
+        alive === 0 ? words.ingestNone : words.ingestSaid(alive),
+        last ? words.intake(at.intake?.readings_last_minute ?? 0, ago(last)) : words.intakeNever,
+      ];
+    }
+    case "database":
+      return at.database
+        ? [words.databaseSaid(at.database.answers_ms.toFixed(1), bytes(at.database.size_bytes))]
+        : [];
+    case "judging": {
+      if (!alerting) return [];
+      if (alerting.leader === null) return [words.judgingNone];
+      return [
+        words.judgingSaid(alerting.leader.slice(0, 8)),
+        ...(alerting.behind_s > 1 ? [words.judgingBehind(Math.round(alerting.behind_s))] : []),
+      ];
+    }
+    case "telling":
+      if (!alerting) return [];
+      return [
+        alerting.oldest_unsent_s > 0 ? words.tellingWaits(span(alerting.oldest_unsent_s)) : words.tellingNone,
+      ];
+    case "selfTest": {
+      const test = alerting?.last_self_test;
+      if (!test) return [words.selfTestNone];
+      return [test.ok ? words.selfTestOk(ago(test.at)) : words.selfTestBad(ago(test.at))];
+    }
+    case "screen":
+      return [
+        ...(at.stream ? [words.screenClients(at.stream.clients)] : []),
+        ...(live.value.heartbeat?.page ? [words.screenSaid(live.value.heartbeat.page)] : []),
+      ];
+  }
+}
+
+function Panel({ title, id, children }: { title: string; id: string; children: ComponentChildren }) {
+  return (
+    <section class="panel" aria-labelledby={id}>
+      <div class="panel-head">
+        <h2 id={id}>{title}</h2>
+      </div>
+      {children}
+    </section>
+  );
+}
+
+function Chain({ at }: { at: System }) {
+  const words = t.value.system;
+  return (
+    <ol class="chain" data-testid="chain">
+      {chain(at, !lost.value).map(({ name, health }) => (
+        <li
+          key={name}
+          class={`link link-${health}`}
+          data-testid={`link-${name}`}
+          data-health={failed.value ? "unknown" : health}
+        >
+          <h3>{words[name]}</h3>
+          <HealthMark health={failed.value ? "unknown" : health} />
+          {facts(name, at).map((line) => (
+            <p key={line}>{line}</p>
+          ))}
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+function Gateways({ at }: { at: System }) {
+  const words = t.value.system;
+  return (
+    <table class="facts">
+      <thead>
+        <tr>
+          <th scope="col">{words.gateway}</th>
+          <th scope="col">{t.value.colState}</th>
+          <th scope="col">{words.received}</th>
+          <th scope="col">{words.waiting}</th>
+        </tr>
+      </thead>
+      <tbody>
+        {at.gateways?.map((g) => (
+          <tr key={g.gateway_id}>
+            <th scope="row">{g.gateway_id}</th>
+            <td>
+              <HealthMark health={gatewayAlive(g, at.as_of) ? "ok" : "bad"} />
+            </td>
+            <td>{ago(g.seen_at)}</td>
+            <td class="num">{g.backlog}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+function Quarantine({ at }: { at: System }) {
+  const words = t.value.system;
+  const { quarantine } = at;
+  const share = quarantine?.share_last_hour;
+  return (
+    <Panel title={words.quarantine} id="quarantine-title">
+      <div class="panel-body">
+        {quarantine && (
+          <p>
+            {words.quarantineSaid(quarantine.last_hour, quarantine.last_day)}
+            {typeof share === "number" && `（${words.quarantineShare((share * 100).toFixed(2))}）`}
+          </p>
+        )}
+        {refusals.value.length === 0 ? (
+          <p class="empty">{words.quarantineNone}</p>
+        ) : (
+          <div class="scroll-x">
+            <table class="facts" aria-label={words.messages}>
+              <thead>
+                <tr>
+                  <th scope="col">{words.received}</th>
+                  <th scope="col">{words.device}</th>
+                  <th scope="col">{words.reason}</th>
+                </tr>
+              </thead>
+              <tbody>
+                {refusals.value.map((one) => (
+                  <tr key={one.id}>
+                    <td>{ago(one.received_at)}</td>
+                    <td>{one.device_id ?? one.topic}</td>
+                    <td class="reason">{one.reason}</td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </div>
+        )}
+      </div>
+    </Panel>
+  );
+}
 
 export function SystemView() {
+  const words = t.value.system;
+  useEffect(keepSystem, []);
+  const at = system.value;
   return (
     <main class="view view-system" id="view" tabIndex={-1} data-testid="system-view">
-      <h2>{t.value.nav.system}</h2>
+      <Panel title={words.title} id="system-title">
+        <div class="panel-body">
+          <p>
+            {words.intro}{" "}
+            {at && <span class="panel-note">{words.asOf(clockSeconds(Date.parse(at.as_of)))}</span>}
+          </p>
+          <div role="alert">{failed.value && <p class="wrong">{at ? words.failed : words.never}</p>}</div>
+          {at && <Chain at={at} />}
+        </div>
+      </Panel>
+      {at && (at.gateways?.length ?? 0) > 0 && (
+        <Panel title={words.gateway} id="gateways-title">
+          <div class="panel-body scroll-x">
+            <Gateways at={at} />
+          </div>
+        </Panel>
+      )}
+      {at && <Quarantine at={at} />}
+      <nav class="panel panel-body links" aria-label={words.title}>
+        <a class="button-link" href="/?wall=1" target="_blank" rel="noreferrer">
+          {words.wall}
+        </a>
+        <a class="button-link" href="/lite">
+          {words.lite}
+        </a>
+        <a class="button-link" href="/api/docs">
+          {words.docs}
+        </a>
+      </nav>
     </main>
   );
 }
