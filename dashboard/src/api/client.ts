@@ -3,7 +3,14 @@
 import type {
   Alert,
   AlertDetail,
-import type { Device, GeoCollection, LevelsLatest, Readings, Refusal, Site, Station, System } from "./types";
+  Device,
+  GeoCollection,
+  LevelsLatest,
+  Readings,
+  Refusal,
+  Site,
+  Station,
+  System,
 } from "./types";
 
 const BASE = "/api/v1";
@@ -56,15 +63,12 @@ async function get<T>(path: string, signal?: AbortSignal, headers: Record<string
 export const getSite = () => get<Site>("/site");
 export const getLevels = () => get<LevelsLatest>("/levels/latest");
 export const getStations = async () => (await get<{ stations: Station[] }>("/stations")).stations;
-<<<<<<< HEAD
 export const getStation = (id: string) => get<Station>(`/stations/${encodeURIComponent(id)}`);
 export const getDevices = async (id: string) =>
   (await get<{ devices: Device[] }>(`/stations/${encodeURIComponent(id)}/devices`)).devices;
-=======
 export const getSystem = (signal: AbortSignal) => get<System>("/system", signal);
 export const getQuarantine = async (limit: number, signal: AbortSignal) =>
   (await get<{ messages: Refusal[] }>(`/quarantine?limit=${limit}`, signal)).messages;
->>>>>>> main
 export const getGeo = () => get<GeoCollection>("/stations.geojson");
 
 const alertsWith = async (query: string) => (await get<{ alerts: Alert[] }>(`/alerts?${query}`)).alerts;
