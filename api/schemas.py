@@ -14,6 +14,7 @@ FloodLevelNumber = Annotated[int, Field(ge=0, le=5, description="0 is below all 
 FlagNumber = Annotated[
     Literal[1, 2, 3, 4, 9], Field(description="QARTOD: 1 good, 2 not evaluated, 3 suspect, 4 fail, 9 missing")
 ]
+QualityReason = Literal["late", "range", "rate", "flat", "spike"]
 Status = Literal["actual", "exercise", "test"]
 Next = Annotated[str | None, Field(description="`cursor` of the next page; null on the last")]
 
@@ -67,7 +68,7 @@ class StationLevel(_Shape):
     observed_at: AwareDatetime | None
     age_s: float | None
     flag: FlagNumber | None
-    quality_reasons: list[Literal["late", "range", "rate", "flat", "spike"]]
+    quality_reasons: list[QualityReason]
     flood_level: FloodLevelNumber
     flood_level_name: Name
     next_threshold: NextThreshold | None
@@ -165,6 +166,7 @@ class RawPoint(_Shape):
     time: AwareDatetime
     value: float
     flag: FlagNumber
+    reasons: list[QualityReason] = Field([], description="What quality control found; absent where it found nothing")
 
 
 class BucketPoint(_Shape):

@@ -162,13 +162,25 @@ def geojson(directory: Directory) -> Json:
 
 
 def raw_point(row: tuple[Any, ...]) -> Json:
-    """One reading of a history."""
-    return {"time": row[0], "value": row[1], "flag": row[2]}
+    """One reading of a history; why it carries its flag only where there is something to say."""
+    at, value, flag, reasons = row
+    point = {"time": at, "value": value, "flag": flag}
+    return {**point, "reasons": reason_names(reasons)} if reasons else point
 
 
 def bucket_point(row: tuple[Any, ...]) -> Json:
     """One summary of a history; its time is the bucket's start."""
     return {"time": row[0], "min": row[1], "mean": round(float(row[2]), 6), "max": row[3], "n": row[4]}
+
+
+def raw_cells(row: tuple[Any, ...]) -> list[Any]:
+    """A reading's columns of a file, after its time."""
+    return [*row[1:3], " ".join(reason_names(row[3]))]
+
+
+def bucket_cells(row: tuple[Any, ...]) -> list[Any]:
+    """A summary's columns of a file, after its time."""
+    return [value for name, value in bucket_point(row).items() if name != "time"]
 
 
 def alert(found: Alert) -> Json:

@@ -124,7 +124,7 @@ async def readings_page(
 ) -> list[tuple[Any, ...]]:
     """Up to `limit` points from `start` (its whole bucket) until before `end` (its whole bucket), oldest first.
 
-    Raw: (time, value, flag). Summaries: (time, min, mean, max, n).
+    Raw: (time, value, flag, reasons). Summaries: (time, min, mean, max, n).
     """
     start = bucket_start(start, resolution, sensor.time_zone)
     if resolution in (Resolution.TEN_MINUTES, Resolution.WEEK):

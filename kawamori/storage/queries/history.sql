@@ -15,7 +15,7 @@ CROSS JOIN LATERAL (
 ) r
 
 -- name: raw_readings
-SELECT observed_at, value, flag FROM reading
+SELECT observed_at, value, flag, reasons FROM reading
 WHERE sensor_id = %(sensor)s AND observed_at >= %(start)s AND observed_at < %(end)s
 ORDER BY observed_at LIMIT %(limit)s
 
