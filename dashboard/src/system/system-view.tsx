@@ -190,11 +190,7 @@ function Quarantine({ at }: { at: System }) {
   return (
     <Panel title={words.quarantine} id="quarantine-title">
       <div class="panel-body">
-        {quarantine && (
-          <p>
-            {words.quarantineSaid(quarantine.last_hour, quarantine.last_day)}
-          </p>
-        )}
+        {quarantine && <p>{words.quarantineSaid(quarantine.last_hour, quarantine.last_day)}</p>}
         {refusals.value.length === 0 ? (
           <p class="empty">{words.quarantineNone}</p>
         ) : (
