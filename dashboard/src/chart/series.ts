@@ -137,9 +137,3 @@ export function axisRange(data: Extent | null, lines: readonly number[]): [numbe
 export function rainOf(mark: Mark): number {
   return mark.value === null ? 0 : mark.value * mark.n;
 }
-
-/** At most `most` marks, evenly chosen and always the last: for the table beside the picture. */
-export function thinned(marks: readonly Mark[], most: number): readonly Mark[] {
-  const every = Math.max(1, Math.ceil(marks.length / most));
-  return marks.filter((_, i) => (marks.length - 1 - i) % every === 0);
-}

@@ -150,7 +150,7 @@ function Surface({ height, dead, x, y }: { height: number; dead: boolean; x: num
   return (
     <g class={dead ? "surface surface-dead" : "surface"}>
       <path d={`M${x} ${y - 2}l-6 -9h12z`} />
-      <text x={x} y={y - 16} text-anchor="middle">
+      <text x={x} y={HEIGHT - y > 56 ? y + 19 : y - 16} text-anchor="middle">
         {heightIn(height, datum.value)}
       </text>
     </g>

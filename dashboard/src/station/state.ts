@@ -6,7 +6,7 @@ import { type Asked, type Kept, keepHistory } from "../chart/history";
 import { inside, marksOf, pictureOf, steadyNow } from "../chart/picture";
 import type { Mark } from "../chart/series";
 import { DATUMS, type Datum, type DatumFacts, type DatumKind, datumOf, GAUGE_ZERO } from "../domain/datum";
-import { nameOf, parseSpan, RANGE_S, type Span, spanQuery, windowOf } from "../domain/span";
+import { nameOf, parseSpan, type Span, spanQuery, windowOf } from "../domain/span";
 import { query, route, setQuery } from "../shell/route";
 import { live, now, remembered, stationLevels, stations, tick } from "../store/store";
 
@@ -156,5 +156,4 @@ export function keepStation(): () => void {
 }
 
 export const isNarrowed = computed(() => before.value.length > 0);
-export const isLongest = computed(() => span.value.lengthS >= RANGE_S.y10);
 export const siteNow = () => now.peek() / 1000;
