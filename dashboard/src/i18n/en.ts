@@ -159,7 +159,7 @@ export const en: Catalogue = {
     crestOver: "Above the levee crest",
     crestUnknown: "No levee crest registered",
     trend: "Trend",
-    arrival: (name) => `${name} may be reached (guide only)`,
+    arrival: (name) => `When ${name} may be reached (guide only)`,
     arrivalAt: (likely) => `about ${likely}`,
     arrivalBetween: (earliest, latest) => `${earliest} to ${latest}`,
     arrivalFrom: (earliest) => `${earliest} at the earliest; the latest cannot be told`,
@@ -217,7 +217,7 @@ export const en: Catalogue = {
     stepBack: "Undo zoom",
     toNow: "To now",
     hint: "Draw across the chart to look closer.",
-    keys: "Keys: ← → read the values one by one, PageUp and PageDown earlier and later, + − closer and wider, Home and End first and last value",
+    keys: "Keys: ← → read the values one by one, PageUp and PageDown earlier and later, + − closer and wider, Home and End first and last value, Esc undo zoom",
     resolution: {
       raw: "every reading",
       "10min": "means and range of 10 minutes",

@@ -215,7 +215,7 @@ export const ja = {
     stepBack: "拡大を戻す",
     toNow: "現在へ",
     hint: "図をなぞると、その期間を拡大します。",
-    keys: "キー操作：← → 観測値を順に読む、PageUp・PageDown 前後の期間、＋ − 拡大・縮小、Home・End 最初・最後の値",
+    keys: "キー操作：← → 観測値を順に読む、PageUp・PageDown 前後の期間、＋ − 拡大・縮小、Home・End 最初・最後の値、Esc 拡大を戻す",
     resolution: {
       raw: "全観測値",
       "10min": "10分ごとの平均と幅",
