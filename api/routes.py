@@ -438,10 +438,10 @@ async def _csv(
     zone = ZoneInfo(sensor.time_zone)
     same = [sensor.station, sensor.quantity, sensor.unit.symbol]
     raw = resolution is Resolution.RAW
-    columns = ["value", "flag"] if raw else ["min", "mean", "max", "n"]
+    columns = ["value", "flag", "reasons"] if raw else ["min", "mean", "max", "n"]
     yield b"\xef\xbb\xbf"
     page: list[Any] = [["station_id", "quantity", "unit", "time", *columns]]
-    point = shapes.raw_point if raw else shapes.bucket_point
+    cells = shapes.raw_cells if raw else shapes.bucket_cells
     size = 5000
     while page:
         text = io.StringIO()
@@ -452,6 +452,5 @@ async def _csv(
         rows = await history.readings_page(database, sensor, resolution, start, end, size)
         page = []
         for row in rows:
-            at, *values = point(row).values()
-            page.append([*same, at.astimezone(zone).isoformat(), *values])
+            page.append([*same, row[0].astimezone(zone).isoformat(), *cells(row)])
         start = history.next_bucket(rows[-1][0], resolution, sensor) if len(rows) == size else end

@@ -206,7 +206,7 @@ export const en: Catalogue = {
     screen: "This screen has lost the server.",
 
     datum: "Heights above",
-    datums: { zero: "Gauge zero", tp: "T.P. (sea level)", crest: "Below crest" },
+    datums: { zero: "Gauge zero", tp: "T.P.", crest: "Below crest" },
     datumUse: {
       zero: "Metres above the gauge’s zero",
       tp: "Metres above T.P. (mean sea level of Tokyo Bay)",
@@ -295,6 +295,7 @@ export const en: Catalogue = {
     noDownstream: "No station downstream",
 
     alerts: "Alerts of this station",
+    alertsDatum: "levels above gauge zero",
     alertsNone: "No alerts of this station are on record.",
     alertsFailed: "The alerts could not be had.",
     alertsOlder: "Read further back",

@@ -294,6 +294,7 @@ export const ja = {
     noDownstream: "下流に観測所はありません",
 
     alerts: "この観測所のアラート",
+    alertsDatum: "水位は零点からの高さ",
     alertsNone: "この観測所のアラートは記録にありません。",
     alertsFailed: "アラートの記録を取得できませんでした。",
     alertsOlder: "さらに前を読む",

@@ -67,7 +67,9 @@ function Near({ of, here = false }: { of: string; here?: boolean }) {
 
 export function Neighbours() {
   const words = t.value.station;
-  const { upstream = [], downstream = [] } = registered.value?.neighbours ?? {};
+  const near = registered.value?.neighbours;
+  if (!near) return null;
+  const { upstream, downstream } = near;
   return (
     <section class="panel" aria-labelledby="near-title">
       <div class="panel-head">
