@@ -11,6 +11,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from api import acknowledge, chronology, lite, problems
 from api.acknowledge import acknowledge_routes
 from api.alerting import act_routes
+from api.basemap import basemap_routes
 from api.bulletins import bulletin_routes
 from api.configuration import configuration_routes
 from api.lite import lite_routes
@@ -48,10 +49,11 @@ def create_app(using: Dependencies, health: Health, page: Path | None) -> FastAP
     )
     problems.install(app)
     app.add_middleware(Writes)
-    app.add_middleware(SecurityHeaders)
+    app.add_middleware(SecurityHeaders, pictures_from=using.api.tiles_origin)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=COMPRESSION)
     app.include_router(bulletin_routes(using))  # before `/alerts/{id}`, which would take `7.cap` for an id
     app.include_router(read_routes(using))
+    app.include_router(basemap_routes(using))
     app.include_router(act_routes(using))
     app.include_router(configuration_routes(using))
     app.include_router(acknowledge_routes(using))
