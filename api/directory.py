@@ -113,12 +113,19 @@ def visible(registry: Registry) -> Registry:
     return replace(registry, stations=stations, sensors=sensors)
 
 
+def ward(station: Station) -> dict[str, str] | None:
+    """The ward's name in both languages, where one is registered."""
+    name = station.ward_ja or station.ward_en
+    return {"ja": station.ward_ja or name, "en": station.ward_en or name} if name else None
+
+
 def _heading(station: Station) -> dict[str, Any]:
     return {
         "station_id": station.id,
         "name": {"ja": station.name_ja, "en": station.name_en},
         "river": station.river,
         "river_name": {"ja": station.river_name_ja, "en": station.river_name_en},
+        "ward": ward(station),
         "lon": station.lon,
         "lat": station.lat,
     }

@@ -17,20 +17,23 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from api import schemas, shapes
+from api.arrivals import Arrivals
 from api.directory import Directory, DirectoryCache
 from api.problems import WrongField
+from api.recent import RecentLevels
 from api.stream import LiveFeed
+from api.system import system_state
 from api.who import Actor, Who
+from kawamori.domain.freshness import Freshness
 from kawamori.domain.reading import StationId
 from kawamori.domain.registry import Sensor, Station
 from kawamori.runtime import Clock
 from kawamori.settings import SiteSettings
 from kawamori.storage import history
-from kawamori.storage.alerts import gateway_facts
 from kawamori.storage.database import Database
 from kawamori.storage.history import CHART_POINTS, LARGEST_ID, Resolution
-from kawamori.storage.registry import devices_of_station
-from kawamori.storage.system import alerting_now
+from kawamori.storage.registry import cross_section_of, devices_of_station
+from kawamori.storage.system import links_now
 
 TIME_ZONE = "Asia/Tokyo"
 _SPACE_FOR_PLUS = re.compile(r" (\d\d:?\d\d)$")
@@ -154,15 +157,28 @@ def read_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of sma
     """Every route that reads."""
     error = {"model": schemas.Problem, "content": {"application/problem+json": {}}}
     router = APIRouter(prefix="/api/v1", responses={422: error, 503: error})
+    arrivals, recent = Arrivals(), RecentLevels()
     Anybody = Annotated[Actor | None, Depends(using.who.anybody)]  # noqa: N806 - a type
     Reader = Annotated[Actor, Depends(using.who.reader)]  # noqa: N806 - a type
 
     @router.get("/levels/latest", response_model=schemas.LevelsLatest, tags=["levels"])
-    async def latest_levels() -> Response:
-        """Every water level station now, in one call. Values are provisional (暫定値)."""
-        found, version = await history.latest_levels(using.database)
+    async def latest_levels(
+        only: Annotated[list[str] | None, Query(alias="station", max_length=200, description="Only these")] = None,
+    ) -> Response:
+        """Every water level station now, in one call; or those asked for. Values are provisional (暫定値)."""
+        found, version = await history.latest_levels(using.database, only)
         directory = await using.directory.get(version)
-        return answer(shapes.latest_levels(found, directory, using.clock()))
+        at = using.clock()
+        body = shapes.latest_levels(found, directory, at)
+        await arrivals.put_into(body["stations"], using.database, directory, at)
+        if any(level["freshness"] != Freshness.FRESH for level in body["stations"]):
+            shapes.name_silences(body["stations"], found, directory, await links_now(using.database), at)
+        return answer(body)
+
+    @router.get("/levels/recent", response_model=schemas.RecentLevels, tags=["levels"])
+    async def recent_levels(hours: Annotated[int, Query(ge=1, le=24)] = 6) -> Response:
+        """The last hours of every water level station in ten-minute means, for a glance."""
+        return answer(await recent.of(hours, using.database, await using.directory.get(), using.clock()))
 
     @router.get("/stations", response_model=schemas.Stations, tags=["stations"])
     async def stations() -> Response:
@@ -180,11 +196,15 @@ def read_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of sma
         """Stations as points and rivers as lines."""
         return answer(shapes.geojson(await using.directory.get()), "application/geo+json")
 
-    @router.get("/stations/{station_id}", response_model=schemas.Station, responses={404: error}, tags=["stations"])
+    @router.get(
+        "/stations/{station_id}", response_model=schemas.StationDetail, responses={404: error}, tags=["stations"]
+    )
     async def station(station_id: str) -> Response:
-        """One station."""
+        """One station, with its cross-section."""
         directory = await using.directory.get()
-        return answer(shapes.station(_station(directory, station_id), directory))
+        found = _station(directory, station_id)
+        section = await cross_section_of(using.database, found.id)
+        return answer(shapes.station(found, directory) | {"cross_section": shapes.cross_section(section)})
 
     @router.get(
         "/stations/{station_id}/devices", response_model=schemas.Devices, responses={404: error}, tags=["stations"]
@@ -359,19 +379,8 @@ def read_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of sma
 
     @router.get("/system", response_model=schemas.System, tags=["site"])
     async def system() -> Response:
-        """How the system itself is: whether people would be told now, and when each gateway was last heard of."""
-        state = await alerting_now(using.database)
-        async with using.database.transaction() as connection:
-            gateways = await gateway_facts(connection)
-        return answer(
-            {
-                "as_of": using.clock(),
-                "alerting": shapes.alerting(state),
-                "gateways": [
-                    {"gateway_id": g.gateway_id, "seen_at": g.seen_at, "backlog": g.backlog} for g in gateways
-                ],
-            }
-        )
+        """How every link from the sensor to the person is; a part that could not be learned is named in `unknown`."""
+        return answer(await system_state(using))
 
     @router.get("/quarantine", response_model=schemas.Quarantine, tags=["quarantine"])
     async def quarantine(limit: Limit = 100, cursor: IdCursor = LARGEST_ID, device: Text = None) -> Response:

@@ -18,6 +18,9 @@ Status = Literal["actual", "exercise", "test"]
 Next = Annotated[str | None, Field(description="`cursor` of the next page; null on the last")]
 
 
+QualityReason = Literal["late", "range", "rate", "flat", "spike"]
+
+
 class Name(_Shape):
     """A name in both languages."""
 
@@ -50,6 +53,14 @@ class NextThreshold(_Shape):
     metres_to_go: float
 
 
+class Arrival(_Shape):
+    """A straight line through the last hour, drawn on. 参考: for reference only."""
+
+    earliest: AwareDatetime
+    likely: AwareDatetime
+    latest: AwareDatetime
+
+
 class StationLevel(_Shape):
     """A station's water level now. Levels are metres above gauge zero."""
 
@@ -57,6 +68,7 @@ class StationLevel(_Shape):
     name: Name
     river: str
     river_name: Name
+    ward: Name | None
     lon: float | None
     lat: float | None
     level_m: float | None = Field(description="The newest reading, whatever its flag")
@@ -67,13 +79,22 @@ class StationLevel(_Shape):
     observed_at: AwareDatetime | None
     age_s: float | None
     flag: FlagNumber | None
-    quality_reasons: list[Literal["late", "range", "rate", "flat", "spike"]]
+    quality_reasons: list[QualityReason]
     flood_level: FloodLevelNumber
     flood_level_name: Name
     next_threshold: NextThreshold | None
     freeboard_m: float | None = Field(description="Metres below the lower levee crest")
     trend_m_per_h: float | None
+    level_share: float | None = Field(
+        description="The way from the level-1 to the level-4 threshold: 0 at level 1, 1 at level 4; null without both"
+    )
+    arrival: Arrival | None = Field(
+        description="When the next threshold would be reached (参考, staff only); of the 50 most pressing stations"
+    )
     freshness: Literal["fresh", "late", "dead"]
+    silence: Literal["sensor", "gateway", "server"] | None = Field(
+        description="Of a station that is not fresh: the link of the chain that is silent"
+    )
     report_every_s: int = Field(description="How often the sensor should report now")
 
 
@@ -82,6 +103,14 @@ class LevelsLatest(_Shape):
 
     as_of: AwareDatetime
     stations: list[StationLevel]
+
+
+class RecentLevels(_Shape):
+    """Ten-minute means of every water level station, failed readings left out."""
+
+    start: AwareDatetime = Field(alias="from", description="The start of the first ten minutes")
+    step_s: float
+    levels: dict[str, list[float | None]] = Field(description="By station; null where nothing good was measured")
 
 
 class RiverName(_Shape):
@@ -113,6 +142,22 @@ class Sensor(_Shape):
     report_every_low_s: int | None
 
 
+class Neighbours(_Shape):
+    """Ids of the next stations on the same river, the nearest first."""
+
+    upstream: list[str]
+    downstream: list[str]
+
+
+class CrossSection(_Shape):
+    """The river bed across the stream."""
+
+    valid_from: AwareDatetime
+    points: list[tuple[float, float]] = Field(
+        description="Metres from the left end, looking downstream, and metres above gauge zero"
+    )
+
+
 class Station(_Shape):
     """A place on a river. Heights are metres above gauge zero, gauge zero is in metres T.P."""
 
@@ -124,11 +169,21 @@ class Station(_Shape):
     km: float | None
     time_zone: str
     gauge_zero_tp_m: float | None
-    crest_m: float | None
+    ward: Name | None
+    crest_m: float | None = Field(description="The lower of the two levee crests")
+    crest_left_m: float | None
+    crest_right_m: float | None
     design_high_water_m: float | None
     observation_start_m: float | None
     thresholds: list[Threshold]
     sensors: list[Sensor]
+    neighbours: Neighbours
+
+
+class StationDetail(Station):
+    """A station, and its river bed where that is registered."""
+
+    cross_section: CrossSection | None
 
 
 class Stations(_Shape):
@@ -165,6 +220,7 @@ class RawPoint(_Shape):
     time: AwareDatetime
     value: float
     flag: FlagNumber
+    reasons: list[QualityReason] = Field([], description="Only where there are any")
 
 
 class BucketPoint(_Shape):
@@ -346,15 +402,77 @@ class Gateway(_Shape):
 
     gateway_id: str
     seen_at: AwareDatetime
+    alive: bool
     backlog: int
 
 
+class IngestProcess(_Shape):
+    """A worker that takes readings in, and said within a day that it is there."""
+
+    process: str
+    seen_at: AwareDatetime
+    alive: bool
+
+
+class DatabaseState(_Shape):
+    """How quickly the database answers, and its size on disk."""
+
+    answers_ms: float
+    size_bytes: int
+
+
+class StationCounts(_Shape):
+    """How many water level stations report."""
+
+    fresh: int
+    late: int
+    dead: int
+
+
+class IntakeState(_Shape):
+    """What was stored lately."""
+
+    last_batch_at: AwareDatetime | None
+    readings_last_minute: int
+    batches_last_minute: int
+
+
+class Refusal(_Shape):
+    """Of a message in quarantine, without its bytes."""
+
+    id: int
+    received_at: AwareDatetime
+    reason: str
+
+
+class QuarantineState(_Shape):
+    """What was refused lately, counted to 20,000."""
+
+    last_hour: int
+    last_day: int
+    newest: Refusal | None
+
+
+class StreamState(_Shape):
+    """Who listens to this process."""
+
+    clients: int
+
+
 class System(_Shape):
-    """How the system itself is."""
+    """How every link from the sensor to the person is. What could not be learned is null, and named in `unknown`."""
 
     as_of: AwareDatetime
-    alerting: AlertingState
-    gateways: list[Gateway]
+    alerting: AlertingState | None
+    gateways: list[Gateway] | None
+    ingest: list[IngestProcess] | None
+    database: DatabaseState | None
+    stations: StationCounts | None
+    intake: IntakeState | None
+    quarantine: QuarantineState | None
+    stream: StreamState
+    page_version: str | None = Field(description="The build of the page that is handed out")
+    unknown: list[str]
 
 
 class QuarantinedMessage(_Shape):

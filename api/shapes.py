@@ -6,16 +6,20 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from api.directory import Directory
+from api.directory import Directory, ward
 from kawamori.domain.flood import Threshold, flood_level, next_threshold
-from kawamori.domain.freshness import DEAD_AFTER, expected_interval, freshness
-from kawamori.domain.reading import Flag, StationId, reason_names
+from kawamori.domain.freshness import DEAD_AFTER, Freshness, Links, expected_interval, freshness, silent_link
+from kawamori.domain.reading import Flag, SensorId, StationId, reason_names
 from kawamori.domain.registry import Sensor, Station
 from kawamori.storage.history import Alert, Conversation, Entry, Latest, LiveReading, Notification, Refused
-from kawamori.storage.registry import Deployed
-from kawamori.storage.system import Alerting
+from kawamori.storage.registry import CrossSection, Deployed
+from kawamori.storage.system import Alerting, Process, QuarantineFacts
 
 Json = dict[str, Any]
+#: What sparklines are made of.
+RECENT_STEP = timedelta(minutes=10)
+#: Stations shown up and down the river.
+NEIGHBOURS = 2
 #: A tenth of a millimetre: differences of stored values carry no more.
 DIGITS = 4
 
@@ -31,6 +35,40 @@ def latest_levels(found: Iterable[Latest], directory: Directory, at: datetime) -
             if (sensor := directory.sensors.get((station.id, "water_level"))) and sensor.id in newest
         ],
     }
+
+
+def name_silences(
+    levels: Iterable[Json], found: Iterable[Latest], directory: Directory, links: Links, at: datetime
+) -> None:
+    """Set `silence` of the levels that are not fresh: the link that is silent."""
+    gateways = {latest.sensor: latest.gateway for latest in found}
+    for level in levels:
+        if level["freshness"] != Freshness.FRESH:
+            sensor = directory.sensors[level["station_id"], "water_level"]
+            level["silence"] = silent_link(gateways.get(sensor.id), links, at)
+
+
+def _share(judged: float | None, thresholds: Iterable[Threshold]) -> float | None:
+    """How far the water is on the way from the level-1 to the level-4 threshold: 0 there, 1 here."""
+    known = {t.level: t.value_m for t in thresholds}
+    if judged is None or 1 not in known or 4 not in known or known[4] <= known[1]:
+        return None
+    return round((judged - known[1]) / (known[4] - known[1]), DIGITS)
+
+
+def recent(
+    found: Iterable[tuple[SensorId, datetime, float]], directory: Directory, start: datetime, steps: int
+) -> Json:
+    """Ten-minute means by station, one list of `steps` values each; null where nothing good was measured."""
+    stations = {
+        sensor.id: station for (station, quantity), sensor in directory.sensors.items() if quantity == "water_level"
+    }
+    levels: dict[StationId, list[float | None]] = {}
+    for sensor, at, mean in found:
+        if sensor in stations:
+            values = levels.setdefault(stations[sensor], [None] * steps)
+            values[(at - start) // RECENT_STEP] = round(mean, 3)
+    return {"from": start, "step_s": RECENT_STEP.total_seconds(), "levels": levels}
 
 
 def _judged(latest: Latest, interval: timedelta, at: datetime) -> float | None:
@@ -69,9 +107,29 @@ def _level(station: Station, sensor: Sensor, latest: Latest, directory: Director
         },
         "freeboard_m": None if judged is None or station.crest_m is None else round(station.crest_m - judged, DIGITS),
         "trend_m_per_h": None if latest.trend_h is None else round(latest.trend_h, DIGITS),
+        "level_share": _share(judged, thresholds),
+        "arrival": None,
         "freshness": freshness(age, interval),
+        "silence": None,
         "report_every_s": round(interval.total_seconds()),
     }
+
+
+def neighbours(found: Station, directory: Directory) -> Json:
+    """The next stations up and down the river, the nearest first."""
+    order = [s.id for s in directory.registry.stations.values() if s.river == found.river and s.km is not None]
+    if found.id not in order:
+        return {"upstream": [], "downstream": []}
+    here = order.index(found.id)
+    return {
+        "upstream": order[max(0, here - NEIGHBOURS) : here][::-1],
+        "downstream": order[here + 1 : here + 1 + NEIGHBOURS],
+    }
+
+
+def cross_section(found: CrossSection | None) -> Json | None:
+    """The river bed, left bank first looking downstream."""
+    return None if found is None else {"valid_from": found.valid_from, "points": found.points}
 
 
 def station(found: Station, directory: Directory) -> Json:
@@ -85,11 +143,15 @@ def station(found: Station, directory: Directory) -> Json:
         "km": found.km,
         "time_zone": found.time_zone,
         "gauge_zero_tp_m": found.gauge_zero_tp_m,
+        "ward": ward(found),
         "crest_m": found.crest_m,
+        "crest_left_m": found.crest_left_m,
+        "crest_right_m": found.crest_right_m,
         "design_high_water_m": found.design_high_water_m,
         "observation_start_m": found.observation_start_m,
         "thresholds": [_threshold(t, directory) for t in directory.thresholds[found.id]],
         "sensors": [_sensor(s) for s in directory.registry.sensors.values() if s.station == found.id],
+        "neighbours": neighbours(found, directory),
     }
 
 
@@ -162,8 +224,9 @@ def geojson(directory: Directory) -> Json:
 
 
 def raw_point(row: tuple[Any, ...]) -> Json:
-    """One reading of a history."""
-    return {"time": row[0], "value": row[1], "flag": row[2]}
+    """One reading of a history, with the reasons of its flag where there are any."""
+    point = {"time": row[0], "value": row[1], "flag": row[2]}
+    return point | {"reasons": reason_names(row[3])} if row[3] else point
 
 
 def bucket_point(row: tuple[Any, ...]) -> Json:
@@ -289,6 +352,20 @@ def alerting(found: Alerting) -> Json:
         "behind_s": found.behind_s,
         "oldest_unsent_s": found.oldest_unsent_s,
         "last_self_test": found.self_test and {"at": found.self_test[0], "ok": found.self_test[1]},
+    }
+
+
+def process(found: Process) -> Json:
+    """One process of a service."""
+    return {"process": found.name, "seen_at": found.seen_at, "alive": found.alive}
+
+
+def quarantined(found: QuarantineFacts) -> Json:
+    """What was refused lately."""
+    return {
+        "last_hour": found.last_hour,
+        "last_day": found.last_day,
+        "newest": found.newest and dict(zip(("id", "received_at", "reason"), found.newest, strict=True)),
     }
 
 

@@ -126,6 +126,11 @@ class Hub:
         return client
 
     @property
+    def count(self) -> int:
+        """How many clients listen."""
+        return len(self._clients)
+
+    @property
     def listening(self) -> bool:
         """Whether anybody would hear a reading."""
         return bool(self._clients)
@@ -169,7 +174,8 @@ class LiveFeed:
         self._directory = directory
         self._clock = clock
         self.hub = hub
-        self._page = page
+        #: The build of the page that is handed out.
+        self.page = page
         self.read_at: datetime | None = None
         self._wake = asyncio.Event()
         self._begun = asyncio.Event()
@@ -257,7 +263,7 @@ class LiveFeed:
 
     def _heartbeat(self) -> bytes:
         known = {"ok": self.alerting.ok, "why": self.alerting.why}
-        return frame("heartbeat", {"as_of": self.read_at, "alerting": known, "page": self._page}, self.hub.position)
+        return frame("heartbeat", {"as_of": self.read_at, "alerting": known, "page": self.page}, self.hub.position)
 
     async def subscribe(self, last_event_id: str | None) -> AsyncGenerator[bytes]:
         """One client's frames: what it missed, then what happens."""

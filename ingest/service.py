@@ -23,7 +23,7 @@ from kawamori.domain.registry import Registry
 from kawamori.errors import BrokerUnavailable, StorageRefused, StorageUnavailable, UndecodableMessage
 from kawamori.mqtt import Link, Message
 from kawamori.observe import Health, health_app, log, serve
-from kawamori.runtime import backoff, fail_point, forever, now, stopping
+from kawamori.runtime import backoff, fail_point, forever, now, sleep_or_stop, stopping
 from kawamori.settings import IngestSettings, Settings
 from kawamori.storage import readings as rows
 from kawamori.storage.database import Connection, Database
@@ -46,6 +46,8 @@ _REMEMBERED = 4096
 _TRIES = 3
 #: How often to look for a changed registry when nothing points to one.
 _REGISTRY_AGE = 5.0
+#: How often a worker says that it is there.
+_SIGN_OF_LIFE = 5.0
 #: A worker that freezes while it holds sensors' locks makes the others wait for so long at most.
 _FROZEN = timedelta(seconds=8)
 
@@ -75,6 +77,9 @@ class Ingest:
         #: What was last known of each sensor, by the revision of its row.
         self._tails: dict[SensorId, tuple[int, Tail]] = {}
         self._committed: dict[bytes, wire.Ack] = {}
+        #: Through which gateway each sensor's readings came, and what of it is not written yet.
+        self._ways: dict[SensorId, str] = {}
+        self._new_ways: dict[SensorId, str] = {}
 
     async def take(self, messages: list[Message]) -> list[tuple[str, wire.Ack]]:
         """Store these batches, and return what to acknowledge, by topic.
@@ -103,6 +108,25 @@ class Ingest:
             async with self._database.transaction() as connection:
                 await rows.see_gateways(connection, seen)
 
+    async def say_alive(self, name: str) -> None:
+        """Write down that this worker is there: without it a dead ingest looks like silent sensors."""
+        ways = self._new_ways
+        self._new_ways = {}
+        try:
+            async with self._database.transaction() as connection:
+                await rows.see_process(connection, name, "ingest", ways)
+        except StorageUnavailable:
+            self._new_ways = ways | self._new_ways
+            raise
+
+    def _note_ways(self, work: Work) -> None:
+        """Which gateway each sensor's newest readings came through; rarely news."""
+        came = zip((r.sensor for r in work.readings), (message.topic for message, _ in work.sources), strict=True)
+        for sensor, topic in dict(came).items():
+            gateway = wire.owner(topic)
+            if self._ways.get(sensor) != gateway:
+                self._ways[sensor] = self._new_ways[sensor] = gateway
+
     async def _take(self, messages: list[Message]) -> list[tuple[str, wire.Ack]]:
         """Store these batches in one transaction."""
         batches: list[tuple[Message, wire.DecodedBatch | wire.Batch]] = []
@@ -125,6 +149,7 @@ class Ingest:
         work.refused.extend(broken)
         if batches or broken:
             await self._store(work)
+            self._note_ways(work)
         self._committed |= new
         while len(self._committed) > _REMEMBERED:
             del self._committed[next(iter(self._committed))]
@@ -391,10 +416,16 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 except BrokerUnavailable:
                     break  # the gateways send again, and nothing is stored twice
 
+        async def say_alive() -> None:
+            if link.connected:  # a worker that hears no gateway is none
+                await ingest.say_alive(name)
+            await sleep_or_stop(_SIGN_OF_LIFE, stop)
+
         async with stopping(stop) as group:
             group.create_task(link.stay_connected(), name="broker")
             if settings.ingest.health_port:
                 group.create_task(
                     serve(health_app(health), "127.0.0.1", settings.ingest.health_port, stop), name="health"
                 )
+            group.create_task(forever(say_alive, stop, StorageUnavailable, "no sign of life"), name="sign of life")
             await forever(take_some, stop, StorageUnavailable, "database away")

@@ -2,10 +2,11 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from kawamori.domain.registry import Limits
 from kawamori.errors import ConfigurationError
@@ -13,7 +14,17 @@ from kawamori.storage.registry import SensorPlan, StationPlan
 
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
+Metres = Annotated[float, Field(ge=-10_000, le=10_000, allow_inf_nan=False)]
 Mark = Literal["crest_left", "crest_right", "design_high_water", "observation_start", "observation_stop"]
+
+
+def _across(points: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+    """A river bed goes from one bank to the other."""
+    if points and len(points) < 3:
+        raise ValueError("at least three points, each [metres from the left end, metres above gauge zero]")
+    if any(after[0] < before[0] for before, after in pairwise(points)):
+        raise ValueError("distances from the left end must not go back")
+    return points
 
 
 class _Entry(BaseModel):
@@ -59,6 +70,8 @@ class StationEntry(_Entry):
     lon: Annotated[float, Field(ge=-180, le=180)] | None = None
     lat: Annotated[float, Field(ge=-90, le=90)] | None = None
     km: float | None = None
+    ward_ja: Name | None = None
+    ward_en: Name | None = None
     time_zone: str = "Asia/Tokyo"
     gauge_zero_tp_m: float | None = None
     marks: dict[Mark, float] = {}
@@ -67,6 +80,7 @@ class StationEntry(_Entry):
     hold: timedelta = timedelta(0)
     sensors: tuple[SensorEntry, ...] = ()
     course: tuple[tuple[float, float], ...] = ()
+    cross_section: Annotated[tuple[tuple[Metres, Metres], ...], AfterValidator(_across)] = ()
 
     def plan(self) -> StationPlan:
         """The same, as storage registers it."""

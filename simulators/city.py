@@ -134,6 +134,26 @@ def thresholds(gauge: Gauge) -> dict[int, float]:
     return {n: round(low + share * (peak - low), 2) for n, share in enumerate(gauge.shares, start=1)}
 
 
+#: Where the town lies along each river, by the gauge's distance from the mouth (km): (from there up, ja, en).
+_WARDS = ((14.0, "山手区", "Yamate Ward"), (6.0, "中央区", "Chuo Ward"), (-1.0, "港区", "Minato Ward"))
+
+
+def ward(gauge: Gauge) -> tuple[str, str]:
+    """The ward that the gauge stands in: (ja, en)."""
+    return next((ja, en) for km, ja, en in _WARDS if gauge.km >= km)
+
+
+def cross_section(gauge: Gauge, left: float, right: float) -> tuple[tuple[float, float], ...]:
+    """A low-water channel in a flood plain between two levees whose tops are the crests; wider downstream. Metres."""
+    width = 18.0 + 1.4 * gauge.a
+    bank = round(thresholds(gauge)[1], 2)
+    shape = (
+        (0.0, left - 2.6), (0.10, left), (0.13, left), (0.24, bank + 0.4), (0.36, bank), (0.42, -0.6), (0.50, -1.1),
+        (0.57, -0.7), (0.63, bank - 0.1), (0.77, bank + 0.5), (0.87, right), (0.90, right), (1.0, right - 2.2),
+    )  # fmt: skip
+    return tuple((round(share * width, 1), round(height, 2)) for share, height in shape)
+
+
 def plans(now: datetime) -> list[StationPlan]:
     """The city, ready to be registered."""
     since = now - timedelta(days=1)
@@ -142,6 +162,8 @@ def plans(now: datetime) -> list[StationPlan]:
     for stream in RIVERS:
         for gauge in stream.gauges:
             steps = thresholds(gauge)
+            ward_ja, ward_en = ward(gauge)
+            left, right = round(steps[5] + 0.35, 2), round(steps[5] + 0.30, 2)
             sensors = [
                 SensorPlan(
                     quantity="water_level", device_id=f"{gauge.id}-level", valid_from=since,
@@ -159,7 +181,8 @@ def plans(now: datetime) -> list[StationPlan]:
                     station_id=gauge.id, name_ja=gauge.name_ja, name_en=gauge.name_en, river_id=stream.id,
                     river_name_ja=stream.name_ja, river_name_en=stream.name_en, valid_from=since, lon=gauge.lon,
                     lat=gauge.lat, km=gauge.km, gauge_zero_tp_m=gauge.zero_tp_m, thresholds=steps,
-                    marks={"crest_left": round(steps[5] + 0.35, 2), "crest_right": round(steps[5] + 0.30, 2)},
+                    marks={"crest_left": left, "crest_right": right}, ward_ja=ward_ja, ward_en=ward_en,
+                    cross_section=cross_section(gauge, left, right),
                     sensors=tuple(sensors), course=stream.course,
                 )
             )  # fmt: skip

@@ -1,6 +1,8 @@
-"""How old a number may be before the screen must say so."""
+"""How old a number may be before the screen must say so, and which link of the chain it waits for."""
 
-from datetime import timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 
@@ -30,3 +32,46 @@ def expected_interval(
     if value is not None and when_low is not None and low_below is not None and value < low_below:
         return when_low
     return usual
+
+
+class Silence(StrEnum):
+    """Why nothing new comes from a station."""
+
+    SENSOR = "sensor"
+    GATEWAY = "gateway"
+    #: What was measured waits between the gateway and our database.
+    SERVER = "server"
+
+
+#: A gateway says every few seconds that it is there; the alert of its silence waits as long.
+GATEWAY_SILENT_AFTER = timedelta(seconds=60)
+#: Ingest says every 5 s that it is there, and commits within a second what a gateway holds.
+INGEST_SILENT_AFTER = timedelta(seconds=15)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Links:
+    """What is known of the links between the sensors and the database."""
+
+    #: When any ingest last said that it is there.
+    ingest_seen: datetime | None
+    #: When readings were last committed.
+    committed_at: datetime | None
+    #: When each gateway was last heard, and how many rows it had still to forward.
+    gateways: Mapping[str, tuple[datetime, int]]
+
+
+def silent_link(gateway: str | None, links: Links, now: datetime) -> Silence:
+    """The link at fault when a sensor that reports through `gateway` (None: not known) is not fresh.
+
+    Ours first: while ingest is away no gateway is heard either. A gateway that holds rows while nothing is committed
+    is waiting for us. Where no gateway is known for the sensor, all known ones must be silent to blame them.
+    """
+    if links.ingest_seen is None or now - links.ingest_seen > INGEST_SILENT_AFTER:
+        return Silence.SERVER
+    stuck = links.committed_at is None or now - links.committed_at > INGEST_SILENT_AFTER
+    heard = {name for name, (seen, _) in links.gateways.items() if now - seen <= GATEWAY_SILENT_AFTER}
+    mine = {gateway} if gateway is not None and gateway in links.gateways else set(links.gateways)
+    if stuck and any(links.gateways[name][1] > 0 for name in mine & heard):
+        return Silence.SERVER
+    return Silence.GATEWAY if mine and not mine & heard else Silence.SENSOR

@@ -76,12 +76,21 @@ class Station:
     km: float | None = None
     time_zone: str = "Asia/Tokyo"
     gauge_zero_tp_m: float | None = None
-    #: The lower of the two levee crests, above gauge zero.
-    crest_m: float | None = None
+    ward_ja: str | None = None
+    ward_en: str | None = None
+    #: Levee crests looking downstream, above gauge zero.
+    crest_left_m: float | None = None
+    crest_right_m: float | None = None
     design_high_water_m: float | None = None
     observation_start_m: float | None = None
     #: The self-test's own station: on no screen.
     internal: bool = False
+
+    @property
+    def crest_m(self) -> float | None:
+        """The lower of the two levee crests, above gauge zero."""
+        known = [crest for crest in (self.crest_left_m, self.crest_right_m) if crest is not None]
+        return min(known, default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,13 +65,15 @@ class Latest:
     flag: Flag | None
     reasons: Reason
     trend_h: float | None
+    #: Through which its readings last came, where that is known.
+    gateway: str | None = None
     #: Time and value, where the newest reading failed.
     trusted: tuple[datetime, float] | None = None
 
 
-async def latest_levels(database: Database) -> tuple[list[Latest], int]:
-    """Every water level sensor's newest reading, and the registry's version at that instant."""
-    rows = await database.fetch("latest_levels")
+async def latest_levels(database: Database, stations: Sequence[str] | None = None) -> tuple[list[Latest], int]:
+    """The newest reading of every water level sensor, or of these stations', and the registry's version then."""
+    rows = await database.fetch("latest_levels", {"stations": None if stations is None else list(stations)})
     failed = {row[0]: row[1] for row in rows if row[3] is not None and row[3] >= Flag.FAIL}
     trusted = {}
     if failed:
@@ -82,10 +84,29 @@ async def latest_levels(database: Database) -> tuple[list[Latest], int]:
         )
         trusted = {sensor: (at, value) for sensor, at, value in found}
     latest = [
-        Latest(sensor, at, value, flag and FLAGS[flag], Reason(reasons or 0), trend, trusted.get(sensor))
-        for sensor, at, value, flag, reasons, trend, _ in rows
+        Latest(sensor, at, value, flag and FLAGS[flag], Reason(reasons or 0), trend, gateway, trusted.get(sensor))
+        for sensor, at, value, flag, reasons, trend, gateway, _ in rows
     ]
     return latest, rows[0][-1] if rows else 0
+
+
+async def recent_levels(database: Database, start: datetime, end: datetime) -> list[tuple[SensorId, datetime, float]]:
+    """Ten-minute means of every water level sensor: (sensor, start of the ten minutes, mean), in no order."""
+    return [
+        (SensorId(s), at, mean) for s, at, mean in await database.fetch("recent_levels", {"start": start, "end": end})
+    ]
+
+
+async def recent_rise(
+    database: Database, sensors: Sequence[SensorId], start: datetime, end: datetime
+) -> dict[SensorId, list[tuple[datetime, float]]]:
+    """Good readings of these sensors since `start`, thinned to one in three minutes, oldest first."""
+    found: dict[SensorId, list[tuple[datetime, float]]] = {}
+    for sensor, at, value in await database.fetch(
+        "recent_rise", {"sensors": list(sensors), "start": start, "end": end}
+    ):
+        found.setdefault(SensorId(sensor), []).append((at, value))
+    return found
 
 
 def bucket_start(at: datetime, resolution: Resolution, time_zone: str) -> datetime:
@@ -124,7 +145,7 @@ async def readings_page(
 ) -> list[tuple[Any, ...]]:
     """Up to `limit` points from `start` (its whole bucket) until before `end` (its whole bucket), oldest first.
 
-    Raw: (time, value, flag). Summaries: (time, min, mean, max, n).
+    Raw: (time, value, flag, reasons). Summaries: (time, min, mean, max, n).
     """
     start = bucket_start(start, resolution, sensor.time_zone)
     if resolution in (Resolution.TEN_MINUTES, Resolution.WEEK):

@@ -281,6 +281,15 @@ async def see_gateways(connection: Connection, waiting: Mapping[str, int]) -> No
     await connection.execute(query("see_gateways"), values)
 
 
+async def see_process(connection: Connection, name: str, service: str, ways: Mapping[SensorId, str]) -> None:
+    """This process of the service is there now; through which gateways these sensors have begun to report."""
+    await connection.execute(query("see_process"), {"name": name, "service": service})
+    if ways:
+        ordered = dict(sorted(ways.items()))
+        values = {"sensors": list(ordered), "gateways": list(ordered.values())}
+        await connection.execute(query("see_ways"), values)
+
+
 async def save_statuses(connection: Connection, statuses: Sequence[tuple[str, datetime, bytes]]) -> None:
     """Keep the newest status of each device: (device, received_at, JSON)."""
     if statuses:

@@ -52,10 +52,13 @@ async def load_registry(database: Database) -> Registry:
                 km=r[8],
                 time_zone=r[9],
                 gauge_zero_tp_m=r[10],
-                crest_m=r[11],
-                design_high_water_m=r[12],
-                observation_start_m=r[13],
-                internal=r[14],
+                crest_left_m=r[11],
+                crest_right_m=r[12],
+                design_high_water_m=r[13],
+                observation_start_m=r[14],
+                internal=r[15],
+                ward_ja=r[16],
+                ward_en=r[17],
             )
             for r in await rows("all_stations")
         }
@@ -202,6 +205,8 @@ class StationPlan:
     lon: float | None = None
     lat: float | None = None
     km: float | None = None
+    ward_ja: str | None = None
+    ward_en: str | None = None
     time_zone: str = "Asia/Tokyo"
     internal: bool = False
     gauge_zero_tp_m: float | None = None
@@ -214,6 +219,8 @@ class StationPlan:
     sensors: tuple[SensorPlan, ...] = ()
     #: (lon, lat) from the source down; the last station registered with one gives the river its course.
     course: tuple[tuple[float, float], ...] = ()
+    #: (metres from the left end, metres above gauge zero), left bank first looking downstream.
+    cross_section: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +239,21 @@ class Deployed:
     status_at: datetime | None
     #: When the sensor's newest reading was heard, if it is of this deployment.
     read_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CrossSection:
+    """The river bed across the stream, since when it is known so."""
+
+    valid_from: datetime
+    #: (metres from the left end, metres above gauge zero), left bank first looking downstream.
+    points: Sequence[tuple[float, float]]
+
+
+async def cross_section_of(database: Database, station: StationId) -> CrossSection | None:
+    """The station's cross-section in force now, if one is registered."""
+    rows = await database.fetch("cross_section_of", {"station": station})
+    return CrossSection(*rows[0]) if rows else None
 
 
 async def devices_of_station(database: Database, station: StationId) -> list[Deployed]:
@@ -264,11 +286,15 @@ async def _register_one(connection: Connection, plan: StationPlan) -> None:
             "km": plan.km,
             "time_zone": plan.time_zone,
             "internal": plan.internal,
+            "ward_ja": plan.ward_ja,
+            "ward_en": plan.ward_en,
         },
     )
     where = {"station_id": plan.station_id, "valid_from": plan.valid_from}
     if plan.gauge_zero_tp_m is not None:
         await connection.execute(query("put_datum"), {**where, "value": plan.gauge_zero_tp_m})
+    if plan.cross_section:
+        await connection.execute(query("put_cross_section"), {**where, "points": json.dumps(plan.cross_section)})
     for kind, value in plan.marks.items():
         await connection.execute(query("put_mark"), {**where, "kind": kind, "value": value})
     for level, value in plan.thresholds.items():

@@ -1,8 +1,10 @@
-"""Is alerting itself alive? Who leads, how far behind, what waits to be sent, how the last self-test ended."""
+"""Is the system itself alive? Who leads alerting, how far behind, what waits, what comes in, what was refused."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
+from kawamori.domain.freshness import INGEST_SILENT_AFTER, Links
 from kawamori.storage.database import Database
 
 #: A batch may wait this long for its evaluation: a takeover by another engine takes 15 s.
@@ -55,3 +57,67 @@ async def alerting_now(database: Database) -> Alerting:
         leader=holder, until=until, now=now, waits_since=waits, unsent_since=unsent,
         self_test=None if tested_at is None else (tested_at, tested == "self_test_passed"),
     )  # fmt: skip
+
+
+async def links_now(database: Database) -> Links:
+    """What is known of the links between the sensors and the database; raises StorageUnavailable."""
+    ((seen, committed, gateways),) = await database.fetch("links")
+    return Links(
+        ingest_seen=seen,
+        committed_at=committed,
+        gateways={name: (datetime.fromisoformat(at), int(backlog)) for name, at, backlog in gateways},
+    )
+
+
+class Process(NamedTuple):
+    """A service's process that said within a day that it is there."""
+
+    name: str
+    seen_at: datetime
+    alive: bool
+
+
+async def processes(database: Database, service: str) -> list[Process]:
+    """The processes of a service; raises StorageUnavailable."""
+    found = await database.fetch("processes", {"service": service})
+    return [Process(name, seen, now - seen <= INGEST_SILENT_AFTER) for name, seen, now in found]
+
+
+#: Rows of a log that are looked at to say what came lately; more are told as so many.
+MOST_COUNTED = 20_000
+
+
+class Intake(NamedTuple):
+    """What was stored lately."""
+
+    last_batch_at: datetime | None
+    batches_last_minute: int
+    readings_last_minute: int
+
+
+async def intake(database: Database) -> Intake:
+    """What was stored lately; raises StorageUnavailable."""
+    ((last, batches, readings),) = await database.fetch("intake", {"limit": MOST_COUNTED})
+    return Intake(last, int(batches), int(readings))
+
+
+class QuarantineFacts(NamedTuple):
+    """What was refused lately."""
+
+    last_hour: int
+    last_day: int
+    #: Id, time and reason.
+    newest: tuple[int, datetime, str] | None
+
+
+async def quarantine_facts(database: Database, now: datetime) -> QuarantineFacts:
+    """What was refused lately; raises StorageUnavailable."""
+    ((hour, day, newest),) = await database.fetch("quarantine_facts", {"now": now, "limit": MOST_COUNTED})
+    found = None if newest is None else (int(newest[0]), datetime.fromisoformat(newest[1]), str(newest[2]))
+    return QuarantineFacts(int(hour), int(day), found)
+
+
+async def database_size(database: Database) -> int:
+    """Bytes on disk; raises StorageUnavailable."""
+    ((size,),) = await database.fetch("database_size")
+    return int(size)

@@ -36,7 +36,7 @@ def alert(**more: Any) -> Alert:
 def station(name: str = "汐見橋", river: str = "鴫川", english: str = "Shiomi Bridge") -> Station:
     return Station(
         id=StationId("s"), name_ja=name, name_en=english, river=RiverId("r"), river_name_ja=river,
-        river_name_en="Shigi River", crest_m=5.02,
+        river_name_en="Shigi River", crest_left_m=5.02,
     )  # fmt: skip
 
 

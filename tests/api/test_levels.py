@@ -1,6 +1,6 @@
 """What the wall screen shows: every station now."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -78,3 +78,61 @@ def test_a_changed_threshold_counts_at_the_next_request(api, rows):
 def test_a_rain_gauge_alone_is_no_water_level_station(api, rows):
     rows.station("rain_only", quantity="rainfall")
     assert "rain_only" not in [s["station_id"] for s in api.json("/levels/latest")["stations"]]
+
+
+def test_a_page_may_ask_for_some_stations_only(api, rows):
+    for name in ("some_1", "some_2", "some_3"):
+        rows.station(name)
+    found = api.json("/levels/latest?station=some_1&station=some_3&station=nowhere")["stations"]
+    assert [s["station_id"] for s in found] == ["some_1", "some_3"]
+    many = "&".join(f"station=s{n}" for n in range(201))
+    assert api.get(f"/levels/latest?{many}").status_code == 422
+
+
+@pytest.mark.parametrize(("value", "share"), [(1.0, 0.0), (2.5, 0.5), (4.0, 1.0), (0.4, -0.2)])
+def test_the_way_from_level_one_to_level_four_is_told(api, rows, value, share):
+    name = f"share_{value}"
+    rows.newest(rows.station(name, thresholds=THRESHOLDS), value)
+    assert level_of(api, name).level_share == share
+
+
+def test_rising_water_has_an_arrival_and_falling_or_old_water_has_none(api, rows):
+    now = datetime.now(UTC)
+    sensors = {name: rows.station(f"arrival_{name}", thresholds=THRESHOLDS) for name in ("up", "down", "old")}
+    for name, per_minute in (("up", 0.01), ("down", -0.01), ("old", 0.01)):
+        minutes_ago = 40 if name == "old" else 0
+        values = [2.4 + per_minute * (minute - 59) for minute in range(60)]
+        rows.readings(sensors[name], now - timedelta(minutes=59 + minutes_ago), timedelta(minutes=1), values)
+        rows.newest(sensors[name], 2.4, minutes_ago=minutes_ago, trend=60 * per_minute)
+    up = level_of(api, "arrival_up").arrival
+    assert abs(up.likely - (now + timedelta(minutes=60))) < timedelta(minutes=2), "0.6 m at 1 cm a minute"
+    assert up.earliest <= up.likely <= up.latest
+    assert level_of(api, "arrival_down").arrival is None
+    assert level_of(api, "arrival_old").arrival is None
+
+
+def test_of_a_station_that_is_not_fresh_the_silent_link_is_named(api, rows):
+    sensor = rows.station("quiet")
+    rows.newest(sensor, 1.0, minutes_ago=60)
+    assert level_of(api, "quiet").silence == "server", "no ingest has ever said that it is there"
+    rows.sql("INSERT INTO process VALUES ('ingest-1', 'ingest', now())")
+    assert level_of(api, "quiet").silence == "sensor"
+    rows.sql("INSERT INTO gateway VALUES ('west', now() - interval '5 minutes', 0), ('east', now(), 0)")
+    rows.sql("INSERT INTO sensor_gateway VALUES (%s, 'west')", sensor)
+    assert level_of(api, "quiet").silence == "gateway"
+    rows.newest(sensor, 1.0)
+    assert level_of(api, "quiet").silence is None
+    rows.sql("DELETE FROM gateway")
+
+
+def test_the_last_hours_of_every_station_come_in_one_answer(api, rows):
+    now = datetime.now(UTC)
+    sensor = rows.station("glance")
+    start = now.replace(minute=now.minute // 10 * 10, second=0, microsecond=0) - timedelta(hours=2)
+    rows.readings(sensor, start, timedelta(minutes=5), [1.0, 2.0, 3.0])
+    rows.readings(sensor, start + timedelta(minutes=15), timedelta(minutes=5), [99.0], flag=4)
+    found = schemas.RecentLevels.model_validate_json(api.get("/levels/recent?hours=3").content)
+    assert (found.start, found.step_s, len(found.levels["glance"])) == (start - timedelta(hours=1), 600, 19)
+    assert [v for v in found.levels["glance"] if v is not None] == [1.5, 3.0]
+    assert found.levels["glance"].index(1.5) == 6
+    assert api.get("/levels/recent?hours=25").status_code == 422

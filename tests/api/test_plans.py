@@ -15,6 +15,12 @@ END = START + timedelta(days=365)
 DAY = {"sensor": 7, "start": END - timedelta(days=1), "end": END, "limit": 2001, "time_zone": "Asia/Tokyo"}
 #: Every query of history.sql but `latest_levels`, which wants all rows of a small table; and what ingest reads.
 HOT = {
+    "recent_levels": {"start": END - timedelta(hours=6), "end": END},
+    "recent_rise": {"sensors": [3, 7], "start": END - timedelta(hours=1), "end": END},
+    "links": {},
+    "processes": {"service": "ingest"},
+    "intake": {"limit": 20_000},
+    "quarantine_facts": {"now": END, "limit": 20_000},
     "raw_readings": DAY,
     "ten_minute_readings": DAY,
     "hourly_readings": DAY,

@@ -54,7 +54,7 @@ def test_nobody_leads_and_then_somebody_does(api, rows):
     rows.sql("INSERT INTO gateway VALUES ('gateway-1', now(), 42)")
     found = schemas.System.model_validate_json(api.get("/system").content)
     assert (found.alerting.ok, found.alerting.leader, found.alerting.last_self_test) == (True, "engine-1", None)
-    assert [(g.gateway_id, g.backlog) for g in found.gateways] == [("gateway-1", 42)]
+    assert [(g.gateway_id, g.backlog, g.alive) for g in found.gateways] == [("gateway-1", 42, True)]
 
 
 @pytest.mark.integration
@@ -112,3 +112,41 @@ def test_a_token_is_shown_once_works_and_can_be_revoked(rows, serve_again):
     assert "revoked" in kawamori("list")
     assert rows.sql("SELECT event FROM audit WHERE subject = 'account' ORDER BY audit_id") == [("added",), ("revoked",)]
     assert kawamori("add", "田中", "--role", "operator") != token
+
+
+@pytest.mark.integration
+def test_every_link_is_told(api, rows):
+    sensor = rows.station("linked")
+    rows.newest(sensor, 1.0)
+    rows.sql(
+        "INSERT INTO process VALUES ('ingest-a', 'ingest', now()), ('ingest-b', 'ingest', now() - interval '1 hour')"
+    )
+    rows.sql("UPDATE gateway SET seen_at = now() - interval '2 minutes'")
+    rows.batch(sensor, [1.0, 1.1], start=NOW)
+    rows.sql(
+        "INSERT INTO quarantine (received_at, topic, reason, payload, gateway_id) VALUES"
+        " (now() - interval '2 hours', 't', 'time: no offset', 'a', 'g'), (now(), 't', 'unit: unknown', 'b', 'g')"
+    )
+    found = schemas.System.model_validate_json(api.get("/system").content)
+    assert [(p.process, p.alive) for p in found.ingest] == [("ingest-a", True), ("ingest-b", False)]
+    assert [g.alive for g in found.gateways] == [False]
+    assert found.stations.fresh >= 1
+    assert found.intake.readings_last_minute >= 2
+    assert (found.quarantine.last_hour, found.quarantine.last_day, found.quarantine.newest.reason) == (
+        1,
+        2,
+        "unit: unknown",
+    )
+    assert found.database.size_bytes > 1_000_000
+    assert found.unknown == []
+
+
+@pytest.mark.integration
+def test_a_part_that_cannot_be_learned_is_named_and_spoils_no_other(api, rows):
+    rows.sql("ALTER TABLE quarantine RENAME TO hidden")
+    try:
+        found = schemas.System.model_validate_json(api.get("/system").content)
+    finally:
+        rows.sql("ALTER TABLE hidden RENAME TO quarantine")
+    assert (found.unknown, found.quarantine) == (["quarantine"], None)
+    assert found.database is not None

@@ -276,7 +276,6 @@ export interface System {
   readonly quarantine?: {
     readonly last_hour: number;
     readonly last_day: number;
-    readonly share_last_hour: number | null;
     readonly newest: { readonly id: number; readonly received_at: string; readonly reason: string } | null;
   } | null;
   readonly stream?: { readonly clients: number } | null;

@@ -424,7 +424,6 @@ export const en: Catalogue = {
     screenClients: (n: number) => `screens connected: ${n}`,
     quarantine: "Quarantine (messages not accepted)",
     quarantineSaid: (hour: number, day: number) => `${hour} in the last hour, ${day} in 24 hours`,
-    quarantineShare: (percent: string) => `${percent}% of this hour's`,
     quarantineNone: "No message is in quarantine",
     newest: "Newest",
     received: "Received",

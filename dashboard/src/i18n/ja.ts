@@ -423,7 +423,6 @@ export const ja = {
     screenClients: (n: number) => `接続中の画面 ${n} 台`,
     quarantine: "隔離（受け付けなかった電文）",
     quarantineSaid: (hour: number, day: number) => `1時間 ${hour} 件・24時間 ${day} 件`,
-    quarantineShare: (percent: string) => `この1時間の ${percent}%`,
     quarantineNone: "隔離された電文はありません",
     newest: "最新",
     received: "受信",

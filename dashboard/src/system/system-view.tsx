@@ -187,14 +187,12 @@ function Gateways({ at }: { at: System }) {
 function Quarantine({ at }: { at: System }) {
   const words = t.value.system;
   const { quarantine } = at;
-  const share = quarantine?.share_last_hour;
   return (
     <Panel title={words.quarantine} id="quarantine-title">
       <div class="panel-body">
         {quarantine && (
           <p>
             {words.quarantineSaid(quarantine.last_hour, quarantine.last_day)}
-            {typeof share === "number" && `（${words.quarantineShare((share * 100).toFixed(2))}）`}
           </p>
         )}
         {refusals.value.length === 0 ? (

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from kawamori.domain.freshness import GATEWAY_SILENT_AFTER
 from kawamori.domain.rules import Finding, GatewayFacts, Rule
 
 
@@ -17,7 +18,7 @@ class GatewayRule(Rule):
     by_default = True
     topic = "equipment"
 
-    silent_after: timedelta = timedelta(seconds=60)
+    silent_after: timedelta = GATEWAY_SILENT_AFTER
 
     def __post_init__(self) -> None:
         if not timedelta(seconds=5) <= self.silent_after <= timedelta(days=1):

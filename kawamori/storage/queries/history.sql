@@ -1,7 +1,25 @@
 -- name: latest_levels
 -- Every water level sensor's newest reading.
-SELECT l.sensor_id, l.observed_at, l.value, l.flag, l.reasons, l.trend_h, (SELECT version FROM registry_version)
-FROM latest_reading l JOIN sensor s USING (sensor_id) WHERE s.quantity = 'water_level'
+SELECT l.sensor_id, l.observed_at, l.value, l.flag, l.reasons, l.trend_h, g.gateway_id, (SELECT version FROM registry_version)
+FROM latest_reading l JOIN sensor s USING (sensor_id) LEFT JOIN sensor_gateway g USING (sensor_id)
+WHERE s.quantity = 'water_level' AND (%(stations)s::text[] IS NULL OR s.station_id = ANY (%(stations)s::text[]))
+
+-- name: recent_levels
+-- Ten-minute means of every water level sensor, failed readings left out.
+SELECT r.sensor_id, time_bucket('10 minutes', r.observed_at) AS bucket, avg(r.value)
+FROM reading r JOIN sensor s USING (sensor_id)
+WHERE s.quantity = 'water_level' AND r.observed_at >= %(start)s AND r.observed_at < %(end)s AND r.flag < 4
+GROUP BY 1, 2
+
+-- name: recent_rise
+-- Of each sensor the last good reading of every third minute, oldest first: enough for a line.
+SELECT w.sensor_id, r.observed_at, r.value
+FROM unnest(%(sensors)s::integer[]) AS w(sensor_id)
+CROSS JOIN LATERAL (
+    SELECT DISTINCT ON (time_bucket('3 minutes', observed_at)) observed_at, value FROM reading
+    WHERE sensor_id = w.sensor_id AND observed_at > %(start)s AND observed_at <= %(end)s AND flag < 3
+    ORDER BY time_bucket('3 minutes', observed_at), observed_at DESC
+) r ORDER BY w.sensor_id, r.observed_at
 
 -- name: trusted_before
 -- The newest reading that has not failed, of sensors whose newest has.
@@ -15,7 +33,7 @@ CROSS JOIN LATERAL (
 ) r
 
 -- name: raw_readings
-SELECT observed_at, value, flag FROM reading
+SELECT observed_at, value, flag, reasons FROM reading
 WHERE sensor_id = %(sensor)s AND observed_at >= %(start)s AND observed_at < %(end)s
 ORDER BY observed_at LIMIT %(limit)s
 

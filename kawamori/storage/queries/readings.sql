@@ -125,6 +125,18 @@ INSERT INTO device_status (device_id, received_at, status) VALUES (%(device_id)s
 ON CONFLICT (device_id) DO UPDATE SET received_at = excluded.received_at, status = excluded.status
 WHERE excluded.received_at > device_status.received_at
 
+-- name: see_process
+-- Those of its service that have been gone for a day are forgotten.
+WITH gone AS (DELETE FROM process WHERE service = %(service)s AND seen_at < clock_timestamp() - interval '1 day')
+INSERT INTO process (name, service, seen_at) VALUES (%(name)s, %(service)s, clock_timestamp())
+ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at
+
+-- name: see_ways
+-- Through which gateway sensors report now.
+INSERT INTO sensor_gateway (sensor_id, gateway_id)
+SELECT * FROM unnest(%(sensors)s::integer[], %(gateways)s::text[])
+ON CONFLICT (sensor_id) DO UPDATE SET gateway_id = excluded.gateway_id
+
 -- name: see_gateways
 INSERT INTO gateway (gateway_id, seen_at, backlog)
 SELECT g, clock_timestamp(), w FROM unnest(%(gateways)s::text[], %(waiting)s::bigint[]) AS n(g, w)

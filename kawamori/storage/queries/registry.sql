@@ -12,7 +12,7 @@ SELECT quantity, unit FROM quantity
 SELECT s.station_id, s.name_ja, s.name_en, s.river_id, r.name_ja, r.name_en, s.lon, s.lat, s.km, s.time_zone,
     (SELECT gauge_zero_tp_m FROM datum d WHERE d.station_id = s.station_id AND valid_from <= now()
      ORDER BY valid_from DESC LIMIT 1),
-    least(m.crest_left, m.crest_right), m.design_high_water, m.observation_start, s.internal
+    m.crest_left, m.crest_right, m.design_high_water, m.observation_start, s.internal, s.ward_ja, s.ward_en
 FROM station s JOIN river r USING (river_id)
 LEFT JOIN LATERAL (
     SELECT max(value_m) FILTER (WHERE kind = 'crest_left') AS crest_left,
@@ -60,14 +60,24 @@ ON CONFLICT (river_id) DO UPDATE SET name_ja = excluded.name_ja, name_en = exclu
     course = coalesce(excluded.course, river.course)
 
 -- name: put_station
-INSERT INTO station (station_id, name_ja, name_en, river_id, lon, lat, km, time_zone, internal)
-VALUES (%(station_id)s, %(ja)s, %(en)s, %(river_id)s, %(lon)s, %(lat)s, %(km)s, %(time_zone)s, %(internal)s)
+INSERT INTO station (station_id, name_ja, name_en, river_id, lon, lat, km, time_zone, internal, ward_ja, ward_en)
+VALUES (%(station_id)s, %(ja)s, %(en)s, %(river_id)s, %(lon)s, %(lat)s, %(km)s, %(time_zone)s, %(internal)s, %(ward_ja)s, %(ward_en)s)
 ON CONFLICT (station_id) DO UPDATE SET name_ja = excluded.name_ja, name_en = excluded.name_en,
-    river_id = excluded.river_id, lon = excluded.lon, lat = excluded.lat, km = excluded.km, time_zone = excluded.time_zone
+    river_id = excluded.river_id, lon = excluded.lon, lat = excluded.lat, km = excluded.km, time_zone = excluded.time_zone,
+    ward_ja = excluded.ward_ja, ward_en = excluded.ward_en
 
 -- name: put_datum
 INSERT INTO datum (station_id, valid_from, gauge_zero_tp_m) VALUES (%(station_id)s, %(valid_from)s, %(value)s)
 ON CONFLICT (station_id, valid_from) DO UPDATE SET gauge_zero_tp_m = excluded.gauge_zero_tp_m
+
+-- name: put_cross_section
+INSERT INTO cross_section (station_id, valid_from, points) VALUES (%(station_id)s, %(valid_from)s, %(points)s)
+ON CONFLICT (station_id, valid_from) DO UPDATE SET points = excluded.points
+
+-- name: cross_section_of
+-- The one in force now.
+SELECT valid_from, points FROM cross_section WHERE station_id = %(station)s AND valid_from <= now()
+ORDER BY valid_from DESC LIMIT 1
 
 -- name: put_mark
 INSERT INTO mark (station_id, kind, valid_from, value_m) VALUES (%(station_id)s, %(kind)s, %(valid_from)s, %(value)s)

@@ -1,3 +1,28 @@
+-- name: links
+-- The newest sign of life of any ingest, the newest commit, and every gateway: (name, seen, backlog).
+SELECT (SELECT max(seen_at) FROM process WHERE service = 'ingest'),
+    (SELECT committed_at FROM ingest_batch ORDER BY xid DESC, batch_id DESC LIMIT 1),
+    (SELECT coalesce(jsonb_agg(jsonb_build_array(gateway_id, seen_at, backlog)), '[]') FROM gateway)
+
+-- name: processes
+SELECT name, seen_at, clock_timestamp() FROM process WHERE service = %(service)s AND seen_at > clock_timestamp() - interval '1 day' ORDER BY name
+
+-- name: intake
+-- What was stored in the last minute, and when last. Batches that committed late are few and count a moment later.
+SELECT (SELECT max(committed_at) FROM (SELECT committed_at FROM ingest_batch ORDER BY xid DESC, batch_id DESC LIMIT 1) newest),
+    count(*), coalesce(sum(readings), 0)
+FROM (SELECT committed_at, readings FROM ingest_batch ORDER BY xid DESC, batch_id DESC LIMIT %(limit)s) recent
+WHERE committed_at > clock_timestamp() - interval '1 minute'
+
+-- name: database_size
+SELECT pg_database_size(current_database())
+
+-- name: quarantine_facts
+-- What was refused within the hour and the day, counted to the limit, and the newest of all.
+SELECT count(*) FILTER (WHERE received_at > %(now)s - interval '1 hour'), count(*),
+    (SELECT jsonb_build_array(quarantine_id, received_at, reason) FROM quarantine ORDER BY quarantine_id DESC LIMIT 1)
+FROM (SELECT received_at FROM quarantine WHERE received_at > %(now)s - interval '1 day' ORDER BY received_at DESC LIMIT %(limit)s) recent
+
 -- name: alerting_state
 -- Who leads and until when; since when a batch waits to be evaluated, and a message to be sent for which no other
 -- channel has stood in (a person's test of a contact aside); the last self-test.

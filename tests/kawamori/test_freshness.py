@@ -1,0 +1,60 @@
+"""Which link of the chain is silent: ours, a gateway, or the sensor alone."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kawamori.domain.freshness import GATEWAY_SILENT_AFTER, INGEST_SILENT_AFTER, Links, Silence, silent_link
+
+NOW = datetime(2026, 7, 14, 2, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+ago = st.integers(0, 7200).map(lambda s: NOW - s * SECOND)
+gateways = st.dictionaries(st.sampled_from(["west", "east", "hill"]), st.tuples(ago, st.integers(0, 10_000)))
+links = st.builds(Links, ingest_seen=st.none() | ago, committed_at=st.none() | ago, gateways=gateways)
+ways = st.none() | st.sampled_from(["west", "east", "gone"])
+
+
+def well(**change) -> Links:
+    facts = {"ingest_seen": NOW, "committed_at": NOW, "gateways": {"west": (NOW, 0), "east": (NOW, 0)}}
+    return Links(**facts | change)
+
+
+def test_with_all_links_well_it_is_the_sensor():
+    assert silent_link("west", well(), NOW) is Silence.SENSOR
+
+
+def test_a_silent_gateway_is_blamed_for_its_own_sensors_alone():
+    dark = well(gateways={"west": (NOW - timedelta(minutes=5), 0), "east": (NOW, 0)})
+    assert silent_link("west", dark, NOW) is Silence.GATEWAY
+    assert silent_link("east", dark, NOW) is Silence.SENSOR
+    assert silent_link(None, dark, NOW) is Silence.SENSOR
+
+
+@given(links, ways)
+def test_while_ingest_is_away_nothing_else_is_blamed(found, way):
+    away = Links(
+        ingest_seen=NOW - INGEST_SILENT_AFTER - SECOND, committed_at=found.committed_at, gateways=found.gateways
+    )
+    assert silent_link(way, away, NOW) is Silence.SERVER
+
+
+@given(links, ways)
+def test_a_gateway_that_holds_rows_while_nothing_is_committed_waits_for_us(found, way):
+    stuck = Links(
+        ingest_seen=NOW, committed_at=NOW - INGEST_SILENT_AFTER - SECOND, gateways=found.gateways | {"west": (NOW, 1)}
+    )
+    assert silent_link("west", stuck, NOW) is Silence.SERVER
+    moving = Links(ingest_seen=NOW, committed_at=NOW, gateways=stuck.gateways)
+    assert silent_link("west", moving, NOW) is Silence.SENSOR, "a backlog that drains is no fault"
+    assert silent_link(way, moving, NOW) is not Silence.SERVER
+
+
+@given(links, ways)
+def test_a_gateway_that_is_heard_is_never_called_silent(found, way):
+    answer = silent_link(way, found, NOW)
+    known = {way} & set(found.gateways) or set(found.gateways)
+    heard = any(NOW - found.gateways[name][0] <= GATEWAY_SILENT_AFTER for name in known)
+    if answer is Silence.GATEWAY:
+        assert known
+        assert not heard
