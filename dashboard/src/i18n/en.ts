@@ -404,7 +404,8 @@ export const en: Catalogue = {
     ingest: "Taking in",
     ingestNone: "No ingest service is running",
     ingestSaid: (n: number) => `running: ${n}`,
-    intake: (readings: number, age: string) => `${readings} in the last minute, last ${age}`,
+    intake: (readings: number, age: string) =>
+      `${readings.toLocaleString("en-GB")} in the last minute, last ${age}`,
     intakeNever: "nothing taken in yet",
     database: "Database",
     databaseSaid: (ms: string, size: string) => `answers in ${ms} ms, ${size}`,

@@ -165,7 +165,9 @@ function Gateways({ at }: { at: System }) {
           <th scope="col">{words.gateway}</th>
           <th scope="col">{t.value.colState}</th>
           <th scope="col">{words.received}</th>
-          <th scope="col">{words.waiting}</th>
+          <th scope="col" class="num">
+            {words.waiting}
+          </th>
         </tr>
       </thead>
       <tbody>
@@ -190,11 +192,7 @@ function Quarantine({ at }: { at: System }) {
   return (
     <Panel title={words.quarantine} id="quarantine-title">
       <div class="panel-body">
-        {quarantine && (
-          <p>
-            {words.quarantineSaid(quarantine.last_hour, quarantine.last_day)}
-          </p>
-        )}
+        {quarantine && <p>{words.quarantineSaid(quarantine.last_hour, quarantine.last_day)}</p>}
         {refusals.value.length === 0 ? (
           <p class="empty">{words.quarantineNone}</p>
         ) : (
