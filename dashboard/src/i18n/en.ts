@@ -443,7 +443,7 @@ export const en: Catalogue = {
   unansweredCount: (n) => `${n} not answered`,
   unansweredNone: "None unanswered",
   alertingLine: "State of automatic alerting",
-  alertingOk: "Automatic alerting at work",
+  alertingOk: "Alerting at work",
   alertingUnknown: "Looking how automatic alerting is",
   alertingLost: "Not known how automatic alerting is",
   impairedJudging: "Automatic judgement has stopped. Watch the levels yourself.",
