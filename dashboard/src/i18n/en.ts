@@ -431,7 +431,8 @@ export const en: Catalogue = {
     ingest: "Taking in",
     ingestNone: "No ingest service is running",
     ingestSaid: (n: number) => `running: ${n}`,
-    intake: (readings: number, age: string) => `${readings} in the last minute, last ${age}`,
+    intake: (readings: number, age: string) =>
+      `${readings.toLocaleString("en-GB")} in the last minute, last ${age}`,
     intakeNever: "nothing taken in yet",
     database: "Database",
     databaseSaid: (ms: string, size: string) => `answers in ${ms} ms, ${size}`,
@@ -469,7 +470,7 @@ export const en: Catalogue = {
   unansweredCount: (n) => `${n} not answered`,
   unansweredNone: "None unanswered",
   alertingLine: "State of automatic alerting",
-  alertingOk: "Automatic alerting at work",
+  alertingOk: "Alerting at work",
   alertingUnknown: "Looking how automatic alerting is",
   alertingLost: "Not known how automatic alerting is",
   impairedJudging: "Automatic judgement has stopped. Watch the levels yourself.",

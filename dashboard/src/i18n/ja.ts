@@ -430,7 +430,7 @@ export const ja = {
     ingest: "取り込み",
     ingestNone: "取り込みサービスが動いていません",
     ingestSaid: (n: number) => `稼働 ${n} 系統`,
-    intake: (readings: number, age: string) => `直近1分 ${readings} 件・最終 ${age}`,
+    intake: (readings: number, age: string) => `直近1分 ${readings.toLocaleString("ja-JP")} 件・最終 ${age}`,
     intakeNever: "まだ取り込んでいません",
     database: "データベース",
     databaseSaid: (ms: string, size: string) => `応答 ${ms} ミリ秒・${size}`,
