@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -28,7 +28,7 @@ from kawamori.domain.freshness import Freshness
 from kawamori.domain.reading import StationId
 from kawamori.domain.registry import Sensor, Station
 from kawamori.runtime import Clock
-from kawamori.settings import SiteSettings
+from kawamori.settings import ApiSettings, SiteSettings
 from kawamori.storage import history
 from kawamori.storage.database import Database
 from kawamori.storage.history import CHART_POINTS, LARGEST_ID, Resolution
@@ -73,6 +73,7 @@ class Dependencies:
     who: Who
     #: Where people open the page, as they may type it.
     public_url: str | None = None
+    api: ApiSettings = field(default_factory=ApiSettings)
 
 
 def answer(body: Any, media_type: str = "application/json", status: int = HTTPStatus.OK) -> Response:
