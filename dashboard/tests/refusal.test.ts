@@ -9,7 +9,7 @@ test("what ingest says of a refused message has words of its own", () => {
     "time: more than 0:05:00 ahead of its arrival": "ahead",
     "time: older than the oldest accepted, 3653 days": "old",
     "time: older than the raw readings that are kept": "old",
-    "time: the device was not deployed then": "then",
+    "time: the device was not deployed then": "undeployed",
     "quantity: this device is not deployed to measure it": "measures",
     "value: a sentinel that stands for no measurement": "sentinel",
     "quantity: not a registered quantity": "quantity",

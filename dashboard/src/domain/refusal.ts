@@ -6,7 +6,7 @@ const REASONS = {
   offset: /^time: has no offset/,
   ahead: /^time: more than .* ahead/,
   old: /^time: older/,
-  then: /^time: the device was not deployed/,
+  undeployed: /^time: the device was not deployed/,
   measures: /^quantity: this device is not deployed/,
   sentinel: /^value: a sentinel/,
   quantity: /^quantity: not a registered/,
