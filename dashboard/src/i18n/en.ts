@@ -145,6 +145,15 @@ export const en: Catalogue = {
     mapTab: "Map",
   },
 
+  wall: {
+    others: (n: number) => `and ${n} more stations`,
+    moreAlerts: (n: number) => `and ${n} more not answered`,
+    turn: (n: number, of: number) => `Showing ${n} of the worst ${of}, 15 s each`,
+    paused: "Held (press again to go on)",
+    hold: "Hold this station in view",
+    maySleep: "This screen may go to sleep",
+  },
+
   map: "Map of the stations",
   zoomIn: "Zoom in",
   zoomOut: "Zoom out",
