@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CODE := kawamori gateway ingest alerts api simulators tests deploy
 
-.PHONY: help demo test check format lint types imports unit integration e2e faults bench wheel clean setup setup-test \
+.PHONY: help demo test check format lint types imports unit integration e2e faults bench screenshots wheel clean setup setup-test \
 	setup-bench page
 
 help: ## List the commands
@@ -49,6 +49,9 @@ faults: ## Kill, stop and fill everything, at length, and see that nothing is lo
 
 bench: setup-bench ## Speed: every ratio within one run; table and pictures into docs/ (ARGS="--quick" is rough)
 	$(BIN)/kawamori bench --json docs/performance.json --docs docs $(ARGS)
+
+screenshots: setup-test ## Pictures of every view into tests/artefacts/screens (ARGS="--only REGEX", ARGS=--docs)
+	$(BIN)/python -m pytest -q -s tests/e2e/screenshots.py $(ARGS)
 
 wheel: ## Build the wheel
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .

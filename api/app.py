@@ -8,11 +8,13 @@ from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.gzip import GZipMiddleware
 
-from api import acknowledge, chronology, problems
+from api import acknowledge, chronology, lite, problems
 from api.acknowledge import acknowledge_routes
 from api.alerting import act_routes
+from api.basemap import basemap_routes
 from api.bulletins import bulletin_routes
 from api.configuration import configuration_routes
+from api.lite import lite_routes
 from api.page import DOCS_STYLE, Page, SecurityHeaders, docs_html
 from api.routes import Dependencies, read_routes
 from api.who import Writes
@@ -47,13 +49,15 @@ def create_app(using: Dependencies, health: Health, page: Path | None) -> FastAP
     )
     problems.install(app)
     app.add_middleware(Writes)
-    app.add_middleware(SecurityHeaders)
+    app.add_middleware(SecurityHeaders, pictures_from=using.api.tiles_origin)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=COMPRESSION)
     app.include_router(bulletin_routes(using))  # before `/alerts/{id}`, which would take `7.cap` for an id
     app.include_router(read_routes(using))
+    app.include_router(basemap_routes(using))
     app.include_router(act_routes(using))
     app.include_router(configuration_routes(using))
     app.include_router(acknowledge_routes(using))
+    app.include_router(lite_routes(using))
 
     @cache
     def docs_page() -> str:
@@ -67,8 +71,8 @@ def create_app(using: Dependencies, health: Health, page: Path | None) -> FastAP
     async def docs_style() -> Response:
         return Response(DOCS_STYLE, media_type="text/css; charset=utf-8")
 
-    for path, style in (("/api/chronology.css", chronology.STYLE), ("/api/acknowledge.css", acknowledge.STYLE)):
-        app.add_api_route(path, _styled(style), include_in_schema=False)
+    for part in (chronology, acknowledge, lite):
+        app.add_api_route(f"/{part.__name__.replace('.', '/')}.css", _styled(part.STYLE), include_in_schema=False)
 
     @app.get("/healthz", include_in_schema=False)
     async def alive() -> Response:

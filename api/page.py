@@ -13,12 +13,19 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self';"
-    " connect-src 'self'; frame-ancestors 'none'; base-uri 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-}
+
+def security_headers(pictures_from: str | None = None) -> dict[str, str]:
+    """The headers of every answer: a browser asks nobody but us, save for map pictures where a site has said so."""
+    pictures = f" {pictures_from}" if pictures_from else ""
+    return {
+        "Content-Security-Policy": f"default-src 'self'; img-src 'self' data:{pictures}; style-src 'self';"
+        " script-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "same-origin",
+    }
+
+
+SECURITY_HEADERS = security_headers()
 #: The build puts a hash into the name of everything under assets/.
 FOR_EVER = "public, max-age=31536000, immutable"
 
@@ -33,8 +40,9 @@ NOT_BUILT = """<!doctype html><html lang="ja"><meta charset="utf-8"><title>å·å®
 class SecurityHeaders:
     """Put the security headers on every answer."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, pictures_from: str | None = None) -> None:
         self._app = app
+        self._headers = security_headers(pictures_from)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, with the headers."""
@@ -42,7 +50,7 @@ class SecurityHeaders:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in SECURITY_HEADERS.items():
+                for name, value in self._headers.items():
                     headers.setdefault(name, value)
             await send(message)
 

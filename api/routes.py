@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -28,7 +28,7 @@ from kawamori.domain.freshness import Freshness
 from kawamori.domain.reading import StationId
 from kawamori.domain.registry import Sensor, Station
 from kawamori.runtime import Clock
-from kawamori.settings import SiteSettings
+from kawamori.settings import ApiSettings, SiteSettings
 from kawamori.storage import history
 from kawamori.storage.database import Database
 from kawamori.storage.history import CHART_POINTS, LARGEST_ID, Resolution
@@ -73,6 +73,7 @@ class Dependencies:
     who: Who
     #: Where people open the page, as they may type it.
     public_url: str | None = None
+    api: ApiSettings = field(default_factory=ApiSettings)
 
 
 def answer(body: Any, media_type: str = "application/json", status: int = HTTPStatus.OK) -> Response:
@@ -438,10 +439,10 @@ async def _csv(
     zone = ZoneInfo(sensor.time_zone)
     same = [sensor.station, sensor.quantity, sensor.unit.symbol]
     raw = resolution is Resolution.RAW
-    columns = ["value", "flag"] if raw else ["min", "mean", "max", "n"]
+    columns = ["value", "flag", "reasons"] if raw else ["min", "mean", "max", "n"]
     yield b"\xef\xbb\xbf"
     page: list[Any] = [["station_id", "quantity", "unit", "time", *columns]]
-    point = shapes.raw_point if raw else shapes.bucket_point
+    cells = shapes.raw_cells if raw else shapes.bucket_cells
     size = 5000
     while page:
         text = io.StringIO()
@@ -452,6 +453,5 @@ async def _csv(
         rows = await history.readings_page(database, sensor, resolution, start, end, size)
         page = []
         for row in rows:
-            at, *values = point(row).values()
-            page.append([*same, at.astimezone(zone).isoformat(), *values])
+            page.append([*same, row[0].astimezone(zone).isoformat(), *cells(row)])
         start = history.next_bucket(rows[-1][0], resolution, sensor) if len(rows) == size else end

@@ -502,6 +502,32 @@ class Site(_Shape):
     time_zone: str
 
 
+class BasemapLayer(_Shape):
+    """A layer of the operator's own map."""
+
+    name: str
+    kind: Literal["geojson", "pmtiles"]
+    url: str = Field(description="On this host; its content never changes")
+    attribution: str
+    min_zoom: int
+    max_zoom: int
+    bounds: tuple[float, float, float, float] = Field(description="West, south, east, north")
+
+
+class BasemapTiles(_Shape):
+    """Pictures of another host, which only a site that has set them asks for."""
+
+    url: str = Field(description="With {z}, {x} and {y}")
+    attribution: str
+
+
+class Basemap(_Shape):
+    """What is drawn under rivers and stations."""
+
+    layers: list[BasemapLayer]
+    tiles: BasemapTiles | None
+
+
 class FloodLevel(_Shape):
     """A flood level's name and colours in force."""
 

@@ -71,6 +71,7 @@ async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[str],
             using = Dependencies(
                 database=database, directory=directory, feed=feed, clock=now, site=settings.site,
                 who=Who(database, open_to_all=settings.api.open), public_url=settings.alerts.public_url,
+                api=settings.api,
             )  # fmt: skip
             app = create_app(using, health, page)
 

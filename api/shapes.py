@@ -234,6 +234,16 @@ def bucket_point(row: tuple[Any, ...]) -> Json:
     return {"time": row[0], "min": row[1], "mean": round(float(row[2]), 6), "max": row[3], "n": row[4]}
 
 
+def raw_cells(row: tuple[Any, ...]) -> list[Any]:
+    """A reading's columns of a file, after its time."""
+    return [*row[1:3], " ".join(reason_names(row[3]))]
+
+
+def bucket_cells(row: tuple[Any, ...]) -> list[Any]:
+    """A summary's columns of a file, after its time."""
+    return [value for name, value in bucket_point(row).items() if name != "time"]
+
+
 def alert(found: Alert) -> Json:
     """An alert, in a list and on the stream."""
     return {

@@ -33,6 +33,8 @@ user = typer.Typer(no_args_is_help=True, help="Who may answer alerts, and who ma
 app.add_typer(db, name="db")
 app.add_typer(station, name="station")
 app.add_typer(user, name="user")
+basemap = typer.Typer(no_args_is_help=True, help="The operator's own map under the stations.")
+app.add_typer(basemap, name="basemap")
 
 #: What `kawamori up` keeps running, in this order; none needs another to be there first.
 SERVICES = ("gateway", "ingest", "alerts", "api")
@@ -406,8 +408,16 @@ def _add_simulators() -> None:
     app.command()(bench)
 
 
-if not set(sys.argv[1:2]) & set(SERVICES):  # a service starts without loading the simulators
+def _add_basemap() -> None:
+    from kawamori.basemap import commands
+
+    for name, command in commands.COMMANDS.items():
+        basemap.command(name)(_clear_errors()(command))
+
+
+if not set(sys.argv[1:2]) & set(SERVICES):  # a service starts without loading what it does not need
     _add_simulators()
+    _add_basemap()
 
 if __name__ == "__main__":
     app()

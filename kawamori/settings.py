@@ -1,11 +1,22 @@
 """Settings: `KAWAMORI_…` in the environment, parts nested by `__`; one object, given to each service."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlencode
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from kawamori.errors import ConfigurationError
@@ -13,6 +24,10 @@ from kawamori.errors import ConfigurationError
 Positive = Annotated[timedelta, AfterValidator(lambda d: d if d > timedelta(0) else _refuse("must be positive"))]
 Port = Annotated[int, Field(ge=0, le=65535)]
 _HOST = r"^(https?://)?(\*\.)?([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?$"
+
+#: Nothing that could end the address within a header or a page.
+_TILES = re.compile(r"https://[A-Za-z0-9.-]+(:\d{1,5})?/[A-Za-z0-9._~/{}?=&%+-]*")
+_PLACES = ("{z}", "{x}", "{y}")
 
 
 def _refuse(why: str) -> timedelta:
@@ -101,6 +116,30 @@ class ApiSettings(_Part):
     #: Whoever reaches the API acts as manager, under the name they give: for demos, and behind a proxy that knows who
     #: is who.
     open: bool = False
+    #: The folder that `kawamori basemap import` keeps the operator's own map in; all API processes read the same one.
+    basemap: Path | None = None
+    #: Pictures of another host under the stations, asked for only where both are set.
+    tiles_url: str | None = None
+    tiles_attribution: str | None = Field(None, min_length=1, max_length=200, validate_default=True)
+
+    @field_validator("tiles_url")
+    @classmethod
+    def _is_template(cls, url: str | None) -> str | None:
+        if url is not None and not (_TILES.fullmatch(url) and all(url.count(part) == 1 for part in _PLACES)):
+            raise ValueError("must be like https://HOST/{z}/{x}/{y}.png")
+        return url
+
+    @field_validator("tiles_attribution")
+    @classmethod
+    def _is_credited(cls, text: str | None, info: ValidationInfo) -> str | None:
+        if "tiles_url" in info.data and (text is None) != (info.data["tiles_url"] is None):
+            raise ValueError("must be set together with KAWAMORI_API__TILES_URL: whose pictures are they?")
+        return text
+
+    @property
+    def tiles_origin(self) -> str | None:
+        """The one other host that a browser may ask, as a policy names it."""
+        return None if self.tiles_url is None else "/".join(self.tiles_url.split("/")[:3])
 
 
 class RetainSettings(_Part):
@@ -174,5 +213,8 @@ def load() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        lines = [f"KAWAMORI_{'__'.join(str(part) for part in e['loc']).upper()}: {e['msg']}" for e in error.errors()]
+        lines = [
+            f"KAWAMORI_{'__'.join(str(part) for part in e['loc']).upper()}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        ]
         raise ConfigurationError("\n".join(lines)) from None

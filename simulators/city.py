@@ -1,5 +1,6 @@
 """The demo city: two rivers from the hills to the bay, twelve level stations, three rain gauges. All fictitious."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -85,7 +86,7 @@ ASAGIRI = River(
 )  # fmt: skip
 RIVERS = (SHIGI, ASAGIRI)
 #: Millimetres of rain of the typhoon on each river's catchment; a calm day has next to none.
-_STORM = {"shigi": 190.0, "asagiri": 130.0}
+STORM = {"shigi": 190.0, "asagiri": 130.0}
 _SCENARIOS = {"typhoon": 1.0, "calm": 0.02}
 
 
@@ -97,25 +98,33 @@ class Weather:
     rain: dict[str, Series]
 
 
-@cache
-def weather(scenario: str, cycle: int) -> Weather:
-    """The cycle's levels and rain; the same scenario and number give the same flood. Raises KeyError."""
-    share = _SCENARIOS[scenario]
+def under(storms: Mapping[str, Series], tide_from: int = 0) -> Weather:
+    """What the rivers do under these storms, by river, in mm a minute; the tide began `tide_from` minutes before."""
     levels, rains = {}, {}
-    for number, stream in enumerate(RIVERS):
-        strength = share * (1.0 if cycle == 0 else float(np.random.default_rng(cycle).uniform(0.75, 1.05)))
-        storm = river.rain(7 + 10 * cycle + number, CYCLE, _STORM[stream.id] * strength, 88 + 14 * number, 34)
-        flow = np.zeros(CYCLE)
+    for stream in RIVERS:
+        storm = storms[stream.id]
+        flow = np.zeros(storm.size)
         for gauge in stream.gauges:
             local = river.catchment(river.effective(storm), gauge.area_km2, gauge.k_minutes, 0.04 * gauge.area_km2)
             flow = river.muskingum(flow, gauge.travel) + local if gauge.travel else local
             level = river.stage(flow, gauge.a, 1.7, 0.1)
-            # the tide goes on through the cycles: its clock is not reset by the next typhoon
-            whole = river.tide((cycle + 1) * CYCLE, 0.55, gauge.km)[-CYCLE:]
-            levels[gauge.id] = level + whole
+            # the tide goes on through the storms: its clock is not reset by the next one
+            levels[gauge.id] = level + river.tide(tide_from + storm.size, 0.55, gauge.km)[tide_from:]
             if gauge.rain_gauge:
                 rains[gauge.id] = storm
     return Weather(levels, rains)
+
+
+@cache
+def weather(scenario: str, cycle: int) -> Weather:
+    """The cycle's levels and rain; the same scenario and number give the same flood. Raises KeyError."""
+    share = _SCENARIOS[scenario]
+    strength = share * (1.0 if cycle == 0 else float(np.random.default_rng(cycle).uniform(0.75, 1.05)))
+    storms = {
+        stream.id: river.rain(7 + 10 * cycle + number, CYCLE, STORM[stream.id] * strength, 88 + 14 * number, 34)
+        for number, stream in enumerate(RIVERS)
+    }
+    return under(storms, cycle * CYCLE)
 
 
 def thresholds(gauge: Gauge) -> dict[int, float]:

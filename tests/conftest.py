@@ -1,7 +1,9 @@
 """Real servers for tests: a private TimescaleDB and Mosquitto, and the services as processes."""
 
 import asyncio
+import gzip
 import json
+import math
 import os
 import re
 import signal
@@ -14,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from email import message_from_bytes
 from email.policy import default
+from itertools import product
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -24,6 +27,8 @@ import psycopg
 import pytest
 from aiosmtpd.controller import Controller
 from paho.mqtt.enums import CallbackAPIVersion
+from pmtiles.tile import Compression, TileType, zxy_to_tileid
+from pmtiles.writer import Writer
 
 from kawamori.servers import BrokerServer, DatabaseServer, free_port, private_broker, private_database
 from kawamori.storage.database import Database
@@ -312,3 +317,75 @@ def payload_fixture() -> Callable[..., bytes]:
 @pytest.fixture(scope="session", name="wait_until")
 def wait_until_fixture() -> Callable[..., Any]:
     return wait_until
+
+
+def _message(*fields: tuple[int, Any]) -> bytes:
+    """A protocol buffer: integers, texts, and lists of integers as packed ones."""
+
+    def varint(number: int) -> bytes:
+        out = bytearray()
+        while number > 127:
+            out.append(number & 127 | 128)
+            number >>= 7
+        return bytes([*out, number])
+
+    whole = b""
+    for tag, value in fields:
+        if isinstance(value, int):
+            whole += varint(tag << 3) + varint(value)
+            continue
+        body = value.encode() if isinstance(value, str) else value
+        body = b"".join(map(varint, body)) if isinstance(body, list) else body
+        whole += varint(tag << 3 | 2) + varint(len(body)) + body
+    return whole
+
+
+def _vector_tile(layer: str, corners: list[tuple[float, float]], zoom: int, x: int, y: int) -> bytes:
+    """One area, its corners as longitude and latitude, in a tile's own coordinates (Mapbox Vector Tile 2.1)."""
+    geometry, at = [], (0, 0)
+    for n, (lon, lat) in enumerate(corners):
+        across = (lon + 180) / 360 * 2**zoom - x
+        down = (1 - math.asinh(math.tan(math.radians(lat))) / math.pi) / 2 * 2**zoom - y
+        to = (round(across * 4096), round(down * 4096))
+        geometry += [9] if n == 0 else [(len(corners) - 1) << 3 | 2] if n == 1 else []
+        geometry += [(d << 1) ^ (d >> 63) for d in (to[0] - at[0], to[1] - at[1])]
+        at = to
+    feature = _message((3, 3), (4, [*geometry, 15]))
+    return _message((3, _message((15, 2), (1, layer), (2, feature), (5, 4096))))
+
+
+@pytest.fixture(scope="session")
+def pmtiles_of() -> Callable[..., Path]:
+    """Write PMTiles with one area in one layer: `pmtiles_of(path, "water", corners)`; or one picture in each tile."""
+
+    def place(lon: float, lat: float, zoom: int) -> tuple[int, int]:
+        down = (1 - math.asinh(math.tan(math.radians(lat))) / math.pi) / 2
+        return int((lon + 180) / 360 * 2**zoom), int(down * 2**zoom)
+
+    def make(
+        path: Path, layer: str, corners: list[tuple[float, float]], *, zooms: range = range(8, 13),
+        picture: bytes | None = None, attribution: str = "",
+    ) -> Path:  # fmt: skip
+        west, east = (f(lon for lon, _ in corners) for f in (min, max))
+        south, north = (f(lat for _, lat in corners) for f in (min, max))
+        tiles = {}
+        for zoom in zooms:
+            (left, top), (right, bottom) = place(west, north, zoom), place(east, south, zoom)
+            for x, y in product(range(left, right + 1), range(top, bottom + 1)):
+                drawn = picture or gzip.compress(_vector_tile(layer, corners, zoom, x, y))
+                tiles[zxy_to_tileid(zoom, x, y)] = drawn
+        edges = {"min_lon_e7": west, "min_lat_e7": south, "max_lon_e7": east, "max_lat_e7": north}
+        header = {
+            "tile_type": TileType.PNG if picture else TileType.MVT,
+            "tile_compression": Compression.NONE if picture else Compression.GZIP,
+            "min_zoom": zooms[0], "max_zoom": zooms[-1], "center_zoom": zooms[0], "center_lon_e7": 0,
+            "center_lat_e7": 0, **{name: round(edge * 1e7) for name, edge in edges.items()},
+        }  # fmt: skip
+        with path.open("wb") as opened:
+            writer = Writer(opened)
+            for number in sorted(tiles):
+                writer.write_tile(number, tiles[number])
+            writer.finalize(header, {"attribution": attribution})
+        return path
+
+    return make

@@ -1,5 +1,6 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { sparkPath } from "../src/domain/spark";
+import { sparkOf } from "../src/store/sparks";
 
 const box = { width: 60, height: 20, fromS: 0, toS: 60 };
 
@@ -15,4 +16,32 @@ test("centimetres do not fill the picture", () => {
 
 test("one point is no line", () => {
   expect(sparkPath([0], [1], box)).toBe("");
+});
+
+describe("a station's glance", () => {
+  const from = "2026-07-13T12:00:00Z";
+  const at = (minutes: number) => Date.parse(from) / 1000 + minutes * 60;
+  const found = { from, step_s: 600, levels: { st1: [1, null, 1.2, 1.3] } };
+  const newest = (minutes: number, level_m: number) => ({
+    station_id: "st1",
+    observed_at: new Date(at(minutes) * 1000).toISOString(),
+    level_m,
+    flag: 1 as const,
+  });
+
+  test("ends with the number that the row shows, whatever the running mean is", () => {
+    const [times, values] = sparkOf(found, newest(33, 1.9));
+    expect(values).toEqual([1, null, 1.2, 1.9]);
+    expect(times.at(-1)).toBe(at(33));
+  });
+
+  test("leaves a silence since the means were fetched open", () => {
+    const [, values] = sparkOf(found, newest(120, 2.5));
+    expect(values).toEqual([1, null, 1.2, 1.3, null, 2.5]);
+  });
+
+  test("is nothing without a history, and does not end in a failed value", () => {
+    expect(sparkOf(found, { ...newest(33, 1), station_id: "other" })).toEqual([[], []]);
+    expect(sparkOf(found, { ...newest(33, 9), flag: 4 })[1]).toEqual([1, null, 1.2]);
+  });
 });

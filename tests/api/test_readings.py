@@ -151,6 +151,18 @@ def test_an_unknown_station_or_a_quantity_it_does_not_measure_is_not_found(api, 
     assert api.get("/stations/history/readings", quantity="rainfall").status_code == 404
 
 
+def test_a_single_reading_says_why_it_is_flagged_and_is_silent_where_there_is_nothing(api, rows):
+    sensor = rows.station("doubted")
+    rows.readings(sensor, START, MINUTE, [1.0, 1.1], 3)
+    rows.sql("UPDATE reading SET reasons = 5 WHERE sensor_id = %s AND observed_at = %s", sensor, START + MINUTE)
+    span = {"from": START.isoformat(), "to": (START + MINUTE * 5).isoformat()}
+    response = api.get("/stations/doubted/readings", **span)
+    schemas.Readings.model_validate_json(response.content)
+    assert [p.get("reasons") for p in response.json()["points"]] == [None, ["late", "rate"]]
+    table = csv.DictReader(io.StringIO(api.get("/stations/doubted/readings.csv", **span).text))
+    assert [row["reasons"] for row in table] == ["", "late rate"]
+
+
 def test_the_file_opens_in_japanese_excel_and_holds_every_reading(api, sensor):
     response = api.get(
         "/stations/history/readings.csv", **{"from": START.isoformat(), "to": (START + timedelta(days=10)).isoformat()}
@@ -166,6 +178,7 @@ def test_the_file_opens_in_japanese_excel_and_holds_every_reading(api, sensor):
         "time": "2026-07-01T09:00:00+09:00",
         "value": "1.0",
         "flag": "1",
+        "reasons": "",
     }
     assert len({row["time"] for row in table}) == 7200
 

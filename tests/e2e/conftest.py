@@ -16,10 +16,16 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from kawamori.servers import DatabaseServer, cache_folder, private_broker, private_database
+from kawamori.storage.registry import StationPlan
 from simulators.city import plans
 
 AXE = Path(__file__).parents[2] / "dashboard/node_modules/axe-core/axe.min.js"
 NAME = "佐藤 花子"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--only", default="", help="screenshots: only those whose name matches")
+    parser.addoption("--docs", action="store_true", help="screenshots: the best into docs/pictures")
 
 
 @pytest.fixture(scope="module")
@@ -79,16 +85,16 @@ class Town:
 def town_of(
     fresh_chain_on: Callable[..., Any], payload: Callable[..., bytes], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., Town]]:
-    """Make a town: `town_of(KAWAMORI_…="…")`."""
+    """Make a town: `town_of(KAWAMORI_…="…")`, the demo city unless its stations are given."""
     with ExitStack() as stack:
 
-        def make(**extra: str) -> Town:
+        def make(stations: list[StationPlan] | None = None, **extra: str) -> Town:
             database = stack.enter_context(private_database())
             chain = fresh_chain_on(
                 stack, stack.enter_context(private_broker()), database, tmp_path_factory.mktemp("town"),
                 KAWAMORI_API__OPEN="true", **extra,
             )  # fmt: skip
-            chain.register(plans(datetime.now(UTC)))
+            chain.register(stations or plans(datetime.now(UTC)))
             chain.start("gateway", "ingest", "alerts", "api")
             return Town(chain, database, payload)
 

@@ -7,6 +7,7 @@ import type {
   GeoCollection,
   LevelsLatest,
   Readings,
+  Recent,
   Refusal,
   Site,
   Station,
@@ -62,6 +63,11 @@ async function get<T>(path: string, signal?: AbortSignal, headers: Record<string
 
 export const getSite = () => get<Site>("/site");
 export const getLevels = () => get<LevelsLatest>("/levels/latest");
+/** Of these stations only. */
+export const getLevelsOf = (ids: readonly string[]) =>
+  get<LevelsLatest>(`/levels/latest?${new URLSearchParams(ids.map((id) => ["station", id]))}`);
+export const getRecent = (hours: number, signal: AbortSignal) =>
+  get<Recent>(`/levels/recent?hours=${hours}`, signal);
 export const getStations = async () => (await get<{ stations: Station[] }>("/stations")).stations;
 export const getStation = (id: string) => get<Station>(`/stations/${encodeURIComponent(id)}`);
 export const getDevices = async (id: string) =>

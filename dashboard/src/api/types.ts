@@ -23,6 +23,13 @@ export interface NextThreshold {
   readonly metres_to_go: number;
 }
 
+/** Ten-minute means of every station; null where nothing good was measured. */
+export interface Recent {
+  readonly from: string;
+  readonly step_s: number;
+  readonly levels: Readonly<Record<string, readonly (number | null)[]>>;
+}
+
 /** One station's line in `levels/latest`. */
 export interface StationLevel {
   readonly station_id: string;
@@ -44,6 +51,8 @@ export interface StationLevel {
   readonly quality_reasons?: readonly string[];
   /** When the next threshold may be reached: a straight line's guess (参考). */
   readonly arrival?: Arrival | null;
+  /** The way from the level-1 to the level-4 threshold: 0 there, 1 here. */
+  readonly level_share?: number | null;
   readonly ward?: Bilingual | null;
   readonly freshness: Freshness;
   /** Which link of the chain is quiet, where the station is not fresh. */

@@ -110,8 +110,8 @@ function halo(ctx: CanvasRenderingContext2D, text: string, x: number, y: number,
   ctx.fillText(text, x, y);
 }
 
-/** Late marks nearer to each other than this would only be a smear. */
-const LATE_APART = 9;
+/** Late marks come in hundreds, after a silence: nearer to each other than this they would hide the line. */
+const LATE_APART = 20;
 
 /** Late: hollow diamonds. Suspect: hollow circles on the line. Failed: crosses off it. Lonely good points: dots. */
 export function drawMarks(
@@ -144,9 +144,7 @@ export function drawMarks(
         ctx.lineTo(x - r, y);
         ctx.closePath();
         ctx.lineWidth = 1.5 * px;
-        ctx.fillStyle = ink.paper;
         ctx.strokeStyle = ink.late;
-        ctx.fill();
         ctx.stroke();
       }
       if (mark.flag !== 3 && mark.flag !== 4) continue;

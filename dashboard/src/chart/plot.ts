@@ -57,7 +57,7 @@ function ink(host: HTMLElement): Ink {
     water: get("--water"),
     rain: get("--rain"),
     alarm: get("--fail"),
-    late: get("--accent"),
+    late: get("--late-mark"),
     font: style.fontFamily,
   };
 }

@@ -77,10 +77,10 @@ export function dayOrYear(ms: number, nowMs: number): string {
   return t.year === siteTime(nowMs).year ? day : `${t.year}/${day}`;
 }
 
-/** `02:14`, with the day before it when it is not today's: `7/13 23:50`. */
-export function clockOrDay(ms: number, nowMs: number): string {
+/** `02:14`, with the day before it when it is not today's: `7/13 23:50`; to the second where that tells readings apart. */
+export function clockOrDay(ms: number, nowMs: number, seconds = false): string {
   const t = siteTime(ms);
-  const time = `${t.hour}:${t.minute}`;
+  const time = `${t.hour}:${t.minute}${seconds ? `:${t.second}` : ""}`;
   return t.date === siteTime(nowMs).date ? time : `${dayOrYear(ms, nowMs)} ${time}`;
 }
 

@@ -1,22 +1,26 @@
-/** The order of danger: what a person must look at first stands first. */
+/** The order of danger: what a person must look at first stands first. Pure. */
 
 import type { StationLevel } from "../api/types";
 
 /**
- * Flood level ↓, metres to the next threshold ↑, rise ↓, then the id so that equals never swap places.
- * A silent station keeps its last known level here: silence is no reason to sink out of sight.
+ * What a station is ranked by, each the larger the sooner: the highest level that nobody has answered, the flood level,
+ * the time to the next threshold (negative), the way from level 1 to 4, metres to go (negative), the rise.
+ * The flood level stands second, so that water somebody has answered for never sinks below calm water.
  */
-export function byDanger(a: StationLevel, b: StationLevel): number {
-  return (
-    b.flood_level - a.flood_level ||
-    compare(toGo(a), toGo(b)) ||
-    compare(-(a.trend_m_per_h ?? 0), -(b.trend_m_per_h ?? 0)) ||
-    (a.station_id < b.station_id ? -1 : a.station_id > b.station_id ? 1 : 0)
-  );
-}
+export type DangerKey = readonly [number, number, number, number, number, number];
 
-/** Subtraction would make NaN of two infinities. */
-const compare = (a: number, b: number) => (a < b ? -1 : a > b ? 1 : 0);
+/** `unanswered`: the highest flood level of its alerts that nobody has answered; 0 without any. */
+export function dangerKey(s: StationLevel, unanswered: number): DangerKey {
+  const arrival = s.arrival ? Date.parse(s.arrival.likely) : Number.POSITIVE_INFINITY;
+  return [
+    unanswered,
+    s.flood_level,
+    -arrival,
+    s.level_share ?? Number.NEGATIVE_INFINITY,
+    -toGo(s),
+    s.trend_m_per_h ?? 0,
+  ];
+}
 
 /** With no threshold left above, the distance to the crest decides; without a level there is none. */
 function toGo(s: StationLevel): number {
@@ -24,23 +28,59 @@ function toGo(s: StationLevel): number {
   return s.next_threshold?.metres_to_go ?? s.freeboard_m ?? Number.POSITIVE_INFINITY;
 }
 
+/**
+ * Ids in the order of danger; equals by their id, so that they never swap places. A silent station keeps its last
+ * known level here: silence is no reason to sink out of sight.
+ */
+export function ranked(
+  stations: readonly StationLevel[],
+  unanswered: ReadonlyMap<string, number>,
+): readonly string[] {
+  const keyed = stations.map((s) => [dangerKey(s, unanswered.get(s.station_id) ?? 0), s.station_id] as const);
+  return keyed.sort(([a, idA], [b, idB]) => compare(a, b) || (idA < idB ? -1 : 1)).map(([, id]) => id);
+}
+
+/** Subtraction would make NaN of two infinities. */
+function compare(a: DangerKey, b: DangerKey): number {
+  for (let i = 0; i < a.length; i++) {
+    const [x, y] = [a[i] as number, b[i] as number];
+    if (x !== y) return x > y ? -1 : 1;
+  }
+  return 0;
+}
+
+/** How many rows must be moved to turn one order into the other: all but the longest run that stays in order. */
+export function moves(shown: readonly string[], wanted: readonly string[]): number {
+  const place = new Map(shown.map((id, i) => [id, i]));
+  const ends: number[] = [];
+  for (const id of wanted) {
+    const at = place.get(id);
+    if (at === undefined) continue;
+    let low = 0;
+    let high = ends.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((ends[middle] as number) < at) low = middle + 1;
+      else high = middle;
+    }
+    ends[low] = at;
+  }
+  return wanted.length - ends.length;
+}
+
 export const RESORT_EVERY_MS = 10_000;
+/** A hand that has not stirred for so long is no hand: a mouse left on the table must not freeze it all night. */
+export const HAND_RESTS_MS = 60_000;
 
 export interface SortMoment {
   readonly nowMs: number;
   readonly lastSortMs: number;
   /** When the pointer or the keyboard last did something inside the table; null if neither is in it. */
   readonly touchedMs: number | null;
-  /** Whether any station's flood level, or the set of stations, has changed since the last sort. */
-  readonly levelsChanged: boolean;
 }
 
-/**
- * Rows must not jump under a hand, nor may a mouse left lying on the table freeze the order all night:
- * a hand holds the order for 10 s after it last moved. Untouched, a changed flood level sorts at once and
- * small differences at most every 10 s.
- */
+/** Rows are sorted at most every 10 s, and never under a hand. */
 export function mayResort(m: SortMoment): boolean {
-  if (m.touchedMs !== null && m.nowMs - m.touchedMs < RESORT_EVERY_MS) return false;
-  return m.levelsChanged || m.nowMs - m.lastSortMs >= RESORT_EVERY_MS;
+  if (m.touchedMs !== null && m.nowMs - m.touchedMs < HAND_RESTS_MS) return false;
+  return m.nowMs - m.lastSortMs >= RESORT_EVERY_MS;
 }

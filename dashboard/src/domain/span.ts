@@ -77,11 +77,11 @@ export function spanQuery(span: Span): { range: string | null; from: string | nu
   return { range: null, from: siteText(span.endS - span.lengthS), to: siteText(span.endS) };
 }
 
-/** Half a picture to the left (−1) or right (1); at the right edge it follows again. */
+/** Half a picture to the left (−1) or right (1); at the right edge, or a hair's breadth from it, it follows again. */
 export function panned(span: Span, way: -1 | 1, nowS: number): Span {
   const [from, to] = windowOf(span, nowS);
   const step = (way * span.lengthS) / 2;
-  return spanBetween(from + step, to + step, nowS);
+  return spanBetween(from + step, to + step, nowS - span.lengthS / 50);
 }
 
 /** Closer or further around its middle; what follows now goes on following. */

@@ -1,39 +1,49 @@
 /** Keeps the table's order: by danger, but never under somebody's hand. */
-import { effect, signal, untracked } from "@preact/signals";
-import { byDanger, mayResort } from "../domain/sort";
-import { levels, order, tick } from "../store/store";
+import { computed, effect, signal, untracked } from "@preact/signals";
+import { isUnanswered } from "../domain/alerts";
+import { mayResort, moves, ranked } from "../domain/sort";
+import { levels, live, order, tick } from "../store/store";
 
 /** When the pointer or the keyboard last did something inside the table; null when neither is in it. */
 export const touchedMs = signal<number | null>(null);
-/** Whether a better order is waiting for the hand to rest. */
-export const held = signal(false);
+/** How many rows would move if the order were brought up to date. */
+export const waiting = signal(0);
+
+/** Of each station the highest level of an alert that nobody has answered. */
+export const unansweredLevels = computed(() => {
+  const found = new Map<string, number>();
+  for (const alert of live.value.alerts) {
+    const id = alert.station_id;
+    if (id !== null && isUnanswered(alert))
+      found.set(id, Math.max(found.get(id) ?? 0, alert.flood_level ?? 0));
+  }
+  return found;
+});
 
 let lastSortMs = Number.NEGATIVE_INFINITY;
-let sortedBy = "";
+let wanted: readonly string[] = [];
+
+/** Somebody has asked for the newest order. */
+export function sortNow(): void {
+  lastSortMs = tick.peek().steadyMs;
+  order.value = wanted;
+  waiting.value = 0;
+}
 
 effect(() => {
   const list = levels.value?.stations ?? [];
+  const unanswered = unansweredLevels.value;
   const nowMs = tick.value.steadyMs;
   untracked(() => {
-    const wanted = [...list].sort(byDanger);
-    const ids = wanted.map((s) => s.station_id);
+    wanted = ranked(list, unanswered);
     const present = order.peek();
-    const differs = ids.length !== present.length || ids.some((id, i) => id !== present[i]);
-    const signature = list
-      .map((s) => `${s.station_id}=${s.flood_level}`)
-      .sort()
-      .join();
-    if (!differs) {
-      sortedBy = signature;
-      held.value = false;
+    if (wanted.length === present.length && wanted.every((id, i) => id === present[i])) {
+      waiting.value = 0;
       return;
     }
-    const levelsChanged = signature !== sortedBy;
-    if (mayResort({ nowMs, lastSortMs, touchedMs: touchedMs.peek(), levelsChanged })) {
-      lastSortMs = nowMs;
-      sortedBy = signature;
-      order.value = ids;
-      held.value = false;
-    } else held.value = touchedMs.peek() !== null && levelsChanged;
+    const known = new Set(present);
+    const others = wanted.length !== present.length || wanted.some((id) => !known.has(id));
+    if (others || mayResort({ nowMs, lastSortMs, touchedMs: touchedMs.peek() })) sortNow();
+    else waiting.value = moves(present, wanted);
   });
 });

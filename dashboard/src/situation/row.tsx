@@ -2,27 +2,46 @@
 import { useComputed } from "@preact/signals";
 import type { StationLevel } from "../api/types";
 import { ageWords } from "../domain/age";
+import { isUnanswered } from "../domain/alerts";
+import { read } from "../domain/datum";
 import { clockOrDay, cmPer10min, metres, signed, trend } from "../domain/format";
 import { ageSeconds, freshnessNow } from "../domain/freshness";
 import { pick } from "../i18n";
-import { chosen, lang, lost, now, selected, stations, t } from "../store/store";
+import { stationHref } from "../shell/route";
+import { opened } from "../store/answers";
+import { tableDatum, wantedInTable } from "../store/datum";
+import { chosen, lang, live, lost, now, selected, stations, t } from "../store/store";
 import { LevelChip, levelWord } from "../ui/level-chip";
 import { TrendArrow } from "../ui/trend-arrow";
+import { unansweredLevels } from "./order";
 import { Spark } from "./spark";
-
-/** On a phone the chart lies below the list: go there. */
-function choose(id: string): void {
-  chosen.value = id;
-  if (!matchMedia("(max-width: 999px)").matches) return;
-  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  document.getElementById("chart")?.scrollIntoView({ behavior: still ? "auto" : "smooth", block: "start" });
-}
 
 function FlagNote({ flag }: { flag: StationLevel["flag"] }) {
   if (flag === 3) return <span class="flag flag-suspect">{t.value.flagSuspect}</span>;
   if (flag === 4) return <span class="flag flag-fail">{t.value.flagFail}</span>;
   if (flag === 9) return <span class="flag flag-fail">{t.value.flagMissing}</span>;
   return null;
+}
+
+/** In a 16 × 16 box: the link of the chain that is silent. A probe, a mast, a drum of disks. */
+const LINKS = {
+  sensor: "M8 1v7 M5 8h6v5H5z M3 15h10",
+  gateway: "M8 15V6 M5 15h6 M5 3a4 4 0 0 1 6 0 M3 1a7 7 0 0 1 10 0",
+  server: "M3 2h10v5H3z M3 9h10v5H3z M5 4.5h1 M5 11.5h1",
+} as const;
+
+/** Why nothing new comes, as far as the server knows; silence that began since then is not yet anybody's. */
+function SilentLink({ station }: { station: StationLevel }) {
+  const link = station.silence;
+  if (!link || lost.value) return null;
+  return (
+    <span class={`silent silent-${link}`} data-testid="silence" data-link={link}>
+      <svg viewBox="0 0 16 16" width="14" height="14" aria-hidden="true">
+        <path d={LINKS[link]} />
+      </svg>
+      {t.value.situation.silent[link]}
+    </span>
+  );
 }
 
 /** Ticks by itself each second, so that the rest of the row need not be drawn again. */
@@ -40,7 +59,7 @@ function Age({ station }: { station: StationLevel }) {
   );
 }
 
-function Next({ station }: { station: StationLevel }) {
+function Next({ station, dead }: { station: StationLevel; dead: boolean }) {
   const words = t.value;
   const next = station.next_threshold;
   if (next) {
@@ -49,8 +68,13 @@ function Next({ station }: { station: StationLevel }) {
       <>
         <span class="to-go">{words.toGo(metres(next.metres_to_go))}</span>
         <span class="next-name">
-          {named ? pick(named.name, lang.value) : levelWord(next.level)} {metres(next.value_m)}
+          {next.level} {named ? pick(named.name, lang.value) : levelWord(next.level)}
         </span>
+        {station.arrival && !dead && (
+          <span class="arrival" data-testid="arrival">
+            {words.situation.arrival(clockOrDay(Date.parse(station.arrival.likely), now.value))}
+          </span>
+        )}
       </>
     );
   }
@@ -76,13 +100,41 @@ function TrendCell({ perHour }: { perHour: number | null }) {
   );
 }
 
+/** The worst alert of the station that nobody has answered; its dialog names the station once more. */
+export function answerFor(id: string): void {
+  const mine = live.peek().alerts.filter((a) => a.station_id === id && isUnanswered(a));
+  const [worst] = mine.sort((a, b) => (b.flood_level ?? 0) - (a.flood_level ?? 0));
+  if (worst) opened.value = { id: worst.id, action: "acknowledge" };
+}
+
+function Answer({ station, name }: { station: StationLevel; name: string }) {
+  const words = t.value;
+  const level = unansweredLevels.value.get(station.station_id);
+  if (level === undefined) return null;
+  return (
+    <button
+      type="button"
+      class="answer answer-first"
+      data-testid="row-acknowledge"
+      aria-label={`${words.acknowledge}: ${name}`}
+      aria-haspopup="dialog"
+      onClick={() => answerFor(station.station_id)}
+    >
+      {words.acknowledge}
+    </button>
+  );
+}
+
 export function LevelRow({ station }: { station: StationLevel }) {
   const id = station.station_id;
   const words = t.value;
   const state = useComputed(() => freshnessNow(station, now.value)).value;
   const dead = state === "dead";
   const current = selected.value === id;
-  const river = station.river_name ?? stations.value.get(id)?.river.name;
+  const registered = stations.value.get(id);
+  const river = station.river_name ?? registered?.river.name;
+  const name = pick(station.name, lang.value);
+  const datum = tableDatum(registered);
   return (
     <tr
       role="row"
@@ -90,20 +142,34 @@ export function LevelRow({ station }: { station: StationLevel }) {
       data-testid="station-row"
       data-station-id={id}
       data-freshness={state}
+      onClick={() => {
+        chosen.value = id;
+      }}
     >
       <td role="cell" class="c-state">
         <LevelChip level={station.flood_level} dead={dead} />
       </td>
       <th role="rowheader" scope="row" class="c-station">
-        <button type="button" class="pickrow" aria-pressed={current} onClick={() => choose(id)}>
-          <span class="station-name">{pick(station.name, lang.value)}</span>
+        <a
+          class="pickrow"
+          href={stationHref(id)}
+          data-testid="station-link"
+          aria-current={current ? "true" : undefined}
+          onFocus={() => {
+            chosen.value = id;
+          }}
+        >
+          <span class="station-name">{name}</span>
           <span class="river-name">{river ? pick(river, lang.value) : station.river}</span>
-        </button>
+        </a>
       </th>
       <td role="cell" class="c-level num">
         <span class={station.flag === 4 ? "level level-failed" : "level"} data-testid="level">
-          {metres(station.level_m)}
+          {metres(station.level_m === null ? null : read(station.level_m, datum))}
         </span>
+        {datum.kind !== wantedInTable.value && (
+          <span class="datum-of">{words.situation.datums[datum.kind]}</span>
+        )}
         {station.level_m !== null && <span class="unit-phone"> m</span>}
         {!dead && <FlagNote flag={station.flag} />}
         {station.flag === 4 && typeof station.judged_m === "number" && (
@@ -115,10 +181,10 @@ export function LevelRow({ station }: { station: StationLevel }) {
         {!dead && station.trend_m_per_h !== null && <span class="unit-phone"> {words.unitCm10}</span>}
       </td>
       <td role="cell" class="c-spark">
-        <Spark id={id} reportEveryS={station.report_every_s ?? 600} />
+        <Spark station={station} />
       </td>
       <td role="cell" class="c-next">
-        <Next station={station} />
+        <Next station={station} dead={dead} />
       </td>
       <td role="cell" class="c-crest num">
         <span class="label-phone">{words.colFreeboard} </span>
@@ -127,6 +193,10 @@ export function LevelRow({ station }: { station: StationLevel }) {
       <td role="cell" class="c-age num" data-testid="age">
         {state === "late" && <span class="flag flag-late">{words.late}</span>}
         <Age station={station} />
+        {state !== "fresh" && <SilentLink station={station} />}
+      </td>
+      <td role="cell" class="c-answer">
+        <Answer station={station} name={name} />
       </td>
     </tr>
   );

@@ -1,26 +1,31 @@
 import { computed } from "@preact/signals";
-import { columns, gapSeconds } from "../chart/series";
+import type { StationLevel } from "../api/types";
 import { sparkPath } from "../domain/spark";
-import { SPARK_S, sparkMarks } from "../store/sparks";
+import { recent, SPARK_HOURS, sparkOf } from "../store/sparks";
 import { now } from "../store/store";
 
-const WIDTH = 72;
-const HEIGHT = 26;
+const WIDTH = 88;
+const HEIGHT = 24;
 
 /** The picture moves a pixel every few minutes; drawing it each second would be waste. */
 const minute = computed(() => Math.floor(now.value / 60_000) * 60);
 
-/** A hint beside the numbers; the hydrograph says the same with words. */
-export function Spark({ id, reportEveryS }: { id: string; reportEveryS: number }) {
+/** A hint beside the numbers; the station's view says the same with words. */
+export function Spark({ station }: { station: StationLevel }) {
   const toS = minute.value + 60;
-  const [times, values] = columns(sparkMarks(id), gapSeconds("10min", reportEveryS));
-  const path = sparkPath(times, values, { width: WIDTH, height: HEIGHT, fromS: toS - SPARK_S, toS });
+  const [times, values] = sparkOf(recent.value, station);
+  const path = sparkPath(times, values, {
+    width: WIDTH,
+    height: HEIGHT,
+    fromS: toS - SPARK_HOURS * 3600,
+    toS,
+  });
   return (
     <svg
       class="spark"
       viewBox={`-1 -2 ${WIDTH + 2} ${HEIGHT + 4}`}
       width={WIDTH}
-      height={30}
+      height={28}
       aria-hidden="true"
     >
       <path d={path} />

@@ -1,7 +1,8 @@
 /** What every height on this view is counted from; what the station cannot answer says why. */
 import { DATUMS, type DatumKind, datumOf } from "../domain/datum";
+import { wantedDatum } from "../store/datum";
 import { t } from "../store/store";
-import { datum, registered, wantedDatum } from "./state";
+import { datum, registered } from "./state";
 
 export function DatumSwitch() {
   const words = t.value.station;

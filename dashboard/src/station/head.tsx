@@ -238,9 +238,9 @@ export function Head() {
           <h2 id="station-name">{pick(name.value, lang.value)}</h2>
           <p class="station-where">{where.join(" · ")}</p>
         </div>
-        <DatumSwitch />
       </div>
       {now_ ? <Now station={now_} /> : <p class="empty">{words.loading}</p>}
+      <DatumSwitch />
     </section>
   );
 }

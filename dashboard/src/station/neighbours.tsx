@@ -5,10 +5,11 @@ import { clockOrDay, cmPer10min, signed, trend } from "../domain/format";
 import { ageSeconds, freshnessNow } from "../domain/freshness";
 import { pick } from "../i18n";
 import { stationHref } from "../shell/route";
+import { datumFor } from "../store/datum";
 import { lang, lost, now, stationLevels, stations, t } from "../store/store";
 import { LevelChip } from "../ui/level-chip";
 import { TrendArrow } from "../ui/trend-arrow";
-import { datumFor, id, registered } from "./state";
+import { id, registered } from "./state";
 import { heightIn } from "./words";
 
 function Numbers({ station }: { station: StationLevel }) {
@@ -66,7 +67,9 @@ function Near({ of, here = false }: { of: string; here?: boolean }) {
 
 export function Neighbours() {
   const words = t.value.station;
-  const { upstream = [], downstream = [] } = registered.value?.neighbours ?? {};
+  const near = registered.value?.neighbours;
+  if (!near) return null;
+  const { upstream, downstream } = near;
   return (
     <section class="panel" aria-labelledby="near-title">
       <div class="panel-head">

@@ -1,5 +1,5 @@
 /** The chart's numbers as a table, a page at a time, and as a file. */
-import { signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { csvHref } from "../api/client";
 import { reportEveryS } from "../chart/picture";
@@ -18,11 +18,27 @@ const opened = signal(false);
 /** Pages from the newest; a new stretch begins at its newest. */
 const page = signal(0);
 
-function Rows({ marks }: { marks: readonly Mark[] }) {
+interface Row {
+  readonly fromS: number;
+  readonly level?: Mark;
+  readonly rain?: Mark;
+}
+
+/** Newest first; a gauge's rain has a row of its own where it reports at another time. */
+const rows = computed<readonly Row[]>(() => {
+  const [from, to] = windowOf(span.value, nowS.value);
+  const byTime = new Map<number, Row>(shown.value.map((level) => [level.from, { fromS: level.from, level }]));
+  for (const rain of history.value?.rain ?? [])
+    if (rain.from >= from && rain.from <= to)
+      byTime.set(rain.from, { ...byTime.get(rain.from), fromS: rain.from, rain });
+  return [...byTime.values()].sort((a, b) => b.fromS - a.fromS);
+});
+
+function Numbers({ marks }: { marks: readonly Row[] }) {
   const words = t.value;
   const past = history.value;
   if (!past) return null;
-  const rain = new Map(past.rain.map((m) => [m.from, m]));
+  const hasRain = past.rain.length > 0;
   const rainMinutes = (STEP_S[past.resolution] || reportEveryS(past.asked.station, "rainfall")) / 60;
   return (
     <div class="numbers">
@@ -33,7 +49,7 @@ function Rows({ marks }: { marks: readonly Mark[] }) {
             <th scope="col" class="num">
               {words.station.datumUse[datum.value.kind]}
             </th>
-            {rain.size > 0 && (
+            {hasRain && (
               <th scope="col" class="num">
                 {words.station.tableRain(words.perReport(rainMinutes))}
               </th>
@@ -42,17 +58,16 @@ function Rows({ marks }: { marks: readonly Mark[] }) {
           </tr>
         </thead>
         <tbody>
-          {marks.map((m) => {
-            const fell = rain.get(m.from);
-            return (
-              <tr key={m.at}>
-                <th scope="row">{markTime(m.from, past.resolution)}</th>
-                <td class="num">{m.value === null ? "—" : metres(read(m.value, datum.value))}</td>
-                {rain.size > 0 && <td class="num">{fell ? rainOf(fell).toFixed(1) : "—"}</td>}
-                <td>{qualityOf(m)}</td>
-              </tr>
-            );
-          })}
+          {marks.map(({ fromS, level, rain }) => (
+            <tr key={fromS}>
+              <th scope="row">{markTime(fromS, past.resolution)}</th>
+              <td class="num">
+                {typeof level?.value === "number" ? metres(read(level.value, datum.value)) : "—"}
+              </td>
+              {hasRain && <td class="num">{rain ? rainOf(rain).toFixed(1) : "—"}</td>}
+              <td>{level && qualityOf(level)}</td>
+            </tr>
+          ))}
         </tbody>
       </table>
     </div>
@@ -61,11 +76,11 @@ function Rows({ marks }: { marks: readonly Mark[] }) {
 
 function Pages() {
   const words = t.value.station;
-  const newestFirst = [...shown.value].reverse();
-  const pages = Math.max(1, Math.ceil(newestFirst.length / ROWS));
+  const all = rows.value;
+  const pages = Math.max(1, Math.ceil(all.length / ROWS));
   const at = Math.min(page.value, pages - 1);
-  const marks = newestFirst.slice(at * ROWS, (at + 1) * ROWS);
-  if (newestFirst.length === 0) return <p class="empty">{t.value.chartEmpty}</p>;
+  const marks = all.slice(at * ROWS, (at + 1) * ROWS);
+  if (all.length === 0) return <p class="empty">{t.value.chartEmpty}</p>;
   const turn = (to: number) => {
     page.value = Math.max(0, Math.min(pages - 1, to));
   };
@@ -82,7 +97,7 @@ function Pages() {
           {words.newer}
         </button>
         <span role="status" data-testid="page-of">
-          {words.tableOf(at * ROWS + 1, at * ROWS + marks.length, newestFirst.length)}
+          {words.tableOf(at * ROWS + 1, at * ROWS + marks.length, all.length)}
         </span>
         <button
           type="button"
@@ -94,7 +109,7 @@ function Pages() {
           {words.older}
         </button>
       </div>
-      <Rows marks={marks} />
+      <Numbers marks={marks} />
     </>
   );
 }

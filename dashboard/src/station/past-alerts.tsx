@@ -3,7 +3,7 @@ import { ActingAs } from "../alerts/acting-as";
 import { AlertRow } from "../alerts/alert-row";
 import { isShown } from "../domain/alerts";
 import { t } from "../store/store";
-import { alerts, alertsFailed, alertsNext, readAlerts } from "./state";
+import { alerts, alertsFailed, alertsNext, datum, readAlerts } from "./state";
 
 export function PastAlerts() {
   const words = t.value.station;
@@ -11,7 +11,9 @@ export function PastAlerts() {
   return (
     <section class="panel" id="alerts" aria-labelledby="past-title" tabIndex={-1}>
       <div class="panel-head">
-        <h3 id="past-title">{words.alerts}</h3>
+        <h3 id="past-title">
+          {words.alerts} {datum.value.kind !== "zero" && <small>{words.alertsDatum}</small>}
+        </h3>
         <ActingAs />
       </div>
       <ol class="alerts" data-testid="alert-list">

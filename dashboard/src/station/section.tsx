@@ -3,17 +3,21 @@ import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { crestColour, lineColour } from "../chart/picture";
-import { dayOrYear } from "../domain/format";
+import { read } from "../domain/datum";
+import { dayOrYear, metres } from "../domain/format";
 import { freshnessNow } from "../domain/freshness";
 import { crests, type Point, scaleFor, spreadLabels, waterAt } from "../domain/section";
 import { pick } from "../i18n";
 import { lang, lost, now, t } from "../store/store";
+import { levelWord } from "../ui/level-chip";
 import { datum, detail, level, registered } from "./state";
 import { heightIn } from "./words";
 
 interface Mark {
   readonly height: number;
   readonly name: string;
+  /** As there is room for beside a picture. */
+  readonly short: string;
   readonly colour: string;
 }
 
@@ -23,13 +27,18 @@ function marksOf(withCrest: boolean): readonly Mark[] {
   if (!at) return [];
   const found: Mark[] = at.thresholds.map((th) => ({
     height: th.value_m,
-    name: `${th.level} ${pick(th.name, lang.value)}`,
+    name: pick(th.name, lang.value),
+    short: `${th.level} ${levelWord(th.level)}`,
     colour: lineColour(th.level),
   }));
+  const { crest } = t.value;
   if (withCrest && at.crest_m !== null)
-    found.push({ height: at.crest_m, name: t.value.crest, colour: crestColour() });
+    found.push({ height: at.crest_m, name: crest, short: crest, colour: crestColour() });
   return found.sort((a, b) => b.height - a.height);
 }
+
+/** Beside a picture whose heading says the datum. */
+const short = (height: number) => metres(read(height, datum.value));
 
 /** The level people judge by: what failed the checks is no water. */
 function waterNow(): { readonly height: number | null; readonly dead: boolean } {
@@ -60,7 +69,7 @@ function useWidth() {
 
 const HEIGHT = 270;
 /** Room for the words of the thresholds at the right edge. */
-const LABELS = 190;
+const LABELS = 165;
 const LINE = 17;
 
 function Picture({ says, width, children }: { says: string; width: number; children: ComponentChildren }) {
@@ -100,40 +109,40 @@ function Picture({ says, width, children }: { says: string; width: number; child
   );
 }
 
-/** Ticks with their words, moved apart where they would stand on each other. */
-function Ticks({
-  marks,
-  y,
-  from,
-  to,
-}: {
-  marks: readonly Mark[];
-  y: (h: number) => number;
-  from: number;
-  to: number;
-}) {
+/** Lines at their heights, and their words moved apart where they would stand on each other. */
+function Ticks({ marks, y, from, to }: TicksProps) {
   const ys = marks.map((m) => y(m.height));
-  const placed = spreadLabels(ys, LINE * 2 + 2, HEIGHT - LINE - 4);
+  const placed = spreadLabels(ys, LINE, HEIGHT - 4);
   return (
     <>
       {marks.map((mark, i) => {
-        const at = ys[i] ?? 0;
+        const at = (ys[i] ?? 0).toFixed(1);
         const words = placed[i] ?? 0;
+        const line = `M${from(mark.height).toFixed(1)} ${at}H${to}`;
         return (
-          <g key={mark.name}>
-            <path class="tick-paper" d={`M${from} ${at}H${to}`} />
-            <path class="tick" d={`M${from} ${at}H${to}L${to + 12} ${words}`} stroke={mark.colour} />
-            <text class="tick-word" x={to + 16} y={words - 1}>
-              {mark.name}
-            </text>
-            <text class="tick-height" x={to + 16} y={words + LINE - 3}>
-              {heightIn(mark.height, datum.value)}
+          <g key={mark.short}>
+            <path class="tick-paper" d={line} />
+            <path class="tick" d={line} stroke={mark.colour} />
+            <path
+              class="tick-lead"
+              d={`M${to} ${at}l10 ${(words - Number(at)).toFixed(1)}`}
+              stroke={mark.colour}
+            />
+            <text x={to + 13} y={words + 4}>
+              {mark.short} <tspan class="tick-height">{short(mark.height)}</tspan>
             </text>
           </g>
         );
       })}
     </>
   );
+}
+
+interface TicksProps {
+  readonly marks: readonly Mark[];
+  readonly y: (height: number) => number;
+  readonly from: (height: number) => number;
+  readonly to: number;
 }
 
 /** The water's level, named beside its surface. */
@@ -173,7 +182,7 @@ function CrossSection({ points, width }: { points: readonly Point[]; width: numb
       ...crestHeights,
       ...(height === null ? [] : [height]),
     ],
-    { left: 8, right, top: 22, bottom: HEIGHT - 6 },
+    { left: 8, right, top: 38, bottom: HEIGHT - 6 },
   );
   const to = ([x, z]: Point) => [scale.x(x), scale.y(z)] as const;
   const ground = points.map(to);
@@ -186,6 +195,7 @@ function CrossSection({ points, width }: { points: readonly Point[]; width: numb
         [words.right, tops.right, at?.crest_right_m],
       ] as const)
     : [];
+  const isNarrow = tops !== null && scale.x(tops.right[0]) - scale.x(tops.left[0]) < 200;
   const bankText = (name: string, crest: number) =>
     words.stands(`${name}${t.value.crest}`, heightIn(crest, datum.value));
   const says = describe(
@@ -197,16 +207,23 @@ function CrossSection({ points, width }: { points: readonly Point[]; width: numb
     <Picture says={says} width={width}>
       {water.length > 0 && <path class={dead ? "water water-dead" : "water"} d={`${path(water)}Z`} />}
       <path class="ground" d={`${path(ground)}L${last} ${HEIGHT}L${first} ${HEIGHT}Z`} />
-      <Ticks marks={marks} y={scale.y} from={right - 26} to={right} />
+      <Ticks
+        marks={marks}
+        y={scale.y}
+        from={(h) => Math.min(right - 26, ...waterAt(points, h).map(([x]) => scale.x(x)))}
+        to={right}
+      />
       {banks.map(([name, top, crest], i) => {
         const height_ = typeof crest === "number" ? crest : top[1];
         const x = scale.x(top[0]);
         const y = scale.y(height_);
+        // Side by side where the river is drawn wide enough, else one above the other.
+        const raise = i === 1 && isNarrow ? 16 : 0;
         return (
           <g key={name} class="levee">
             <path d={`M${x - 9} ${y}h18`} stroke={crestColour()} />
-            <text x={Math.max(8, x - 14)} y={y - 7} text-anchor={i === 0 ? "start" : "end"}>
-              {name} {heightIn(height_, datum.value)}
+            <text x={Math.max(8, x - 14)} y={y - 7 - raise} text-anchor={i === 0 ? "start" : "end"}>
+              {name} {short(height_)}
             </text>
           </g>
         );
@@ -243,7 +260,7 @@ function Staff({ width }: { width: number }) {
         />
       )}
       <rect class="staff" x={left} y="8" width="26" height={HEIGHT - 8} />
-      <Ticks marks={marks} y={y} from={left} to={right} />
+      <Ticks marks={marks} y={y} from={() => left} to={right} />
       {height !== null && <Surface height={height} dead={dead} x={Math.max(60, left / 2)} y={y(height)} />}
     </Picture>
   );
@@ -261,6 +278,8 @@ export function Section() {
       <div class="panel-head">
         <h3 id="section-title">{points.length > 2 ? words.section : words.staff}</h3>
         <p class="panel-note">
+          {words.datumUse[datum.value.kind]}
+          {" · "}
           {surveyed
             ? words.sectionOf(dayOrYear(Date.parse(surveyed.valid_from), 0))
             : detail.value.value && words.staffNote}

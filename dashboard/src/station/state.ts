@@ -5,10 +5,10 @@ import type { Alert, Device, Station } from "../api/types";
 import { type Asked, type Kept, keepHistory } from "../chart/history";
 import { inside, marksOf, pictureOf, steadyNow } from "../chart/picture";
 import type { Mark } from "../chart/series";
-import { DATUMS, type Datum, type DatumFacts, type DatumKind, datumOf, GAUGE_ZERO } from "../domain/datum";
 import { nameOf, parseSpan, RANGE_S, type Span, spanQuery, windowOf } from "../domain/span";
 import { query, route, setQuery } from "../shell/route";
-import { live, now, remembered, stationLevels, stations, tick } from "../store/store";
+import { datumFor } from "../store/datum";
+import { live, now, stationLevels, stations, tick } from "../store/store";
 
 /** Where readings come every few seconds (a drill, a demo), a day would squeeze all into one line. */
 const QUICK_S = 10;
@@ -50,10 +50,6 @@ export function stepBack(): void {
   setQuery(spanQuery(last));
 }
 
-export const wantedDatum = remembered<DatumKind>("kawamori.datum", DATUMS, "zero");
-/** What a station's heights are counted from: as chosen, or its own zero where it lacks the fact. */
-export const datumFor = (facts: DatumFacts | undefined): Datum =>
-  datumOf(wantedDatum.value, facts) ?? GAUGE_ZERO;
 export const datum = computed(() => datumFor(registered.value));
 
 export const kept = signal<Kept | null>(null);

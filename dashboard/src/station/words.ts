@@ -5,6 +5,7 @@ import { type Datum, read } from "../domain/datum";
 import { clockOrDay, dayOrYear, metres } from "../domain/format";
 import { nameOf, type Span, windowOf } from "../domain/span";
 import { now, t } from "../store/store";
+import { isQuick } from "./state";
 
 /** `T.P. 14.65 m` */
 export function heightIn(levelM: number | null, datum: Datum): string {
@@ -19,7 +20,8 @@ export function heightIn(levelM: number | null, datum: Datum): string {
 /** When a mark is from; a summary of days has no hour. */
 export function markTime(fromS: number, resolution: Resolution): string {
   const ms = fromS * 1000;
-  return resolution === "day" || resolution === "week" ? dayOrYear(ms, now.value) : clockOrDay(ms, now.value);
+  if (resolution === "day" || resolution === "week") return dayOrYear(ms, now.value);
+  return clockOrDay(ms, now.value, resolution === "raw" && isQuick.value);
 }
 
 export function spanWords(span: Span, nowS: number): string {

@@ -1,6 +1,6 @@
 /** One step of the live stream: pure, so that a typhoon can be replayed through it in a test. */
 import type { StreamMessage } from "../api/stream";
-import type { Alert, StreamReading } from "../api/types";
+import type { Alert, LevelsLatest, StreamReading } from "../api/types";
 import { type Heartbeat, heardWord } from "../domain/alerting";
 import { byUrgency, isShown, mustBeSaid } from "../domain/alerts";
 
@@ -114,6 +114,13 @@ export function fetched(live: Live, asked: readonly Alert[], answer: readonly Al
 export function answered(live: Live, asked: Alert | undefined, answer: Alert): Live {
   const known = live.alerts.find((a) => a.id === answer.id);
   return known === asked ? { ...live, alerts: mergeAlerts(live.alerts, [answer]) } : live;
+}
+
+/** The levels after some stations were asked for anew: the others are as they were. Without any before, those alone. */
+export function merged(known: LevelsLatest | null, answer: LevelsLatest): LevelsLatest {
+  if (known === null) return answer;
+  const news = new Map(answer.stations.map((s) => [s.station_id, s]));
+  return { as_of: answer.as_of, stations: known.stations.map((s) => news.get(s.station_id) ?? s) };
 }
 
 /** In the order of urgency; what arrives replaces what was known under its id. */

@@ -1,14 +1,18 @@
 /** Keeps the store true: fetches, listens, ticks. Started once by `main.tsx`. */
 import { batch } from "@preact/signals";
-import { ApiError, getAlerts, getGeo, getLevels, getSite, getStations } from "../api/client";
+import { ApiError, getAlerts, getGeo, getLevels, getLevelsOf, getSite, getStations } from "../api/client";
 import { Stream, type StreamMessage } from "../api/stream";
 import { sync } from "../domain/clock";
-import { fetched, step } from "./live";
+import { fetched, merged, step } from "./live";
 import { keepSnapshot, lastSnapshot } from "./snapshot";
 import * as store from "./store";
 
 /** A burst of readings is one request for the levels. */
 const LEVELS_AT_MOST_EVERY_MS = 1_000;
+/** On a thin line the next request waits so many times as long as the last one took: answers need the line too. */
+const REST_TIMES = 3;
+/** Fewer changed stations than this are asked for by name. */
+const FEW = 60;
 /** Without any event the levels are asked for anyway: silence must be confirmed, not assumed. */
 const LEVELS_AT_LEAST_EVERY_MS = 15_000;
 const RETRY_AFTER_MS = 3_000;
@@ -17,6 +21,10 @@ const SNAPSHOT_EVERY_MS = 30_000;
 
 let levelsTimer: ReturnType<typeof setTimeout> | undefined;
 let levelsAskedMs = Number.NEGATIVE_INFINITY;
+let allAskedMs = Number.NEGATIVE_INFINITY;
+let levelsTookMs = 0;
+/** Stations that the stream has named since they were last asked for; null: all are wanted. */
+let changed: Set<string> | null = null;
 let levelsBusy = false;
 let levelsAgain = false;
 let levelsFailed = false;
@@ -33,9 +41,14 @@ async function fetchLevels(): Promise<void> {
   }
   levelsBusy = true;
   levelsAskedMs = performance.now();
+  const asked = changed !== null && levelsAskedMs - allAskedMs < LEVELS_AT_LEAST_EVERY_MS ? changed : null;
+  const few = asked !== null && asked.size > 0 && asked.size <= FEW ? [...asked] : null;
+  if (few === null) allAskedMs = levelsAskedMs;
+  changed = new Set();
   try {
-    const answer = await getLevels();
+    const answer = few === null ? await getLevels() : merged(store.levels.peek(), await getLevelsOf(few));
     const steadyMs = performance.now();
+    levelsTookMs = steadyMs - levelsAskedMs;
     batch(() => {
       store.clockSync.value = sync(answer.as_of, steadyMs - levelsAskedMs, Date.now(), steadyMs);
       store.levels.value = answer;
@@ -46,6 +59,7 @@ async function fetchLevels(): Promise<void> {
     });
   } catch {
     levelsFailed = true;
+    changed = null;
     updateLink();
     setTimeout(wantLevels, RETRY_AFTER_MS);
     void recall();
@@ -60,7 +74,8 @@ async function fetchLevels(): Promise<void> {
 
 function wantLevels(): void {
   if (levelsTimer !== undefined) return;
-  const wait = levelsAskedMs + LEVELS_AT_MOST_EVERY_MS - performance.now();
+  const least = Math.max(LEVELS_AT_MOST_EVERY_MS, (1 + REST_TIMES) * levelsTookMs);
+  const wait = levelsAskedMs + least - performance.now();
   levelsTimer = setTimeout(
     () => {
       levelsTimer = undefined;
@@ -119,7 +134,12 @@ function heard(message: StreamMessage): void {
     if (wanted.readings.length > 0) store.fromStream.value = wanted.readings;
     if (wanted.history) store.historyTurn.value++;
   });
-  if (wanted.levels) wantLevels();
+  if (wanted.levels) {
+    // Only readings name their stations; whatever else has happened may have changed any of them.
+    if (message.kind !== "readings") changed = null;
+    else for (const { station_id } of wanted.readings) changed?.add(station_id);
+    wantLevels();
+  }
   if (wanted.alerts) {
     void untilDone(fetchAlerts);
     void untilDone(fetchSite);
@@ -173,7 +193,7 @@ export function startSession(): void {
     beat();
     const { steadyMs } = store.tick.peek();
     remember();
-    if (steadyMs - levelsAskedMs > LEVELS_AT_LEAST_EVERY_MS) wantLevels();
+    if (steadyMs - allAskedMs > LEVELS_AT_LEAST_EVERY_MS) wantLevels();
     // Half-open connections never raise an error: after the silence, hang up and dial again.
     if (store.connected.peek() !== "lost") silentSinceMs = steadyMs;
     else if (before === "lost" && !store.live.peek().broken && steadyMs - silentSinceMs > 5_000) {

@@ -1,68 +1,58 @@
-/** The last three hours of every station, small: fetched one after the other, most dangerous first. */
-import { effect, signal, untracked } from "@preact/signals";
-import { getReadings } from "../api/client";
-import { endWith, type Mark, merge, STEP_S, toMark } from "../chart/series";
-import { fromStream, now, order, stationLevels } from "./store";
+/** The last six hours of every station, small: one request for all, every ten minutes. */
+import { signal } from "@preact/signals";
+import { getRecent } from "../api/client";
+import type { Recent, StationLevel } from "../api/types";
 
-export const SPARK_S = 10_800;
+export const SPARK_HOURS = 6;
 const REFRESH_MS = 10 * 60_000;
+const RETRY_MS = 30_000;
 
-export const sparks = signal<ReadonlyMap<string, readonly Mark[]>>(new Map());
-
-async function load(id: string, stop: AbortSignal): Promise<void> {
-  const toMs = now.peek();
-  const read = await getReadings(id, "water_level", toMs - SPARK_S * 1000, toMs, "10min", stop);
-  const marks = read.points.map((p) => toMark(p, STEP_S[read.resolution], toMs / 1000));
-  sparks.value = new Map(sparks.peek()).set(id, marks);
-}
-
-/** A round that fails midway leaves the lines it has; the next one tries again. */
-async function round(stop: AbortSignal): Promise<void> {
-  for (const id of order.peek()) {
-    if (stop.aborted) return;
-    await load(id, stop).catch(() => undefined);
-  }
-}
+export const recent = signal<Recent | null>(null);
 
 export function keepSparks(): () => void {
   const stop = new AbortController();
-  let started = false;
-  const stops = [
-    effect(() => {
-      if (started || order.value.length === 0) return;
-      started = true;
-      void round(stop.signal);
-    }),
-    effect(() => {
-      const heard = fromStream.value.filter((r) => r.quantity === "water_level");
-      untracked(() => {
-        const next = new Map(sparks.value);
-        for (const reading of heard) {
-          const marks = next.get(reading.station_id);
-          const newest = marks?.at(-1);
-          if (!marks || !newest) continue;
-          // One point a minute is all that 72 pixels can show.
-          const soon = Date.parse(reading.time) / 1000 - newest.at < 60;
-          next.set(reading.station_id, merge(soon ? marks.slice(0, -1) : marks, [reading]));
-        }
-        sparks.value = next;
-      });
-    }),
-  ];
-  const timer = setInterval(() => void round(stop.signal), REFRESH_MS);
+  let timer: ReturnType<typeof setTimeout>;
+  const look = async () => {
+    let next = REFRESH_MS;
+    try {
+      recent.value = await getRecent(SPARK_HOURS, stop.signal);
+    } catch {
+      next = RETRY_MS;
+    }
+    if (!stop.signal.aborted) timer = setTimeout(look, next);
+  };
+  void look();
   return () => {
-    clearInterval(timer);
+    clearTimeout(timer);
     stop.abort();
-    for (const end of stops) end();
   };
 }
 
-/** What a row draws: its history, ended by the number the row itself shows. */
-export function sparkMarks(id: string): readonly Mark[] {
-  const past = sparks.value.get(id);
-  if (!past) return [];
-  const newest = stationLevels.value.get(id);
-  if (!newest?.observed_at) return past;
-  const { level_m: value, observed_at: time, flag } = newest;
-  return endWith(past, { station_id: id, quantity: "water_level", time, value, flag });
+/** Times (seconds) and values of a station's line: the means, ended by the number the row itself shows. */
+export function sparkOf(
+  found: Recent | null,
+  station: Pick<StationLevel, "station_id" | "observed_at" | "level_m" | "flag">,
+): readonly [readonly number[], readonly (number | null)[]] {
+  const values = found?.levels[station.station_id];
+  if (!found || !values) return [[], []];
+  const startS = Date.parse(found.from) / 1000;
+  const newestS = station.observed_at === null ? 0 : Date.parse(station.observed_at) / 1000;
+  const times: number[] = [];
+  const line: (number | null)[] = [];
+  for (const [i, value] of values.entries()) {
+    const middle = startS + (i + 0.5) * found.step_s;
+    if (newestS > 0 && middle >= newestS) break;
+    times.push(middle);
+    line.push(value);
+  }
+  if (newestS > 0 && station.flag !== 4) {
+    // Means stop where the page fetched them; a silence since then is a gap.
+    if (newestS - (times.at(-1) ?? 0) > 2 * found.step_s) {
+      times.push(newestS - 1);
+      line.push(null);
+    }
+    times.push(newestS);
+    line.push(station.level_m);
+  }
+  return [times, line];
 }

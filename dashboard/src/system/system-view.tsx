@@ -165,7 +165,9 @@ function Gateways({ at }: { at: System }) {
           <th scope="col">{words.gateway}</th>
           <th scope="col">{t.value.colState}</th>
           <th scope="col">{words.received}</th>
-          <th scope="col">{words.waiting}</th>
+          <th scope="col" class="num">
+            {words.waiting}
+          </th>
         </tr>
       </thead>
       <tbody>
