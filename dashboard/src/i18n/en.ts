@@ -131,7 +131,7 @@ export const en: Catalogue = {
     noneFits: "No station fits this filter.",
     changes: (n: number) => `Apply changes: ${n}`,
     changesHint: "The order waits while you work in the table",
-    arrival: (time: string) => `about ${time} (for reference)`,
+    arrival: (time: string) => `~${time} est.`,
     silent: { sensor: "Sensor silent", gateway: "Gateway silent", server: "Server behind" },
     datum: "Levels above",
     datums: { zero: "gauge zero", tp: "T.P." },

@@ -129,7 +129,7 @@ export const ja = {
     noneFits: "条件に合う観測所はありません。",
     changes: (n: number) => `${n}件の変化を反映`,
     changesHint: "操作中のため並べ替えを待っています",
-    arrival: (time: string) => `${time}頃【参考】`,
+    arrival: (time: string) => `${time}頃 参考`,
     silent: { sensor: "センサー無通信", gateway: "ゲートウェイ無通信", server: "サーバー遅れ" },
     datum: "水位の基準",
     datums: { zero: "零点高", tp: "T.P." },

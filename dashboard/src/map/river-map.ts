@@ -10,12 +10,12 @@ import { pick } from "../i18n";
 import { chosen, geo, lang, levels, now, order, selected, stations, t } from "../store/store";
 import { graticule } from "./graticule";
 
-import { placeLabels } from "./labels";
+import { placeLabels, remPx } from "./labels";
 import { stationIcon } from "./marker";
 import { spread } from "./spread";
 
 /** Outside its neighbours' reach even where two touch: 44 px targets, at least 24 px of each free. */
-const PINS_APART_PX = 46;
+const PINS_APART_REM = 46 / 16;
 
 function position(station: StationLevel): L.LatLngTuple | null {
   const registered = stations.value.get(station.station_id);
@@ -65,7 +65,7 @@ export function mountMap(host: HTMLElement): () => void {
     leaders.clearLayers();
     const all = [...markers.values()];
     const homes = all.map(({ home }) => map.latLngToLayerPoint(home));
-    for (const [i, spot] of spread(homes, PINS_APART_PX).entries()) {
+    for (const [i, spot] of spread(homes, PINS_APART_REM * remPx()).entries()) {
       const entry = all[i];
       const home = homes[i];
       if (!entry || !home) continue;
