@@ -169,7 +169,7 @@ export const en: Catalogue = {
   rain: "Rain, most",
   notices: "Notices",
   chartSummary: (name, range, min, max, last, at) =>
-    `Level at ${name}, ${range}. Lowest ${min} m, highest ${max} m, latest ${last} m (${at}).`,
+    `Level at ${name}, ${range}. Lowest ${min}, highest ${max}, latest ${last} (${at}).`,
   chartEmpty: "No readings in this period.",
   chartMore: "More of this station, as a table too",
   designHigh: "Design high water",

@@ -167,7 +167,7 @@ export const ja = {
   rain: "雨量 最大",
   notices: "お知らせ",
   chartSummary: (name: string, range: string, min: string, max: string, last: string, at: string) =>
-    `${name} の水位、${range}。最低 ${min} m、最高 ${max} m、最新 ${last} m（${at}）。`,
+    `${name} の水位、${range}。最低 ${min}、最高 ${max}、最新 ${last}（${at}）。`,
   chartEmpty: "この期間の観測値はありません。",
   chartMore: "観測所の詳しい画面・数値の表",
   designHigh: "計画高水位",
