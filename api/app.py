@@ -14,6 +14,7 @@ from api.alerting import act_routes
 from api.basemap import basemap_routes
 from api.bulletins import bulletin_routes
 from api.configuration import configuration_routes
+from api.levels import Levels
 from api.lite import lite_routes
 from api.page import DOCS_STYLE, Page, SecurityHeaders, docs_html
 from api.routes import Dependencies, read_routes
@@ -51,13 +52,14 @@ def create_app(using: Dependencies, health: Health, page: Path | None) -> FastAP
     app.add_middleware(Writes)
     app.add_middleware(SecurityHeaders, pictures_from=using.api.tiles_origin)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=COMPRESSION)
+    levels = Levels(using.database, using.directory, using.clock)
     app.include_router(bulletin_routes(using))  # before `/alerts/{id}`, which would take `7.cap` for an id
-    app.include_router(read_routes(using))
+    app.include_router(read_routes(using, levels))
     app.include_router(basemap_routes(using))
     app.include_router(act_routes(using))
     app.include_router(configuration_routes(using))
     app.include_router(acknowledge_routes(using))
-    app.include_router(lite_routes(using))
+    app.include_router(lite_routes(using, levels))
 
     @cache
     def docs_page() -> str:

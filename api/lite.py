@@ -13,9 +13,10 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Response
 
-from api import cap, shapes
+from api import cap
 from api.bulletins import subject_of
 from api.chronology import JST, STATUS
+from api.levels import Levels
 from api.lite_words import WORDS, Words
 from api.routes import Dependencies
 from kawamori.domain.danger import Danger
@@ -120,14 +121,21 @@ def by_danger(stations: Sequence[Mapping[str, Any]], alerts: Sequence[Alert]) ->
         unanswered[alert.station] = max(alert.flood_level, unanswered.get(alert.station, 0))
 
     def danger(station: Mapping[str, Any]) -> Danger:
-        arrival = station.get("arrival")
+        arrival = station["arrival"]
         return Danger(
             station=station["station_id"], unanswered=unanswered.get(station["station_id"], 0),
-            flood_level=station["flood_level"], arrives=arrival and arrival["likely"], share=station.get("level_share"),
-            trend_m_per_h=station["trend_m_per_h"],
+            flood_level=station["flood_level"], arrives=arrival and arrival["likely"], share=station["level_share"],
+            to_go_m=_to_go(station), trend_m_per_h=station["trend_m_per_h"],
         )  # fmt: skip
 
     return sorted(stations, key=lambda station: danger(station).key)
+
+
+def _to_go(station: Mapping[str, Any]) -> float | None:
+    """Metres to the next threshold; above the last of them, to the crest."""
+    ahead = station["next_threshold"]
+    found: float | None = station["freeboard_m"] if ahead is None else ahead["metres_to_go"]
+    return found
 
 
 def _name(names: Mapping[str, str], language: str) -> str:
@@ -158,7 +166,7 @@ def _state(station: Mapping[str, Any], asked: Asked) -> str:
     state = _level(station["flood_level"], station["flood_level_name"], asked.language)
     if station["freshness"] != "dead":
         return state
-    silence = words.silence.get(station.get("silence") or "", "")
+    silence = words.silence.get(station["silence"] or "", "")
     last = "" if station["level_m"] is None else f"<br>{words.last} {state}"
     return f'<b class="dead">{words.dead}</b> {silence}{last}'
 
@@ -192,7 +200,7 @@ def _change(trend_m_per_h: float | None) -> str:
 
 
 def _upcoming(station: Mapping[str, Any], now: datetime, words: Words) -> str:
-    ahead, arrival = station["next_threshold"], station.get("arrival")
+    ahead, arrival = station["next_threshold"], station["arrival"]
     if ahead is None:
         return words.highest if station["flood_level"] > 0 else "—"
     likely = "" if arrival is None else f"<br>{words.likely(_clock(arrival['likely'], now))}"
@@ -333,19 +341,18 @@ def unreadable(site: SiteSettings, asked: Asked, at: datetime) -> str:
     return _frame(site, asked, at, f'<p class="bad" role="alert">{asked.words.unreadable}<p>{asked.words.meanwhile}')
 
 
-def lite_routes(using: Dependencies) -> APIRouter:
+def lite_routes(using: Dependencies, levels: Levels) -> APIRouter:
     """The page at /lite."""
     router = APIRouter(include_in_schema=False)
 
     async def look() -> Now:
-        found, version = await history.latest_levels(using.database)
-        directory = await using.directory.get(version)
-        at = using.clock()
+        body, directory = await levels.now()
+        at = body["as_of"]
         firing = AlertsWanted(state="firing")
         alerts = await history.alerts_page(using.database, firing, at, limit=ALERTS_COUNTED)
         return Now(
             site=using.site, as_of=at, alerting=await alerting_now(using.database),
-            stations=by_danger(shapes.latest_levels(found, directory, at)["stations"], alerts),
+            stations=by_danger(body["stations"], alerts),
             alerts=[subject_of(alert, [], directory) for alert in alerts],
             level_names={level.level: level.name for level in directory.levels.values()},
         )  # fmt: skip

@@ -17,14 +17,13 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from api import schemas, shapes
-from api.arrivals import Arrivals
 from api.directory import Directory, DirectoryCache
+from api.levels import Levels
 from api.problems import WrongField
 from api.recent import RecentLevels
 from api.stream import LiveFeed
 from api.system import system_state
 from api.who import Actor, Who
-from kawamori.domain.freshness import Freshness
 from kawamori.domain.reading import StationId
 from kawamori.domain.registry import Sensor, Station
 from kawamori.runtime import Clock
@@ -33,7 +32,6 @@ from kawamori.storage import history
 from kawamori.storage.database import Database
 from kawamori.storage.history import CHART_POINTS, LARGEST_ID, Resolution
 from kawamori.storage.registry import cross_section_of, devices_of_station
-from kawamori.storage.system import links_now
 
 TIME_ZONE = "Asia/Tokyo"
 _SPACE_FOR_PLUS = re.compile(r" (\d\d:?\d\d)$")
@@ -154,11 +152,11 @@ def _alert_cursor(text: str) -> tuple[datetime, int]:
     return key
 
 
-def read_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of small routes
+def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901 - a list of small routes
     """Every route that reads."""
     error = {"model": schemas.Problem, "content": {"application/problem+json": {}}}
     router = APIRouter(prefix="/api/v1", responses={422: error, 503: error})
-    arrivals, recent = Arrivals(), RecentLevels()
+    recent = RecentLevels()
     Anybody = Annotated[Actor | None, Depends(using.who.anybody)]  # noqa: N806 - a type
     Reader = Annotated[Actor, Depends(using.who.reader)]  # noqa: N806 - a type
 
@@ -167,13 +165,7 @@ def read_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of sma
         only: Annotated[list[str] | None, Query(alias="station", max_length=200, description="Only these")] = None,
     ) -> Response:
         """Every water level station now, in one call; or those asked for. Values are provisional (暫定値)."""
-        found, version = await history.latest_levels(using.database, only)
-        directory = await using.directory.get(version)
-        at = using.clock()
-        body = shapes.latest_levels(found, directory, at)
-        await arrivals.put_into(body["stations"], using.database, directory, at)
-        if any(level["freshness"] != Freshness.FRESH for level in body["stations"]):
-            shapes.name_silences(body["stations"], found, directory, await links_now(using.database), at)
+        body, _ = await levels.now(only)
         return answer(body)
 
     @router.get("/levels/recent", response_model=schemas.RecentLevels, tags=["levels"])

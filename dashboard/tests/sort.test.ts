@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { StationLevel } from "../src/api/types";
 import { HAND_RESTS_MS, mayResort, moves, ranked } from "../src/domain/sort";
@@ -52,6 +53,12 @@ describe("the order of danger", () => {
     const over = (id: string, freeboard_m: number) =>
       station({ station_id: id, flood_level: 5, next_threshold: null, freeboard_m });
     expect(ids([over("dry", 0.4), over("spilling", -0.1)])).toEqual(["spilling", "dry"]);
+  });
+
+  test("is the light page's too: tests/api/test_lite.py reads the same file", () => {
+    const file = new URL("../../tests/contracts/danger.json", import.meta.url);
+    const { stations, unanswered, order } = JSON.parse(readFileSync(file, "utf8"));
+    expect(ranked(stations.map(station), new Map(Object.entries(unanswered)))).toEqual(order);
   });
 
   test("a station without any number stands last among its equals", () => {

@@ -1,8 +1,10 @@
 # ruff: noqa: E501 - pages read best unbroken
 """The light page: small, valid, honest, and the same truth."""
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import html5lib
 import pytest
@@ -135,6 +137,17 @@ def test_the_most_dangerous_comes_first():
     ]
     ordered = by_danger(found, [alert(at="told", level=1)])
     assert [s["station_id"] for s in ordered] == ["told", "high", "silent", "calm"]
+
+
+def test_the_light_page_and_the_full_page_have_one_order():
+    """dashboard/tests/sort.test.ts reads the same file."""
+    case = json.loads((Path(__file__).parents[1] / "contracts/danger.json").read_text())
+    stations = [
+        {**s, "arrival": s["arrival"] and {"likely": datetime.fromisoformat(s["arrival"]["likely"])}}
+        for s in case["stations"]
+    ]
+    ordered = by_danger(stations, [alert(at=at, level=level) for at, level in case["unanswered"].items()])
+    assert [s["station_id"] for s in ordered] == case["order"]
 
 
 def test_a_thousand_stations_stay_small_and_each_is_on_one_page():

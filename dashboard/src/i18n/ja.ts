@@ -177,7 +177,6 @@ export const ja = {
   chartMore: "観測所の詳しい画面・数値の表",
   designHigh: "計画高水位",
   chartFailed: "履歴を取得できませんでした。",
-  asTable: "数値の表で見る",
   tableTime: "時刻",
   tableValue: "水位 (m)",
   tableNote: "品質",
@@ -208,7 +207,6 @@ export const ja = {
     doubtful: "この値は品質検査で疑いがあります。現地や隣の観測所の値で確かめてください。",
     failed: "この値は異常値と判定されました。判定には使っていません。",
     missing: "観測所は欠測を知らせています。",
-    lateArrived: "この値は遅れて届きました。",
     silence: {
       sensor: "センサーから届いていません。ほかの経路は動いています。",
       gateway: "ゲートウェイから届いていません。",
@@ -257,7 +255,7 @@ export const ja = {
     stepBack: "拡大を戻す",
     toNow: "現在へ",
     hint: "図をなぞると、その期間を拡大します。",
-    keys: "キー操作：← → 観測値を順に読む、PageUp・PageDown 前後の期間、＋ − 拡大・縮小、Home・End 最初・最後の値",
+    keys: "キー操作：← → 観測値を順に読む、PageUp・PageDown 前後の期間、＋ − 拡大・縮小、Home・End 最初・最後の値、Esc 拡大を戻す",
     resolution: {
       raw: "全観測値",
       "10min": "10分ごとの平均と幅",
@@ -290,12 +288,11 @@ export const ja = {
     csvCrest: (m: string) => `天端から下の距離は ${m} m から水位を引いた値です。`,
 
     section: "河川の断面",
-    sectionOf: (day: string) => `${day} 測量の登録断面・下流を見た向き（高さは強調）`,
+    sectionOf: (day: string) => `${day} からの登録断面・下流を見た向き（高さは強調）`,
     left: "左岸",
     right: "右岸",
     staff: "水位と基準水位",
     staffNote: "断面の登録はありません。",
-    bed: "河床",
     dry: "水位は最深河床より下です。",
     sectionSays: (water: string, parts: string) => `いまの水面は ${water}。${parts}`,
     stands: (name: string, height: string) => `${name} ${height}`,

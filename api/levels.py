@@ -1,0 +1,32 @@
+"""What the rivers are doing now: one answer for the page, for machines and for the light page."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from api import shapes
+from api.arrivals import Arrivals
+from api.directory import Directory, DirectoryCache
+from kawamori.domain.freshness import Freshness
+from kawamori.runtime import Clock
+from kawamori.storage import history
+from kawamori.storage.database import Database
+from kawamori.storage.system import links_now
+
+
+class Levels:
+    """Levels with what only several queries know: which link is silent, when a threshold would be reached."""
+
+    def __init__(self, database: Database, directory: DirectoryCache, clock: Clock) -> None:
+        self._database, self._directory, self._clock = database, directory, clock
+        self._arrivals = Arrivals()
+
+    async def now(self, only: Sequence[str] | None = None) -> tuple[dict[str, Any], Directory]:
+        """Every water level station, or those asked for, and the directory they were named by."""
+        found, version = await history.latest_levels(self._database, only)
+        directory = await self._directory.get(version)
+        at = self._clock()
+        body = shapes.latest_levels(found, directory, at)
+        await self._arrivals.put_into(body["stations"], self._database, directory, at)
+        if any(level["freshness"] != Freshness.FRESH for level in body["stations"]):
+            shapes.name_silences(body["stations"], found, directory, await links_now(self._database), at)
+        return body, directory
