@@ -167,7 +167,7 @@ export const en: Catalogue = {
     if (minutes < 1) return `mm/${Math.round(minutes * 60)} s`;
     if (minutes % 1440 === 0) return minutes === 1440 ? "mm/day" : `mm/${minutes / 1440} days`;
     if (minutes % 60 === 0) return minutes === 60 ? "mm/h" : `mm/${minutes / 60} h`;
-    return minutes === 1 ? "mm/min" : `mm/${minutes} min`;
+    return `mm/${minutes} min`;
   },
   now: "now",
   crest: "Levee crest",

@@ -165,7 +165,7 @@ export const ja = {
     if (minutes < 1) return `mm/${Math.round(minutes * 60)}秒`;
     if (minutes % 1440 === 0) return minutes === 1440 ? "mm/日" : `mm/${minutes / 1440}日`;
     if (minutes % 60 === 0) return minutes === 60 ? "mm/時" : `mm/${minutes / 60}時間`;
-    return minutes === 1 ? "mm/分" : `mm/${minutes}分`;
+    return `mm/${minutes}分`;
   },
   now: "現在",
   crest: "堤防天端",
