@@ -163,7 +163,12 @@ export const en: Catalogue = {
   chartChoose: "Choose a station in the list or on the map.",
   ranges: { m30: "30 min", h3: "3 h", h24: "24 h", d7: "7 d" },
   rangeLabel: "Period",
-  perReport: (minutes) => (minutes < 1 ? `mm/${Math.round(minutes * 60)} s` : `mm/${minutes} min`),
+  perReport: (minutes) => {
+    if (minutes < 1) return `mm/${Math.round(minutes * 60)} s`;
+    if (minutes % 1440 === 0) return minutes === 1440 ? "mm/day" : `mm/${minutes / 1440} days`;
+    if (minutes % 60 === 0) return minutes === 60 ? "mm/h" : `mm/${minutes / 60} h`;
+    return `mm/${minutes} min`;
+  },
   now: "now",
   crest: "Levee crest",
   rain: "Rain, most",

@@ -161,7 +161,12 @@ export const ja = {
   chartChoose: "一覧か地図で観測所を選んでください。",
   ranges: { m30: "30分", h3: "3時間", h24: "24時間", d7: "7日" },
   rangeLabel: "表示期間",
-  perReport: (minutes: number) => (minutes < 1 ? `mm/${Math.round(minutes * 60)}秒` : `mm/${minutes}分`),
+  perReport: (minutes: number) => {
+    if (minutes < 1) return `mm/${Math.round(minutes * 60)}秒`;
+    if (minutes % 1440 === 0) return minutes === 1440 ? "mm/日" : `mm/${minutes / 1440}日`;
+    if (minutes % 60 === 0) return minutes === 60 ? "mm/時" : `mm/${minutes / 60}時間`;
+    return `mm/${minutes}分`;
+  },
   now: "現在",
   crest: "堤防天端",
   rain: "雨量 最大",
