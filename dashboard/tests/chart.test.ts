@@ -8,7 +8,6 @@ import {
   lonely,
   merge,
   rainOf,
-  thinned,
   toMark,
 } from "../src/chart/series";
 import { reading } from "./factory";
@@ -89,11 +88,4 @@ test("a summary is drawn in the middle of its bucket and called by its start", (
 
 test("the rain of a bucket is all that fell in it", () => {
   expect(rainOf(toMark({ time: time(0), min: 0, mean: 1.5, max: 4, n: 6 }))).toBe(9);
-});
-
-test("the table beside the picture always ends with the newest", () => {
-  const marks = Array.from({ length: 100 }, (_, i) => raw(i, i));
-  const few = thinned(marks, 30);
-  expect(few.length).toBeLessThanOrEqual(30);
-  expect(few.at(-1)?.value).toBe(99);
 });

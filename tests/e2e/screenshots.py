@@ -53,7 +53,7 @@ DOCS = {
     "typhoon-situation-360-ja": "typhoon-phone-ja",
     "typhoon-station-1440-ja": "station-ja",
     "typhoon-wall-3840-ja": "wall-ja",
-    "typhoon-dialog-1440-ja": "alert-dialog-ja",
+    "drill-dialog-1440-ja": "alert-dialog-ja",
     "typhoon-lite-360-ja": "lite-ja",
     "stale-screen-situation-1440-ja": "lost-ja",
     "drill-situation-1440-ja": "drill-ja",
@@ -306,6 +306,7 @@ TYPHOON = [
 DRILL = [
     *(Shot(view, size) for view in ("situation", "alerts") for size in ("1440", "360")),
     Shot("situation", language="en"), Shot("station"), Shot("wall", "3840"), Shot("lite", "360"),
+    Shot("alerts", called="dialog", first=open_alert),
 ]  # fmt: skip
 STALE = [
     Shot("situation", size, called=f"{link}-situation")

@@ -23,6 +23,8 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 KEEP = timedelta(days=60)
 RATE = 300
+#: Ingest looks at the registry every 5 s: until then it would still store what is older than what is kept.
+SETTLE = timedelta(seconds=6)
 
 
 @contextmanager
@@ -118,9 +120,7 @@ def test_old_readings_go_while_devices_report_and_people_read(
             begun = datetime.now(UTC)
             report = "SELECT count(*) FROM reading WHERE observed_at < %s"
             with held(chain.database_url, report, old + timedelta(days=1), seconds=held_for):
-                done = retain(
-                    chain.database_url, now=now, raw=KEEP, feed=timedelta(days=1), settle=timedelta(seconds=1)
-                )
+                done = retain(chain.database_url, now=now, raw=KEEP, feed=timedelta(days=1), settle=SETTLE)
             ended = datetime.now(UTC)
             site.flowing(ended, 10, "after old readings went")
         finally:

@@ -50,9 +50,9 @@ export function marksOf(past: History): readonly Mark[] {
 export const inside = (marks: readonly Mark[], [from, to]: Window): readonly Mark[] =>
   marks.filter((m) => m.at >= from && m.from <= to + 60);
 
-/** Time moves a pixel at once: one redraw for about each, and never more than one a second. */
+/** Time moves a pixel at once: one redraw for about each, at most one a second and at least one a minute. */
 export function steadyNow(span: Span): number {
-  const every = Math.max(1_000, span.lengthS);
+  const every = Math.max(1_000, Math.min(60_000, span.lengthS));
   return Math.floor(now.value / every) * (every / 1000);
 }
 

@@ -35,12 +35,18 @@ export function toMark(point: Point, stepS = 0, nowS = Number.POSITIVE_INFINITY)
   return { at, from, value: point.mean, min: point.min, max: point.max, flag: null, n: point.n, late: false };
 }
 
+const ofStream = ({ time, value, flag }: StreamReading): Mark => toMark({ time, value, flag });
+
 /** Adds what the stream brought. A reading heard again under its time replaces the old one (correction). */
 export function merge(marks: readonly Mark[], readings: readonly StreamReading[]): readonly Mark[] {
   if (readings.length === 0) return marks;
+  const newest = marks.at(-1)?.at ?? Number.NEGATIVE_INFINITY;
+  const only = readings.length === 1 ? readings[0] : undefined;
+  // The usual case, and the chart may hold tens of thousands.
+  if (only && Date.parse(only.time) / 1000 > newest) return [...marks, ofStream(only)];
   const byTime = new Map(marks.map((m) => [m.at, m]));
   for (const r of readings) {
-    const mark = toMark({ time: r.time, value: r.value, flag: r.flag });
+    const mark = ofStream(r);
     // A summary covers its whole bucket; the single reading at its start must not take its place.
     const there = byTime.get(mark.at);
     if (there && there.min !== null) continue;
@@ -136,10 +142,4 @@ export function axisRange(data: Extent | null, lines: readonly number[]): [numbe
 /** Rain of one bar in its unit: what fell in the bucket is the mean report times their number. */
 export function rainOf(mark: Mark): number {
   return mark.value === null ? 0 : mark.value * mark.n;
-}
-
-/** At most `most` marks, evenly chosen and always the last: for the table beside the picture. */
-export function thinned(marks: readonly Mark[], most: number): readonly Mark[] {
-  const every = Math.max(1, Math.ceil(marks.length / most));
-  return marks.filter((_, i) => (marks.length - 1 - i) % every === 0);
 }

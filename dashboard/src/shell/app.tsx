@@ -25,6 +25,7 @@ effect(() => {
   root.dataset["status"] = site.value?.status ?? "actual";
   root.toggleAttribute("data-lost", lost.value);
   root.toggleAttribute("data-impaired", impaired.value.length > 0);
+  root.toggleAttribute("data-wall", route.value.view === "wall");
 });
 
 effect(() => {
@@ -69,7 +70,7 @@ export function App() {
       <a class="skip" href="#view">
         {t.value.skipToTable}
       </a>
-      <Header />
+      {!wall && <Header />}
       <Banners />
       <AlertingLine />
       <Announcer />

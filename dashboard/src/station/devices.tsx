@@ -79,7 +79,7 @@ export function Devices() {
   const past = known?.filter(isPast) ?? [];
   const current = known?.filter((d) => !isPast(d)) ?? [];
   return (
-    <section class="panel" aria-labelledby="devices-title">
+    <section class="panel station-devices" aria-labelledby="devices-title">
       <div class="panel-head">
         <h3 id="devices-title">{words.devices}</h3>
       </div>

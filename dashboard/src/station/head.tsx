@@ -138,7 +138,7 @@ function Doubts({ station, dead }: { station: StationLevel; dead: boolean }) {
   const words = t.value.station;
   const said: string[] = [];
   if (lost.value) said.push(words.screen);
-  else if (dead) said.push(words.silence[station.silence ?? "unknown"]);
+  else if (dead || station.silence) said.push(words.silence[station.silence ?? "unknown"]);
   if (station.flag === 3) said.push(words.doubtful);
   if (station.flag === 4) said.push(words.failed);
   if (station.flag === 9) said.push(words.missing);

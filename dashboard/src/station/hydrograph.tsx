@@ -12,7 +12,7 @@ import { query, setQuery } from "../shell/route";
 import { lang, t } from "../store/store";
 import { NumbersTable } from "./numbers-table";
 import { AnyRange, RangeButtons, Steps, step } from "./span-bar";
-import { datum, history, name, nowS, picture, pointed, show, shown, siteNow, span } from "./state";
+import { datum, history, name, nowS, picture, pointed, show, shown, siteNow, span, stepBack } from "./state";
 import { heightIn, markTime, spanWords } from "./words";
 
 const newest = (of: readonly Mark[]) => of.findLast((m) => m.value !== null && m.flag !== 4);
@@ -84,6 +84,7 @@ function onKey(event: KeyboardEvent): void {
     "+": step.closer,
     ";": step.closer,
     "-": step.wider,
+    Escape: stepBack,
   };
   const does = keys[event.key];
   if (!does) return;

@@ -71,7 +71,7 @@ export function Neighbours() {
   if (!near) return null;
   const { upstream, downstream } = near;
   return (
-    <section class="panel" aria-labelledby="near-title">
+    <section class="panel station-near" aria-labelledby="near-title">
       <div class="panel-head">
         <h3 id="near-title">{words.neighbours}</h3>
       </div>

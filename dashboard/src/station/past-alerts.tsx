@@ -9,7 +9,7 @@ export function PastAlerts() {
   const words = t.value.station;
   const shown = alerts.value.filter(isShown);
   return (
-    <section class="panel" id="alerts" aria-labelledby="past-title" tabIndex={-1}>
+    <section class="panel station-alerts" id="alerts" aria-labelledby="past-title" tabIndex={-1}>
       <div class="panel-head">
         <h3 id="past-title">
           {words.alerts} {datum.value.kind !== "zero" && <small>{words.alertsDatum}</small>}

@@ -1,5 +1,5 @@
 /** The river cut across at the station, with the water standing in it; a staff where no section is surveyed. */
-import { useSignal } from "@preact/signals";
+import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { crestColour, lineColour } from "../chart/picture";
@@ -51,34 +51,38 @@ function waterNow(): { readonly height: number | null; readonly dead: boolean } 
 const path = (points: readonly (readonly [number, number])[]) =>
   points.map(([x, y], i) => `${i === 0 ? "M" : "L"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
 
-function useWidth() {
+/** The room there is; the section stands on this page once. */
+const room = signal({ width: 0, height: 0 });
+
+function useRoom() {
   const box = useRef<HTMLDivElement>(null);
-  const width = useSignal(0);
   useLayoutEffect(() => {
     const host = box.current;
     if (!host) return;
-    width.value = host.clientWidth;
-    const watch = new ResizeObserver(() => {
-      width.value = host.clientWidth;
-    });
+    const measure = () => {
+      room.value = { width: host.clientWidth, height: Math.min(host.clientHeight, MOST_HEIGHT) };
+    };
+    measure();
+    const watch = new ResizeObserver(measure);
     watch.observe(host);
     return () => watch.disconnect();
   }, []);
-  return [box, width.value] as const;
+  return box;
 }
 
-const HEIGHT = 270;
+const MOST_HEIGHT = 480;
 /** Room for the words of the thresholds at the right edge. */
 const LABELS = 165;
 const LINE = 17;
 
-function Picture({ says, width, children }: { says: string; width: number; children: ComponentChildren }) {
+function Picture({ says, children }: { says: string; children: ComponentChildren }) {
+  const { width, height } = room.value;
   return (
     <svg
       class="section-svg"
       width={width}
-      height={HEIGHT}
-      viewBox={`0 0 ${width} ${HEIGHT}`}
+      height={height}
+      viewBox={`0 0 ${width} ${height}`}
       role="img"
       aria-label={says}
     >
@@ -112,7 +116,7 @@ function Picture({ says, width, children }: { says: string; width: number; child
 /** Lines at their heights, and their words moved apart where they would stand on each other. */
 function Ticks({ marks, y, from, to }: TicksProps) {
   const ys = marks.map((m) => y(m.height));
-  const placed = spreadLabels(ys, LINE, HEIGHT - 4);
+  const placed = spreadLabels(ys, LINE, room.value.height - 4);
   return (
     <>
       {marks.map((mark, i) => {
@@ -150,7 +154,7 @@ function Surface({ height, dead, x, y }: { height: number; dead: boolean; x: num
   return (
     <g class={dead ? "surface surface-dead" : "surface"}>
       <path d={`M${x} ${y - 2}l-6 -9h12z`} />
-      <text x={x} y={y - 16} text-anchor="middle">
+      <text x={x} y={room.value.height - y > 56 ? y + 19 : y - 16} text-anchor="middle">
         {heightIn(height, datum.value)}
       </text>
     </g>
@@ -164,7 +168,8 @@ function describe(height: number | null, marks: readonly Mark[], more: readonly 
   return words.sectionSays(water, parts.join("、"));
 }
 
-function CrossSection({ points, width }: { points: readonly Point[]; width: number }) {
+function CrossSection({ points }: { points: readonly Point[] }) {
+  const { width, height: bottom } = room.value;
   const words = t.value.station;
   const { height, dead } = waterNow();
   const at = detail.value.value;
@@ -182,7 +187,7 @@ function CrossSection({ points, width }: { points: readonly Point[]; width: numb
       ...crestHeights,
       ...(height === null ? [] : [height]),
     ],
-    { left: 8, right, top: 38, bottom: HEIGHT - 6 },
+    { left: 8, right, top: 38, bottom: bottom - 6 },
   );
   const to = ([x, z]: Point) => [scale.x(x), scale.y(z)] as const;
   const ground = points.map(to);
@@ -204,9 +209,9 @@ function CrossSection({ points, width }: { points: readonly Point[]; width: numb
     banks.flatMap(([name, , crest]) => (typeof crest === "number" ? [bankText(name, crest)] : [])),
   );
   return (
-    <Picture says={says} width={width}>
+    <Picture says={says}>
       {water.length > 0 && <path class={dead ? "water water-dead" : "water"} d={`${path(water)}Z`} />}
-      <path class="ground" d={`${path(ground)}L${last} ${HEIGHT}L${first} ${HEIGHT}Z`} />
+      <path class="ground" d={`${path(ground)}L${last} ${bottom}L${first} ${bottom}Z`} />
       <Ticks
         marks={marks}
         y={scale.y}
@@ -241,25 +246,26 @@ function CrossSection({ points, width }: { points: readonly Point[]; width: numb
 }
 
 /** Where no section is surveyed: the marks on a staff, and the water up to its level. */
-function Staff({ width }: { width: number }) {
+function Staff() {
+  const { width, height: bottom } = room.value;
   const { height, dead } = waterNow();
   const marks = marksOf(true);
   const heights = [...marks.map((m) => m.height), ...(height === null ? [] : [height]), 0];
   const right = width - LABELS;
   const left = right - 44;
-  const { y } = scaleFor([0, 1], heights, { left: 0, right, top: 22, bottom: HEIGHT - 6 });
+  const { y } = scaleFor([0, 1], heights, { left: 0, right, top: 22, bottom: bottom - 6 });
   return (
-    <Picture says={describe(height, marks, [])} width={width}>
+    <Picture says={describe(height, marks, [])}>
       {height !== null && (
         <rect
           class={dead ? "water water-dead" : "water"}
           x="8"
           y={y(height)}
           width={right - 8}
-          height={Math.max(0, HEIGHT - y(height))}
+          height={Math.max(0, bottom - y(height))}
         />
       )}
-      <rect class="staff" x={left} y="8" width="26" height={HEIGHT - 8} />
+      <rect class="staff" x={left} y="8" width="26" height={bottom - 8} />
       <Ticks marks={marks} y={y} from={() => left} to={right} />
       {height !== null && <Surface height={height} dead={dead} x={Math.max(60, left / 2)} y={y(height)} />}
     </Picture>
@@ -268,13 +274,13 @@ function Staff({ width }: { width: number }) {
 
 export function Section() {
   const words = t.value.station;
-  const [box, width] = useWidth();
+  const box = useRoom();
   const surveyed = detail.value.value?.cross_section;
   const points = surveyed?.points ?? [];
   const { height } = waterNow();
   const dry = points.length > 2 && height !== null && waterAt(points, height).length === 0;
   return (
-    <section class="panel" aria-labelledby="section-title" data-testid="section">
+    <section class="panel station-section" aria-labelledby="section-title" data-testid="section">
       <div class="panel-head">
         <h3 id="section-title">{points.length > 2 ? words.section : words.staff}</h3>
         <p class="panel-note">
@@ -286,9 +292,9 @@ export function Section() {
         </p>
       </div>
       <div class="section-box" ref={box}>
-        {width > 0 &&
+        {room.value.width > 0 &&
           registered.value &&
-          (points.length > 2 ? <CrossSection points={points} width={width} /> : <Staff width={width} />)}
+          (points.length > 2 ? <CrossSection points={points} /> : <Staff />)}
       </div>
       {dry && <p class="panel-foot">{words.dry}</p>}
     </section>

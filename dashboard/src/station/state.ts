@@ -5,7 +5,7 @@ import type { Alert, Device, Station } from "../api/types";
 import { type Asked, type Kept, keepHistory } from "../chart/history";
 import { inside, marksOf, pictureOf, steadyNow } from "../chart/picture";
 import type { Mark } from "../chart/series";
-import { nameOf, parseSpan, RANGE_S, type Span, spanQuery, windowOf } from "../domain/span";
+import { nameOf, parseSpan, type Span, spanQuery, windowOf } from "../domain/span";
 import { query, route, setQuery } from "../shell/route";
 import { datumFor } from "../store/datum";
 import { live, now, stationLevels, stations, tick } from "../store/store";
@@ -152,5 +152,4 @@ export function keepStation(): () => void {
 }
 
 export const isNarrowed = computed(() => before.value.length > 0);
-export const isLongest = computed(() => span.value.lengthS >= RANGE_S.y10);
 export const siteNow = () => now.peek() / 1000;

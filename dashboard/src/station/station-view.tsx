@@ -25,14 +25,10 @@ export function StationView({ id }: { id: string }) {
         <>
           <Head />
           <Hydrograph />
-          <div class="station-side">
-            <Section />
-            <Neighbours />
-          </div>
-          <div class="station-below">
-            <PastAlerts />
-            <Devices />
-          </div>
+          <Section />
+          <Neighbours />
+          <PastAlerts />
+          <Devices />
         </>
       )}
     </main>

@@ -7,6 +7,7 @@ import type { Refusal, System } from "../api/types";
 import { ageWords } from "../domain/age";
 import { chain, gatewayAlive, type Health, type LinkName } from "../domain/chain";
 import { clockSeconds } from "../domain/format";
+import { refusalKind } from "../domain/refusal";
 import { live, lost, now, t } from "../store/store";
 
 const EVERY_MS = 5_000;
@@ -186,6 +187,17 @@ function Gateways({ at }: { at: System }) {
   );
 }
 
+function Reason({ text }: { text: string }) {
+  const kind = refusalKind(text);
+  const own = <span lang="en">{text}</span>;
+  if (kind === null) return own;
+  return (
+    <>
+      {t.value.system.refusals[kind]} <small>{own}</small>
+    </>
+  );
+}
+
 function Quarantine({ at }: { at: System }) {
   const words = t.value.system;
   const { quarantine } = at;
@@ -210,7 +222,9 @@ function Quarantine({ at }: { at: System }) {
                   <tr key={one.id}>
                     <td>{ago(one.received_at)}</td>
                     <td>{one.device_id ?? one.topic}</td>
-                    <td class="reason">{one.reason}</td>
+                    <td class="reason">
+                      <Reason text={one.reason} />
+                    </td>
                   </tr>
                 ))}
               </tbody>

@@ -1,12 +1,267 @@
 /** The wall screen: readable from across the room, touched by nobody. */
+import { computed, effect, signal, useComputed } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import { AlertShape, DrillMark } from "../alerts/alert-state";
+import { placeName, timeOf, title } from "../alerts/alert-words";
+import type { StationLevel } from "../api/types";
+import { ChartPanel } from "../chart/chart-panel";
+import { ageWords } from "../domain/age";
+import { isUnanswered } from "../domain/alerts";
+import { calendar, clockOrDay, clockSeconds, cmPer10min, metres, signed, trend } from "../domain/format";
+import { ageSeconds, freshnessNow } from "../domain/freshness";
+import { inTheLight, shift, WORST } from "../domain/wall";
+import { pick } from "../i18n";
+import { MapPanel } from "../map/map-panel";
 import { Summary } from "../situation/summary";
-import { LevelTable } from "../situation/table";
+import {
+  chosen,
+  connected,
+  lang,
+  live,
+  lost,
+  now,
+  order,
+  site,
+  stationLevels,
+  t,
+  tick,
+} from "../store/store";
+import { LevelChip } from "../ui/level-chip";
+import { TrendArrow } from "../ui/trend-arrow";
+import "../styles/wall.css";
+import { awake, keepAwake } from "./wake";
+
+/** Rows that fit beside the chart on a screen of 16 : 9. */
+const ROWS = 9;
+const ALERTS = 4;
+/** A pointer that rests is in the way of the numbers. */
+const POINTER_RESTS_MS = 4_000;
+
+const paused = signal<string | null>(null);
+const startedMs = performance.now();
+const light = computed(() => paused.value ?? inTheLight(order.value, tick.value.steadyMs - startedMs));
+
+function Head() {
+  const words = t.value;
+  const ms = now.value;
+  const state = connected.value;
+  return (
+    <header class="wall-head">
+      <h1>
+        {site.value ? pick(site.value.name, lang.value) : words.productName}
+        <span class="tag">{words.provisional}</span>
+      </h1>
+      <span class="connection" data-state={state} data-testid="connection">
+        <span class="connection-mark" aria-hidden="true" />
+        {state === "live" ? words.live : state === "lost" ? words.lost : words.connecting}
+      </span>
+      <span class="wall-clock" data-testid="clock">
+        {calendar(ms, lang.value)} <strong>{clockSeconds(ms)}</strong> JST
+      </span>
+    </header>
+  );
+}
+
+function Age({ station }: { station: StationLevel }) {
+  const words = t.value;
+  const age = ageSeconds(station.observed_at, now.value);
+  if (age === null || station.observed_at === null) return <>{words.neverReported}</>;
+  if (lost.value || freshnessNow(station, now.value) === "dead")
+    return <strong>{words.valueOf(clockOrDay(Date.parse(station.observed_at), now.value))}</strong>;
+  return <>{ageWords(age, words)}</>;
+}
+
+function Row({ station }: { station: StationLevel }) {
+  const words = t.value;
+  const state = useComputed(() => freshnessNow(station, now.value)).value;
+  const dead = state === "dead";
+  const perHour = station.trend_m_per_h;
+  const way = perHour === null ? null : trend(perHour);
+  const next = station.next_threshold;
+  const id = station.station_id;
+  return (
+    <tr
+      class={`row row-${state}${light.value === id ? " row-chosen" : ""}`}
+      data-testid="station-row"
+      data-station-id={id}
+      data-freshness={state}
+    >
+      <td>
+        <LevelChip level={station.flood_level} dead={dead} />
+      </td>
+      <th scope="row">
+        <span class="station-name">{pick(station.name, lang.value)}</span>
+      </th>
+      <td class="num">
+        <span class="level" data-testid="level">
+          {metres(station.level_m)}
+        </span>
+        {!dead && (station.flag === 3 || station.flag === 4) && (
+          <span class="flag flag-suspect">{station.flag === 3 ? words.flagSuspect : words.flagFail}</span>
+        )}
+      </td>
+      <td class="num">
+        {dead || way === null || perHour === null ? (
+          "—"
+        ) : (
+          <span class={`trend trend-${way}`}>
+            <TrendArrow way={way} />
+            {signed(cmPer10min(perHour))}
+          </span>
+        )}
+      </td>
+      <td class="c-next">{next && !dead ? words.toGo(metres(next.metres_to_go)) : "—"}</td>
+      <td class="num" data-testid="age">
+        <Age station={station} />
+        {state !== "fresh" && station.silence && !lost.value && (
+          <span class="wall-silent">{words.situation.silent[station.silence]}</span>
+        )}
+      </td>
+    </tr>
+  );
+}
+
+function Worst() {
+  const words = t.value;
+  const known = stationLevels.value;
+  const ids = order.value;
+  return (
+    <section class="panel wall-worst" aria-labelledby="wall-worst">
+      <table aria-labelledby="wall-worst">
+        <caption id="wall-worst" class="sr">
+          {words.table}
+        </caption>
+        <thead>
+          <tr>
+            <th scope="col">{words.colState}</th>
+            <th scope="col">{words.colStation}</th>
+            <th scope="col" class="num">
+              {words.colLevel} m
+            </th>
+            <th scope="col" class="num">
+              {words.unitCm10}
+            </th>
+            <th scope="col">{words.colNext}</th>
+            <th scope="col" class="num">
+              {words.colAge}
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {ids.slice(0, ROWS).map((id) => {
+            const station = known.get(id);
+            return station ? <Row key={id} station={station} /> : null;
+          })}
+        </tbody>
+      </table>
+      {ids.length > ROWS && <p class="wall-more">{words.wall.others(ids.length - ROWS)}</p>}
+    </section>
+  );
+}
+
+function Unanswered() {
+  const words = t.value;
+  const open = live.value.alerts.filter(isUnanswered);
+  return (
+    <section class="panel wall-alerts" aria-label={words.alerts}>
+      {open.length === 0 ? (
+        <p class="wall-quiet">{words.unansweredNone}</p>
+      ) : (
+        <ol>
+          {open.slice(0, ALERTS).map((alert) => (
+            <li key={alert.id} data-testid="wall-alert">
+              <AlertShape alert={alert} size={44} />
+              <span>
+                <DrillMark status={alert.status} />
+                <strong>{placeName(alert)}</strong> {title(alert)}
+                {!alert.verified && <span class="flag flag-suspect">{words.alertUnverified}</span>}
+              </span>
+              <time dateTime={alert.started_at}>{timeOf(alert.started_at)}</time>
+            </li>
+          ))}
+        </ol>
+      )}
+      {open.length > ALERTS && <p class="wall-more">{words.wall.moreAlerts(open.length - ALERTS)}</p>}
+    </section>
+  );
+}
+
+function Foot() {
+  const words = t.value;
+  const at = order.value.slice(0, WORST).indexOf(light.value ?? "");
+  return (
+    <footer class="wall-foot">
+      <span>
+        {words.provisional} · {words.basisNote}
+      </span>
+      <span>
+        {paused.value
+          ? words.wall.paused
+          : at >= 0 && words.wall.turn(at + 1, Math.min(WORST, order.value.length))}
+      </span>
+      {awake.value === "no" && <span>{words.wall.maySleep}</span>}
+    </footer>
+  );
+}
+
+function useQuietPointer() {
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout>;
+    const root = document.documentElement;
+    const stir = () => {
+      root.removeAttribute("data-still");
+      clearTimeout(timer);
+      timer = setTimeout(() => root.setAttribute("data-still", ""), POINTER_RESTS_MS);
+    };
+    stir();
+    addEventListener("pointermove", stir);
+    return () => {
+      clearTimeout(timer);
+      removeEventListener("pointermove", stir);
+      root.removeAttribute("data-still");
+    };
+  }, []);
+}
 
 export function WallView() {
+  const box = useRef<HTMLElement>(null);
+  useQuietPointer();
+  useEffect(keepAwake, []);
+  useEffect(
+    () =>
+      effect(() => {
+        if (light.value !== null) chosen.value = light.value;
+      }),
+    [],
+  );
+  useEffect(
+    () =>
+      effect(() => {
+        const [x, y] = shift(Math.floor(now.value / 60_000));
+        if (box.current) box.current.style.translate = `${x}px ${y}px`;
+      }),
+    [],
+  );
   return (
-    <main class="view view-wall" id="view" tabIndex={-1} data-testid="wall-view">
+    <main class="wall" id="view" tabIndex={-1} data-testid="wall-view" ref={box}>
+      <Head />
       <Summary />
-      <LevelTable />
+      <Worst />
+      {/* A press holds the station in the light; another lets the turn go on. */}
+      <button
+        type="button"
+        class="wall-light"
+        data-testid="wall-light"
+        aria-pressed={paused.value !== null}
+        aria-label={t.value.wall.hold}
+        onClick={() => {
+          paused.value = paused.value === null ? light.peek() : null;
+        }}
+      />
+      <ChartPanel />
+      <MapPanel />
+      <Unanswered />
+      <Foot />
     </main>
   );
 }
