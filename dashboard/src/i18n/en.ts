@@ -157,6 +157,7 @@ export const en: Catalogue = {
   map: "Map of the stations",
   zoomIn: "Zoom in",
   zoomOut: "Zoom out",
+  baseMap: { hint: "Background map, graticule and rivers" },
   mapHint: "No background map (graticule and rivers)",
 
   chart: "Level over time",

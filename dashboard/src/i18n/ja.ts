@@ -155,6 +155,7 @@ export const ja = {
   map: "観測所の地図",
   zoomIn: "拡大",
   zoomOut: "縮小",
+  baseMap: { hint: "背景地図・緯度経度の格子・河川" },
   mapHint: "背景地図なし（緯度経度の格子と河川）",
 
   chart: "水位の推移",

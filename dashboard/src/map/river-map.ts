@@ -8,6 +8,7 @@ import { freshnessNow } from "../domain/freshness";
 import { clampLevel } from "../domain/levels";
 import { pick } from "../i18n";
 import { chosen, geo, lang, levels, now, order, selected, stations, t } from "../store/store";
+import { keepBase, mapHint } from "./base/under";
 import { graticule } from "./graticule";
 
 import { placeLabels, remPx } from "./labels";
@@ -97,6 +98,7 @@ export function mountMap(host: HTMLElement): () => void {
   map.on("blur", () => map.scrollWheelZoom.disable());
 
   const stops = [
+    keepBase(map),
     effect(() => {
       const words = t.value;
       zoom?.remove();
@@ -104,7 +106,7 @@ export function mountMap(host: HTMLElement): () => void {
         .zoom({ position: "topright", zoomInTitle: words.zoomIn, zoomOutTitle: words.zoomOut })
         .addTo(map);
       map.getContainer().setAttribute("role", "application");
-      map.getContainer().setAttribute("aria-label", `${words.map} – ${words.mapHint}`);
+      map.getContainer().setAttribute("aria-label", `${words.map} – ${mapHint()}`);
     }),
     effect(() => {
       rivers.clearLayers();
