@@ -326,6 +326,11 @@ def test_the_situation_is_where_it_was_when_one_comes_back(
     )
     expect(page.get_by_test_id("station-view")).to_be_visible()
     holds(page, "scrollY === 0")
+    near = api(town, f"/stations/{STATION}")["neighbours"]
+    expect(page.get_by_test_id("neighbour")).to_have_count(len(near["upstream"] + near["downstream"]))
+    page.locator(f'[data-testid=neighbour][data-station-id="{near["upstream"][0]}"] a').click()
+    expect(page).to_have_url(re.compile(f"/station/{near['upstream'][0]}$"))
+    expect(page.get_by_test_id("section").locator(".ground")).to_be_attached()
     page.get_by_test_id("back").click()
     expect(page.get_by_test_id("station-row")).to_have_count(12)
     holds(page, "Math.abs(scrollY - 900) < 3")

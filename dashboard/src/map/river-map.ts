@@ -5,13 +5,14 @@ import "leaflet/dist/leaflet.css";
 import "../styles/map.css";
 import type { GeoCollection } from "../api/types";
 import { geo, levels, t } from "../store/store";
+import { keepBase, mapHint } from "./base/under";
 import { graticule } from "./graticule";
-import { placeLabels } from "./labels";
+import { placeLabels, remPx } from "./labels";
 import { Pins, position } from "./pins";
 import { spread } from "./spread";
 
 /** Outside its neighbours' reach even where two touch: 44 px targets, at least 24 px of each free. */
-const PINS_APART_PX = 46;
+const PINS_APART_REM = 46 / 16;
 
 function riverLines(collection: GeoCollection | null) {
   return (collection?.features ?? []).filter(
@@ -54,7 +55,7 @@ export function mountMap(host: HTMLElement): () => void {
     leaders.clearLayers();
     const all = pins.shown();
     const homes = all.map(({ home }) => map.latLngToLayerPoint(home));
-    for (const [i, spot] of spread(homes, PINS_APART_PX).entries()) {
+    for (const [i, spot] of spread(homes, PINS_APART_REM * remPx()).entries()) {
       const entry = all[i];
       const home = homes[i];
       if (!entry || !home) continue;
@@ -79,6 +80,7 @@ export function mountMap(host: HTMLElement): () => void {
   map.on("blur", () => map.scrollWheelZoom.disable());
 
   const stops = [
+    keepBase(map),
     effect(() => {
       const words = t.value;
       zoom?.remove();
@@ -86,7 +88,7 @@ export function mountMap(host: HTMLElement): () => void {
         .zoom({ position: "topright", zoomInTitle: words.zoomIn, zoomOutTitle: words.zoomOut })
         .addTo(map);
       map.getContainer().setAttribute("role", "application");
-      map.getContainer().setAttribute("aria-label", `${words.map} – ${words.mapHint}`);
+      map.getContainer().setAttribute("aria-label", `${words.map} – ${mapHint()}`);
     }),
     effect(() => {
       rivers.clearLayers();
