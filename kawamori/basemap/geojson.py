@@ -134,11 +134,22 @@ def _known_crs(found: Mapping[str, Any]) -> None:
 
 
 def _shapes(found: list[tuple[Any, Mapping[str, str]]]) -> tuple[Any, list[Mapping[str, str]]]:
+    written = [msgspec.json.encode(geometry) for geometry, _ in found]
     try:
-        shapes = shapely.from_geojson([msgspec.json.encode(geometry) for geometry, _ in found])
-    except (shapely.errors.ShapelyError, ValueError) as error:
-        raise ConfigurationError(f"not GeoJSON: {str(error).splitlines()[0][:200]}") from None
+        shapes = shapely.from_geojson(written)
+    except (shapely.errors.ShapelyError, ValueError):
+        number, why = next(_wrong(written))
+        raise ConfigurationError(f"not GeoJSON: geometry {number} of {len(written)}: {why}") from None
     return shapes, [properties for _, properties in found]
+
+
+def _wrong(written: list[bytes]) -> Iterator[tuple[int, str]]:
+    """The geometries that are none, counted from 1, and why."""
+    for number, one in enumerate(written, 1):
+        try:
+            shapely.from_geojson(one)
+        except (shapely.errors.ShapelyError, ValueError) as error:
+            yield number, str(error).splitlines()[0].rpartition("Exception: ")[2][:200]
 
 
 def _in_degrees(shapes: Any) -> None:

@@ -92,6 +92,7 @@ def test_each_form_of_geojson_is_taken():
      (collection(line((36.4, 140.5), (36.5, 140.6))), "longitude first"),
      (collection(RIVER, crs={"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::6677"}}), "ogr2ogr"),
      (collection(RIVER, crs={"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::4301"}}), "ogr2ogr"),
+     (collection(RIVER, {**RIVER, "geometry": {"type": "Polygon", "coordinates": [AREA]}}), "geometry 2 of 2"),
      (b"SQLite format 3\x00...", "MBTiles"), (b"\x00\x00\x27\x0a\x00", "shapefile"), (b"PK\x03\x04", "unpack"), (b"<kml>", "XML")],
 )  # fmt: skip
 def test_what_is_refused_says_what_to_do(raw, advice, tmp_path):

@@ -3,6 +3,7 @@
 import type {
   Alert,
   AlertDetail,
+  Basemap,
   Device,
   GeoCollection,
   LevelsLatest,
@@ -75,6 +76,8 @@ export const getDevices = async (id: string) =>
 export const getSystem = (signal: AbortSignal) => get<System>("/system", signal);
 export const getQuarantine = async (limit: number, signal: AbortSignal) =>
   (await get<{ messages: Refusal[] }>(`/quarantine?limit=${limit}`, signal)).messages;
+/** The operator's own map under rivers and stations. */
+export const getBasemap = () => get<Basemap>("/basemap");
 export const getGeo = () => get<GeoCollection>("/stations.geojson");
 
 const alertsWith = async (query: string) => (await get<{ alerts: Alert[] }>(`/alerts?${query}`)).alerts;

@@ -300,3 +300,21 @@ export interface Refusal {
   readonly device_id: string | null;
   readonly reason: string;
 }
+
+/** A layer of the operator's own map; its file never changes. */
+export interface BasemapLayer {
+  readonly name: string;
+  readonly kind: "geojson" | "pmtiles";
+  readonly url: string;
+  readonly attribution: string;
+  readonly min_zoom: number;
+  readonly max_zoom: number;
+  /** West, south, east, north. */
+  readonly bounds: readonly [number, number, number, number];
+}
+
+export interface Basemap {
+  readonly layers: readonly BasemapLayer[];
+  /** Pictures of another host, only where the site has set them. */
+  readonly tiles: { readonly url: string; readonly attribution: string } | null;
+}

@@ -1,5 +1,6 @@
 import { useEffect, useRef } from "preact/hooks";
 import { t } from "../store/store";
+import { mapHint } from "./base/under";
 
 /** The map itself comes in a file of its own, after the numbers. */
 export function MapPanel() {
@@ -19,7 +20,7 @@ export function MapPanel() {
     <section class="panel panel-map" aria-labelledby="map-title">
       <div class="panel-head">
         <h2 id="map-title">{t.value.map}</h2>
-        <span class="panel-note">{t.value.mapHint}</span>
+        <span class="panel-note">{mapHint()}</span>
       </div>
       <div class="map" data-testid="map" ref={host} />
     </section>
