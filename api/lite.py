@@ -40,7 +40,7 @@ MOST_PAGES = 9_999
 
 STYLE = """*{box-sizing:border-box}
 body{font:16px/1.45 "Hiragino Sans","Noto Sans CJK JP",Meiryo,sans-serif;color:#111;background:#fff;margin:0 auto;
-padding:.5rem;max-width:70rem;overflow-wrap:anywhere}
+padding:.5rem;max-width:70rem;overflow-wrap:anywhere}body:lang(ja){word-break:auto-phrase}
 body.exercise,body.test{border:6px solid #b00020}
 h1{font-size:1.25rem;margin:.2rem 0}h2{font-size:1.05rem;margin:1rem 0 .3rem}p,ol{margin:.2rem 0}
 ol{padding-left:1.6rem}li{margin:.2rem 0}span{display:inline-block;margin-right:.5rem}

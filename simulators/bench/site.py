@@ -101,6 +101,8 @@ class Psql:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
         self._process.wait(10)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
 
 class Site:

@@ -112,7 +112,13 @@ def page_of(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Callab
     contexts = []
 
     def make(
-        *, name: str | None = None, url: str | None = None, width: int = 1440, height: int = 900, language: str = "ja"
+        *,
+        name: str | None = None,
+        url: str | None = None,
+        width: int = 1440,
+        height: int = 900,
+        language: str = "ja",
+        at: str = "/",
     ) -> Page:
         context = browser.new_context(viewport={"width": width, "height": height}, locale="ja-JP")
         contexts.append(context)
@@ -120,7 +126,7 @@ def page_of(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Callab
             context.add_init_script(f"localStorage.setItem('kawamori.name', {json.dumps(name)})")
         context.add_init_script(f"localStorage.setItem('kawamori.lang', '{language}')")
         page = context.new_page()
-        page.goto(url or request.getfixturevalue("town").url)
+        page.goto((url or request.getfixturevalue("town").url) + ("" if url and at == "/" else at))
         expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "live")
         return page
 

@@ -33,7 +33,7 @@ def state(where: Locator) -> Locator:
 def test_an_acknowledgement_in_one_browser_is_in_another_within_two_seconds(
     town: Any, page_of: Callable[..., Page]
 ) -> None:
-    here, there = page_of(), page_of(width=360, height=780)
+    here, there = page_of(at="/alerts"), page_of(at="/alerts", width=360, height=780)
     town.rises("shigi-nakasu", 4)
     ours, theirs = (row(page, "shigi-nakasu", 4) for page in (here, there))
     expect(state(ours)).to_have_attribute("data-state", "firing", timeout=10_000)
@@ -73,7 +73,7 @@ def test_an_acknowledgement_in_one_browser_is_in_another_within_two_seconds(
 
 
 def test_an_alert_is_shelved_with_a_reason_and_taken_back(town: Any, page_of: Callable[..., Page]) -> None:
-    page = page_of(name=NAME)
+    page = page_of(at="/alerts", name=NAME)
     town.rises("shigi-shiomi", 1)
     alert = row(page, "shigi-shiomi", 1)
     alert.get_by_test_id("answer-details").click(timeout=10_000)
@@ -102,7 +102,7 @@ def test_an_alert_is_shelved_with_a_reason_and_taken_back(town: Any, page_of: Ca
 def test_a_doubtful_alert_says_why_and_is_confirmed_or_withdrawn_by_a_person(
     town: Any, page_of: Callable[..., Page]
 ) -> None:
-    page = page_of(name=NAME)
+    page = page_of(at="/alerts", name=NAME)
     town.says("shigi-kamimachi", 0.8)
     for station in ("shigi-takinoue", "shigi-yamaguchi"):
         town.jumps(station, 1)
@@ -129,7 +129,7 @@ def test_a_doubtful_alert_says_why_and_is_confirmed_or_withdrawn_by_a_person(
 
 
 def test_by_keyboard_alone_an_alert_is_found_and_answered(town: Any, page_of: Callable[..., Page]) -> None:
-    page = page_of(name=NAME)
+    page = page_of(at="/alerts", name=NAME)
     town.rises("asagiri-tanaka", 1)
     alert = row(page, "asagiri-tanaka", 1)
     expect(state(alert)).to_have_attribute("data-state", "firing", timeout=10_000)
@@ -165,7 +165,7 @@ def test_the_page_with_an_open_dialog_has_no_fault_that_axe_finds(
     width: int,
     theme: str,
 ) -> None:
-    page = page_of(width=width, height=800)
+    page = page_of(at="/alerts", width=width, height=800)
     town.rises("shigi-ohashi", 3)
     town.jumps("asagiri-minenosawa", 2)
     alert = row(page, "asagiri-minenosawa", 2).first  # what lasts stands before what is over
@@ -203,7 +203,7 @@ def test_where_a_name_is_not_enough_the_page_asks_for_a_token(
 
     wait_until(serves, 20, "the second page is served")
     town.rises("asagiri-shinden", 1)
-    page = page_of(url=url, name=NAME)
+    page = page_of(at="/alerts", url=url, name=NAME)
     alert = row(page, "asagiri-shinden", 1)
     alert.get_by_test_id("answer-acknowledge").click(timeout=10_000)
     expect(page.get_by_label("トークン")).to_be_visible()
@@ -253,7 +253,7 @@ def test_on_the_night_of_a_drill_every_alert_is_marked_and_fits_every_screen(
     town.post(f"/api/v1/alerts/{highest[1]}/shelve", {"minutes": 60, "reason": "承知"})
     for width, height in ((1440, 900), (360, 780)):
         for language, mark in (("ja", "【訓練】"), ("en", "【DRILL】")):
-            page = page_of(url=town.url, width=width, height=height, language=language, name=NAME)
+            page = page_of(at="/alerts", url=town.url, width=width, height=height, language=language, name=NAME)
             rows = page.get_by_test_id("alert-row")
             expect(rows.first).to_contain_text(mark)
             assert rows.count() == rows.filter(has_text=mark).count()

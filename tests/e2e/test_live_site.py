@@ -155,7 +155,7 @@ def test_the_page_shows_what_the_api_says_in_both_languages_and_dies_visibly(
                     page.get_by_test_id("lang-toggle").click()
                     expect(page.locator("html")).to_have_attribute("lang", "en")
                 check_numbers(page, site)
-                expect(page.get_by_test_id("alert-row").first).to_be_attached()
+                expect(page.get_by_test_id("row-acknowledge").first).to_be_attached()
                 assert page.evaluate("document.documentElement.scrollWidth") <= width
                 page.screenshot(path=ARTEFACTS / f"live-{width}-{language}.png")
                 assert hosts == {site.url.split("/")[2]}

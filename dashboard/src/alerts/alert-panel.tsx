@@ -1,12 +1,12 @@
 /** The alerts beside the situation: most urgent first. */
 import { unanswered } from "../store/answers";
-import { live, t } from "../store/store";
+import { alerts, t } from "../store/store";
 import { ActingAs } from "./acting-as";
 import { AlertRow } from "./alert-row";
 
 export function AlertPanel() {
   const words = t.value;
-  const { alerts } = live.value;
+  const list = alerts.value;
   return (
     <section class="panel panel-alerts" id="alerts" aria-labelledby="alerts-title" tabIndex={-1}>
       <div class="panel-head">
@@ -17,11 +17,11 @@ export function AlertPanel() {
         <ActingAs />
       </div>
       <div class="scroll">
-        {alerts.length === 0 ? (
+        {list.length === 0 ? (
           <p class="empty">{words.alertsNone}</p>
         ) : (
           <ol class="alerts" data-testid="alert-list">
-            {alerts.map((alert) => (
+            {list.map((alert) => (
               <AlertRow key={alert.id} alert={alert} />
             ))}
           </ol>

@@ -4,7 +4,7 @@ import { getOlderAlerts } from "../api/client";
 import type { Alert } from "../api/types";
 import { type AlertFilter, byUrgency, isShown, isUnanswered, matches, type Show } from "../domain/alerts";
 import { query, setQuery } from "../shell/route";
-import { live, stationLevels, stations, t } from "../store/store";
+import { alerts, stationLevels, stations, t } from "../store/store";
 import { ActingAs } from "./acting-as";
 import { AlertRow } from "./alert-row";
 import { placeName } from "./alert-words";
@@ -26,7 +26,7 @@ const cursor = signal<string | null | undefined>(undefined);
 
 const known = computed(() => {
   const byId = new Map(older.value.map((a) => [a.id, a]));
-  for (const alert of live.value.alerts) byId.set(alert.id, alert);
+  for (const alert of alerts.value) byId.set(alert.id, alert);
   return [...byId.values()].filter(isShown).sort(byUrgency);
 });
 

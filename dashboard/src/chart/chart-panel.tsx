@@ -1,10 +1,11 @@
 /** The small hydrograph beside the table: the chosen station up to now. */
 import { computed, signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { GAUGE_ZERO } from "../domain/datum";
+import { read } from "../domain/datum";
 import { clockOrDay, metres } from "../domain/format";
 import { pick } from "../i18n";
 import { stationHref } from "../shell/route";
+import { tableDatum } from "../store/datum";
 import { lang, type Range, range, selected, stationLevels, stations, t } from "../store/store";
 import { type History, type Kept, keepHistory } from "./history";
 import { noteOf } from "./note";
@@ -25,9 +26,13 @@ const drawnNow = computed(() => steadyNow({ lengthS: SPAN_S[range.value], endS: 
 const marks = computed(() => (history.value ? marksOf(history.value) : []));
 /** The stream may lag behind the range's left edge; only what is inside is spoken of. */
 const shown = computed(() => inside(marks.value, [drawnNow.value - SPAN_S[range.value], drawnNow.value]));
+/** As in the table beside it. */
+const datum = computed(() => tableDatum(stations.value.get(selected.value ?? "")));
 const picture = computed(
-  () => history.value && pictureOf(history.value, marks.value, GAUGE_ZERO, drawnNow.value),
+  () => history.value && pictureOf(history.value, marks.value, datum.value, drawnNow.value),
 );
+const height = (levelM: number | null) =>
+  levelM === null ? "—" : t.value.station.height[datum.value.kind](metres(read(levelM, datum.value)));
 const pointed = signal<number | null>(null);
 const newest = (of: readonly Mark[]) => of.findLast((m) => m.value !== null && m.flag !== 4);
 
@@ -59,7 +64,7 @@ function Readout() {
   if (!mark) return null;
   return (
     <span class="readout" aria-hidden="true">
-      {clockOrDay(mark.at * 1000, drawnNow.value * 1000)} <strong>{metres(mark.value)}</strong> m
+      {clockOrDay(mark.at * 1000, drawnNow.value * 1000)} <strong>{height(mark.value)}</strong>
     </span>
   );
 }
@@ -71,7 +76,7 @@ function summary(name: string): string {
   const last = newest(shown.value);
   if (!all || !last) return `${name} ${span} – ${words.chartEmpty}`;
   const at = clockOrDay(last.at * 1000, drawnNow.value * 1000);
-  return words.chartSummary(name, span, metres(all.min), metres(all.max), metres(last.value), at);
+  return words.chartSummary(name, span, height(all.min), height(all.max), height(last.value), at);
 }
 
 export function ChartPanel() {

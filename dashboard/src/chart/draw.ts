@@ -205,7 +205,7 @@ export function drawRainLabel(
   const most = rain.reduce((top, m) => (m.at >= from && m.at <= to ? Math.max(top, rainOf(m)) : top), 0);
   if (most === 0) return;
   inside(u, (ctx, b) => {
-    ctx.font = `${11 * px}px ${ink.font}`;
+    ctx.font = `${12 * px}px ${ink.font}`;
     ctx.textAlign = "right";
     ctx.textBaseline = "top";
     halo(ctx, `▼ ${label} ${Math.round(most * 10) / 10} ${unit}`, b.right - 6 * px, b.top + 4 * px, ink, px);
@@ -230,7 +230,7 @@ export function drawNow(u: uPlot, nowS: number, label: string, ink: Ink, px: num
     ctx.moveTo(x, b.top);
     ctx.lineTo(x, b.bottom);
     ctx.stroke();
-    ctx.font = `${11 * px}px ${ink.font}`;
+    ctx.font = `${12 * px}px ${ink.font}`;
     ctx.textBaseline = "bottom";
     ctx.textAlign = "right";
     halo(ctx, label, x - 4 * px, b.bottom - 3 * px, ink, px);

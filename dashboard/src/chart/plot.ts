@@ -5,6 +5,7 @@ import "../styles/chart.css";
 import type { Datum } from "../domain/datum";
 import { metres, SITE_TIME_ZONE, timeLabels } from "../domain/format";
 import type { Window } from "../domain/span";
+import { letterScale } from "../ui/scale";
 import {
   drawBands,
   drawLines,
@@ -71,7 +72,8 @@ const EMPTY: Columns = [[], [], [], []];
 export function createPlot(host: HTMLElement, hands: Hands): Plot {
   const pens = ink(host);
   const grid = getComputedStyle(host).getPropertyValue("--grid").trim();
-  const font = `12px ${pens.font}`;
+  const scale = letterScale();
+  const font = `${12 * scale}px ${pens.font}`;
   let picture: Picture | null = null;
   let cols: Columns = EMPTY;
   let special: Special[] = [];
@@ -97,8 +99,8 @@ export function createPlot(host: HTMLElement, hands: Hands): Plot {
           grid: { stroke: grid, width: 1 },
           ticks: { show: false },
           values: (_, splits, _axis, _space, step) => timeLabels(splits, step),
-          space: 64,
-          size: 36,
+          space: 64 * scale,
+          size: 36 * scale,
         },
         {
           scale: "m",
@@ -106,14 +108,21 @@ export function createPlot(host: HTMLElement, hands: Hands): Plot {
           font,
           grid: { stroke: grid, width: 1 },
           ticks: { show: false },
-          size: 52,
+          size: 52 * scale,
+          space: 30 * scale,
           values: (_, splits, _axis, _space, step) =>
             splits.map((y) => metres((picture?.datum.sign ?? 1) * y, step < 0.1 ? 2 : 1)),
         },
       ],
       series: [
         {},
-        { scale: "m", stroke: pens.water, width: 2.25, spanGaps: false, points: { show: false } },
+        {
+          scale: "m",
+          stroke: pens.water,
+          width: 2.25 * Math.sqrt(scale),
+          spanGaps: false,
+          points: { show: false },
+        },
         { scale: "m", width: 0, points: { show: false } },
         { scale: "m", width: 0, points: { show: false } },
       ],
@@ -123,13 +132,13 @@ export function createPlot(host: HTMLElement, hands: Hands): Plot {
           (u) => {
             if (!picture) return;
             drawBands(u, lines);
-            drawRain(u, picture.rain, picture.rainWidthS, pens, devicePixelRatio);
+            drawRain(u, picture.rain, picture.rainWidthS, pens, devicePixelRatio * scale);
           },
         ],
         draw: [
           (u) => {
             if (!picture) return;
-            const px = devicePixelRatio;
+            const px = devicePixelRatio * scale;
             drawLines(u, lines, pens, px);
             drawMarks(u, special, alone, pens, px);
             drawNow(u, picture.nowS, picture.nowWord, pens, px);

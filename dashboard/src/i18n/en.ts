@@ -131,7 +131,7 @@ export const en: Catalogue = {
     noneFits: "No station fits this filter.",
     changes: (n: number) => `Apply changes: ${n}`,
     changesHint: "The order waits while you work in the table",
-    arrival: (time: string) => `about ${time} (for reference)`,
+    arrival: (time: string) => `~${time} est.`,
     silent: { sensor: "Sensor silent", gateway: "Gateway silent", server: "Server behind" },
     datum: "Levels above",
     datums: { zero: "gauge zero", tp: "T.P." },
@@ -164,13 +164,18 @@ export const en: Catalogue = {
   chartChoose: "Choose a station in the list or on the map.",
   ranges: { m30: "30 min", h3: "3 h", h24: "24 h", d7: "7 d" },
   rangeLabel: "Period",
-  perReport: (minutes) => (minutes < 1 ? `mm/${Math.round(minutes * 60)} s` : `mm/${minutes} min`),
+  perReport: (minutes) => {
+    if (minutes < 1) return `mm/${Math.round(minutes * 60)} s`;
+    if (minutes % 1440 === 0) return minutes === 1440 ? "mm/day" : `mm/${minutes / 1440} days`;
+    if (minutes % 60 === 0) return minutes === 60 ? "mm/h" : `mm/${minutes / 60} h`;
+    return `mm/${minutes} min`;
+  },
   now: "now",
   crest: "Levee crest",
   rain: "Rain, most",
   notices: "Notices",
   chartSummary: (name, range, min, max, last, at) =>
-    `Level at ${name}, ${range}. Lowest ${min} m, highest ${max} m, latest ${last} m (${at}).`,
+    `Level at ${name}, ${range}. Lowest ${min}, highest ${max}, latest ${last} (${at}).`,
   chartEmpty: "No readings in this period.",
   chartMore: "More of this station, as a table too",
   designHigh: "Design high water",

@@ -129,7 +129,7 @@ export const ja = {
     noneFits: "条件に合う観測所はありません。",
     changes: (n: number) => `${n}件の変化を反映`,
     changesHint: "操作中のため並べ替えを待っています",
-    arrival: (time: string) => `${time}頃【参考】`,
+    arrival: (time: string) => `${time}頃 参考`,
     silent: { sensor: "センサー無通信", gateway: "ゲートウェイ無通信", server: "サーバー遅れ" },
     datum: "水位の基準",
     datums: { zero: "零点高", tp: "T.P." },
@@ -162,13 +162,18 @@ export const ja = {
   chartChoose: "一覧か地図で観測所を選んでください。",
   ranges: { m30: "30分", h3: "3時間", h24: "24時間", d7: "7日" },
   rangeLabel: "表示期間",
-  perReport: (minutes: number) => (minutes < 1 ? `mm/${Math.round(minutes * 60)}秒` : `mm/${minutes}分`),
+  perReport: (minutes: number) => {
+    if (minutes < 1) return `mm/${Math.round(minutes * 60)}秒`;
+    if (minutes % 1440 === 0) return minutes === 1440 ? "mm/日" : `mm/${minutes / 1440}日`;
+    if (minutes % 60 === 0) return minutes === 60 ? "mm/時" : `mm/${minutes / 60}時間`;
+    return `mm/${minutes}分`;
+  },
   now: "現在",
   crest: "堤防天端",
   rain: "雨量 最大",
   notices: "お知らせ",
   chartSummary: (name: string, range: string, min: string, max: string, last: string, at: string) =>
-    `${name} の水位、${range}。最低 ${min} m、最高 ${max} m、最新 ${last} m（${at}）。`,
+    `${name} の水位、${range}。最低 ${min}、最高 ${max}、最新 ${last}（${at}）。`,
   chartEmpty: "この期間の観測値はありません。",
   chartMore: "観測所の詳しい画面・数値の表",
   designHigh: "計画高水位",

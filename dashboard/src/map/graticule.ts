@@ -1,13 +1,14 @@
 /** A net of latitude and longitude: the only background a city without Internet can count on. */
 import L from "leaflet";
+import { letterScale } from "../ui/scale";
 
 const STEPS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
 /** Lines closer together than this, in pixels, are clutter. */
 const APART_PX = 90;
 
 /** The finest step whose lines stay apart at this scale. */
-export function graticuleStep(degreesPerPixel: number): number {
-  return STEPS.find((step) => step / degreesPerPixel >= APART_PX) ?? 10;
+export function graticuleStep(degreesPerPixel: number, scale = 1): number {
+  return STEPS.find((step) => step / degreesPerPixel >= APART_PX * scale) ?? 10;
 }
 
 export function graticule(map: L.Map): () => void {
@@ -17,7 +18,7 @@ export function graticule(map: L.Map): () => void {
     const box = map.getBounds();
     const size = map.getSize();
     if (size.x === 0) return;
-    const step = graticuleStep((box.getEast() - box.getWest()) / size.x);
+    const step = graticuleStep((box.getEast() - box.getWest()) / size.x, letterScale());
     const digits = step < 0.01 ? 3 : step < 0.1 ? 2 : step < 1 ? 1 : 0;
     const style = { className: "graticule", interactive: false, weight: 1 };
     const label = (at: L.LatLngExpression, text: string, side: string) => {

@@ -16,14 +16,16 @@ export interface Pin {
   readonly labelHeight: number;
 }
 
-const PIN_RADIUS_PX = 17;
+/** Half a pin, in rem: pins grow with the letters. */
+const PIN_RADIUS_REM = 17 / 16;
+export const remPx = () => Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
 
 const meet = (a: Box, b: Box) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
 
 const TRIED = ["right", "left", "above", "below"] as const;
 
-function labelBox(pin: Pin, side: (typeof TRIED)[number]): Box {
-  const near = PIN_RADIUS_PX + 4;
+function labelBox(pin: Pin, side: (typeof TRIED)[number], radius: number): Box {
+  const near = radius + 4;
   let left = pin.x - pin.labelWidth / 2;
   let top = pin.y - pin.labelHeight / 2;
   if (side === "right") left = pin.x + near;
@@ -39,17 +41,19 @@ export function sides(
   width: number,
   height: number,
   occupied: readonly Box[] = [],
+  rem = 16,
 ): readonly Side[] {
+  const radius = PIN_RADIUS_REM * rem;
   const pinBoxes = pins.map((p) => ({
-    left: p.x - PIN_RADIUS_PX,
-    right: p.x + PIN_RADIUS_PX,
-    top: p.y - PIN_RADIUS_PX,
-    bottom: p.y + PIN_RADIUS_PX,
+    left: p.x - radius,
+    right: p.x + radius,
+    top: p.y - radius,
+    bottom: p.y + radius,
   }));
   const taken: Box[] = [...occupied];
   return pins.map((pin, i) => {
     for (const side of TRIED) {
-      const box = labelBox(pin, side);
+      const box = labelBox(pin, side, radius);
       const free =
         box.left >= 0 &&
         box.right <= width &&
@@ -87,7 +91,7 @@ export function placeLabels(host: HTMLElement, elements: readonly HTMLElement[])
       bottom: box.bottom - area.top,
     };
   });
-  const found = sides(pins, area.width, area.height, buttons);
+  const found = sides(pins, area.width, area.height, buttons, remPx());
   for (const [i, element] of elements.entries()) {
     const pin = element.querySelector<HTMLElement>(".pin");
     if (pin) pin.dataset["label"] = found[i] ?? "none";

@@ -33,6 +33,17 @@ function line(className: string, text: string): HTMLSpanElement {
   return span;
 }
 
+export const levelText = (station: StationLevel) => `${metres(station.level_m)} m`;
+
+/** One of many: its shape alone, at its own place. */
+export function smallIcon(station: StationLevel, state: Freshness): L.DivIcon {
+  return L.divIcon({
+    className: "pin-host pin-small",
+    html: shape(clampLevel(station.flood_level), state === "dead"),
+    iconSize: [24, 24],
+  });
+}
+
 export function stationIcon(
   station: StationLevel,
   name: string,
@@ -45,7 +56,7 @@ export function stationIcon(
   body.className = "pin";
   const label = document.createElement("span");
   label.className = "pin-label";
-  label.append(line("pin-name", name), line("pin-level", `${metres(station.level_m)} m`));
+  label.append(line("pin-name", name), line("pin-level", levelText(station)));
   body.append(shape(clampLevel(station.flood_level), dead), label, line("sr", spoken));
   return L.divIcon({
     className: `pin-host pin-${state}${isChosen ? " pin-chosen" : ""}`,

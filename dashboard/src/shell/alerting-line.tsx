@@ -3,7 +3,7 @@
 import { word } from "../alerts/alert-words";
 import { judgingStopped } from "../domain/alerting";
 import { impaired, unanswered } from "../store/answers";
-import { live, lost, t } from "../store/store";
+import { heartbeat, lost, t } from "../store/store";
 import { SoundControl } from "./sound-control";
 
 function Impaired({ why }: { why: readonly string[] }) {
@@ -22,7 +22,7 @@ function Impaired({ why }: { why: readonly string[] }) {
 export function AlertingLine() {
   const words = t.value;
   const why = impaired.value;
-  const known = live.value.heartbeat?.alerting != null;
+  const known = heartbeat.value?.alerting != null;
   // What was well when the line broke is no news of now.
   const quiet = lost.value ? words.alertingLost : known ? words.alertingOk : words.alertingUnknown;
   const open = unanswered.value;

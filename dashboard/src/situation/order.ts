@@ -2,7 +2,7 @@
 import { computed, effect, signal, untracked } from "@preact/signals";
 import { isUnanswered } from "../domain/alerts";
 import { mayResort, moves, ranked } from "../domain/sort";
-import { levels, live, order, tick } from "../store/store";
+import { alerts, levels, order, tick } from "../store/store";
 
 /** When the pointer or the keyboard last did something inside the table; null when neither is in it. */
 export const touchedMs = signal<number | null>(null);
@@ -12,7 +12,7 @@ export const waiting = signal(0);
 /** Of each station the highest level of an alert that nobody has answered. */
 export const unansweredLevels = computed(() => {
   const found = new Map<string, number>();
-  for (const alert of live.value.alerts) {
+  for (const alert of alerts.value) {
     const id = alert.station_id;
     if (id !== null && isUnanswered(alert))
       found.set(id, Math.max(found.get(id) ?? 0, alert.flood_level ?? 0));

@@ -63,18 +63,19 @@ function Next({ station, dead }: { station: StationLevel; dead: boolean }) {
   const words = t.value;
   const next = station.next_threshold;
   if (next) {
-    const named = stations.value.get(station.station_id)?.thresholds.find((th) => th.level === next.level);
     return (
       <>
-        <span class="to-go">{words.toGo(metres(next.metres_to_go))}</span>
-        <span class="next-name">
-          {next.level} {named ? pick(named.name, lang.value) : levelWord(next.level)}
+        <span class="to-go">
+          {words.toGo(metres(next.metres_to_go))}
+          {station.arrival && !dead && (
+            <span class="arrival" data-testid="arrival">
+              {words.situation.arrival(clockOrDay(Date.parse(station.arrival.likely), now.value))}
+            </span>
+          )}
         </span>
-        {station.arrival && !dead && (
-          <span class="arrival" data-testid="arrival">
-            {words.situation.arrival(clockOrDay(Date.parse(station.arrival.likely), now.value))}
-          </span>
-        )}
+        <span class="next-name">
+          {next.level} {levelWord(next.level)} {metres(next.value_m)}
+        </span>
       </>
     );
   }

@@ -4,7 +4,7 @@ import { sparkPath } from "../domain/spark";
 import { recent, SPARK_HOURS, sparkOf } from "../store/sparks";
 import { now } from "../store/store";
 
-const WIDTH = 88;
+const WIDTH = 76;
 const HEIGHT = 24;
 
 /** The picture moves a pixel every few minutes; drawing it each second would be waste. */

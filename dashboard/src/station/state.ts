@@ -8,7 +8,7 @@ import type { Mark } from "../chart/series";
 import { nameOf, parseSpan, type Span, spanQuery, windowOf } from "../domain/span";
 import { query, route, setQuery } from "../shell/route";
 import { datumFor } from "../store/datum";
-import { live, now, stationLevels, stations, tick } from "../store/store";
+import { alerts as liveAlerts, now, stationLevels, stations, tick } from "../store/store";
 
 /** Where readings come every few seconds (a drill, a demo), a day would squeeze all into one line. */
 const QUICK_S = 10;
@@ -79,7 +79,7 @@ export const alertsFailed = signal(false);
 /** Newest first; what the stream has said of the same one is newer. */
 export const alerts = computed(() => {
   const byId = new Map(olderAlerts.value.map((a) => [a.id, a]));
-  for (const alert of live.value.alerts) if (alert.station_id === id.value) byId.set(alert.id, alert);
+  for (const alert of liveAlerts.value) if (alert.station_id === id.value) byId.set(alert.id, alert);
   return [...byId.values()].sort(
     (a, b) => Date.parse(b.started_at) - Date.parse(a.started_at) || b.id - a.id,
   );

@@ -5,7 +5,7 @@ import type { Alert } from "../api/types";
 import { impairments } from "../domain/alerting";
 import { isUnanswered } from "../domain/alerts";
 import { answered } from "./live";
-import { live, now, tick } from "./store";
+import { alerts, heartbeat, live, now, tick } from "./store";
 
 export type Action = "acknowledge" | "notes" | "shelve" | "unshelve" | "confirm" | "withdraw";
 
@@ -101,14 +101,12 @@ export async function act(
 export function unansweredBeside(alert: Alert | undefined): number {
   const incident = alert?.incident_id ?? null;
   if (incident === null) return 0;
-  return live.value.alerts.filter((a) => a.incident_id === incident && a.id !== alert?.id && isUnanswered(a))
+  return alerts.value.filter((a) => a.incident_id === incident && a.id !== alert?.id && isUnanswered(a))
     .length;
 }
 
-export const unanswered = computed(() => live.value.alerts.filter(isUnanswered).length);
+export const unanswered = computed(() => alerts.value.filter(isUnanswered).length);
 
 /** Codes of why people may not be told, as one text: an equal text redraws nothing. */
-const impairedKey = computed(() =>
-  impairments(live.value.heartbeat, tick.value.steadyMs, now.value).join(" "),
-);
+const impairedKey = computed(() => impairments(heartbeat.value, tick.value.steadyMs, now.value).join(" "));
 export const impaired = computed(() => impairedKey.value.split(" ").filter(Boolean));

@@ -11,7 +11,7 @@ import {
   PATTERNS,
   wanted,
 } from "../domain/sound";
-import { live, lost, remembered, tick } from "./store";
+import { alerts, lost, remembered, tick } from "./store";
 
 /** `off`: nobody has tried it here. `blocked`: the browser keeps it quiet until somebody presses. */
 export type Speaker = "off" | "blocked" | "armed";
@@ -84,7 +84,7 @@ const linkBroken = computed(
   () => lostSinceMs.value !== null && tick.value.steadyMs - lostSinceMs.value > LINK_AFTER_MS,
 );
 /** What ought to be heard now, armed or not. */
-export const sounding = computed(() => wanted(live.value.alerts, linkBroken.value));
+export const sounding = computed(() => wanted(alerts.value, linkBroken.value));
 
 export function muteFor(ms: number): void {
   const { level, link } = sounding.peek();

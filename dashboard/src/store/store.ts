@@ -45,6 +45,9 @@ export const recalled = signal(false);
 export const stations = signal<ReadonlyMap<string, Station>>(new Map());
 export const geo = signal<GeoCollection | null>(null);
 export const live = signal<Live>(START);
+/** Every word of the stream makes a new `live`; these change only when they do. */
+export const alerts = computed(() => live.value.alerts);
+export const heartbeat = computed(() => live.value.heartbeat);
 
 /** Where sensors report every few seconds (a demo, a drill), three hours would squeeze all into one line. */
 effect(() => {

@@ -14,10 +14,10 @@ import { pick } from "../i18n";
 import { MapPanel } from "../map/map-panel";
 import { Summary } from "../situation/summary";
 import {
+  alerts,
   chosen,
   connected,
   lang,
-  live,
   lost,
   now,
   order,
@@ -161,7 +161,7 @@ function Worst() {
 
 function Unanswered() {
   const words = t.value;
-  const open = live.value.alerts.filter(isUnanswered);
+  const open = alerts.value.filter(isUnanswered);
   return (
     <section class="panel wall-alerts" aria-label={words.alerts}>
       {open.length === 0 ? (
