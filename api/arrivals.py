@@ -1,5 +1,6 @@
 """When the water of the most pressing stations would reach their next threshold: 参考, staff only."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -40,18 +41,19 @@ class Arrivals:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[StationId, float], tuple[datetime, Arrival | None]] = {}
+        self._lock = asyncio.Lock()
 
     async def put_into(self, levels: Sequence[Json], database: Database, directory: Directory, at: datetime) -> None:
         """Set `arrival` of the levels that have one. Raises StorageUnavailable."""
-        self._kept = {key: kept for key, kept in self._kept.items() if at - kept[0] < KEPT}
         wanted = {(level["station_id"], level["next_threshold"]["value_m"]): level for level in pressing(levels)}
-        new = {key: directory.sensors[key[0], "water_level"].id for key in wanted if key not in self._kept}
-        if new:
-            recent = await recent_rise(database, list(new.values()), at - WINDOW, at)
-            for key, sensor in new.items():
-                self._kept[key] = (at, _line(recent, sensor, key[1]))
+        async with self._lock:  # a wall of screens that asks at once has each line drawn once
+            self._kept = kept = {key: old for key, old in self._kept.items() if abs(at - old[0]) < KEPT}
+            new = {key: directory.sensors[key[0], "water_level"].id for key in wanted if key not in kept}
+            if new:
+                recent = await recent_rise(database, list(new.values()), at - WINDOW, at)
+                kept |= {key: (at, _line(recent, sensor, key[1])) for key, sensor in new.items()}
         for key, level in wanted.items():
-            if found := self._kept[key][1]:
+            if found := kept[key][1]:
                 level["arrival"] = {"earliest": found.earliest, "likely": found.likely, "latest": found.latest}
 
 

@@ -1,13 +1,14 @@
 """The registry and the flood levels' names, kept in memory and read again when they change."""
 
 import asyncio
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from kawamori.domain.flood import Threshold
-from kawamori.domain.reading import StationId
+from kawamori.domain.reading import RiverId, StationId
 from kawamori.domain.registry import Registry, Sensor, Station
 from kawamori.runtime import Clock
 from kawamori.storage.database import Database
@@ -45,6 +46,9 @@ class Directory:
     rivers: tuple[River, ...]
     #: By station and quantity.
     sensors: Mapping[tuple[StationId, str], Sensor] = field(default_factory=dict)
+    sensors_at: Mapping[StationId, Sequence[Sensor]] = field(default_factory=dict)
+    #: The stations of each river whose place along it is known, from the source down.
+    along: Mapping[RiverId, Sequence[StationId]] = field(default_factory=dict)
     #: In force, lowest level first.
     thresholds: Mapping[StationId, tuple[Threshold, ...]] = field(default_factory=dict)
     #: What every answer about a station begins with, made once because a thousand are sent at a time.
@@ -86,6 +90,13 @@ class DirectoryCache:
         registry = visible(everything)
         shown = {station.river for station in registry.stations.values()}
         internal = {station.river for station in everything.stations.values() if station.internal} - shown
+        sensors_at: dict[StationId, list[Sensor]] = defaultdict(list)
+        for sensor in registry.sensors.values():
+            sensors_at[sensor.station].append(sensor)
+        along: dict[RiverId, list[StationId]] = defaultdict(list)
+        for station in registry.stations.values():  # the registry has them from the source down
+            if station.km is not None:
+                along[station.river].append(station.id)
         levels = await self._database.fetch("all_flood_levels")
         rivers = await self._database.fetch("all_rivers")
         at = self._clock()
@@ -101,6 +112,8 @@ class DirectoryCache:
                 if i not in internal
             ),
             sensors={(sensor.station, sensor.quantity): sensor for sensor in registry.sensors.values()},
+            sensors_at=sensors_at,
+            along=along,
             thresholds={id_: registry.thresholds_at(id_, at) for id_ in registry.stations},
             headings={station.id: _heading(station) for station in registry.stations.values()},
         )

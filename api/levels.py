@@ -28,5 +28,5 @@ class Levels:
         body = shapes.latest_levels(found, directory, at)
         await self._arrivals.put_into(body["stations"], self._database, directory, at)
         if any(level["freshness"] != Freshness.FRESH for level in body["stations"]):
-            shapes.name_silences(body["stations"], found, directory, await links_now(self._database), at)
+            shapes.name_silences(body["stations"], found, directory, *await links_now(self._database))
         return body, directory

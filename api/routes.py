@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Response
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, StringConstraints
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -56,7 +56,9 @@ Cursor = Annotated[str | None, Query(max_length=100, description="`next` of the 
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Id = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 IdCursor = Annotated[int, Query(ge=1, le=LARGEST_ID, description="`next` of the page before")]
-Text = Annotated[str | None, Query(max_length=100, pattern=r"^[^\x00]*$")]
+#: The database knows no NUL.
+Word = Annotated[str, StringConstraints(max_length=100, pattern=r"^[^\x00]*$")]
+Text = Annotated[Word | None, Query()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +164,7 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
 
     @router.get("/levels/latest", response_model=schemas.LevelsLatest, tags=["levels"])
     async def latest_levels(
-        only: Annotated[list[str] | None, Query(alias="station", max_length=200, description="Only these")] = None,
+        only: Annotated[list[Word] | None, Query(alias="station", max_length=200, description="Only these")] = None,
     ) -> Response:
         """Every water level station now, in one call; or those asked for. Values are provisional (暫定値)."""
         body, _ = await levels.now(only)

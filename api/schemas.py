@@ -448,7 +448,7 @@ class Refusal(_Shape):
 class QuarantineState(_Shape):
     """What was refused lately, counted to 20,000."""
 
-    last_hour: int
+    last_hour: int = Field(description="Counted to 20,000, as the day")
     last_day: int
     newest: Refusal | None
 

@@ -40,7 +40,7 @@ def latest_levels(found: Iterable[Latest], directory: Directory, at: datetime) -
 def name_silences(
     levels: Iterable[Json], found: Iterable[Latest], directory: Directory, links: Links, at: datetime
 ) -> None:
-    """Set `silence` of the levels that are not fresh: the link that is silent."""
+    """Set `silence` of the levels that are not fresh: the link that is silent, `at` by the clock of the links."""
     gateways = {latest.sensor: latest.gateway for latest in found}
     for level in levels:
         if level["freshness"] != Freshness.FRESH:
@@ -117,13 +117,13 @@ def _level(station: Station, sensor: Sensor, latest: Latest, directory: Director
 
 def neighbours(found: Station, directory: Directory) -> Json:
     """The next stations up and down the river, the nearest first."""
-    order = [s.id for s in directory.registry.stations.values() if s.river == found.river and s.km is not None]
-    if found.id not in order:
+    if found.km is None:
         return {"upstream": [], "downstream": []}
+    order = directory.along[found.river]
     here = order.index(found.id)
     return {
-        "upstream": order[max(0, here - NEIGHBOURS) : here][::-1],
-        "downstream": order[here + 1 : here + 1 + NEIGHBOURS],
+        "upstream": list(order[max(0, here - NEIGHBOURS) : here][::-1]),
+        "downstream": list(order[here + 1 : here + 1 + NEIGHBOURS]),
     }
 
 
@@ -150,7 +150,7 @@ def station(found: Station, directory: Directory) -> Json:
         "design_high_water_m": found.design_high_water_m,
         "observation_start_m": found.observation_start_m,
         "thresholds": [_threshold(t, directory) for t in directory.thresholds[found.id]],
-        "sensors": [_sensor(s) for s in directory.registry.sensors.values() if s.station == found.id],
+        "sensors": [_sensor(s) for s in directory.sensors_at.get(found.id, ())],
         "neighbours": neighbours(found, directory),
     }
 

@@ -2,15 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from api import shapes
 from kawamori.domain.freshness import GATEWAY_SILENT_AFTER
-from kawamori.errors import KawamoriError
+from kawamori.errors import KawamoriError, StorageUnavailable
 from kawamori.observe import log
 from kawamori.storage import history, system
-from kawamori.storage.alerts import gateway_facts
 
 if TYPE_CHECKING:
     from api.routes import Dependencies
@@ -23,19 +22,19 @@ async def system_state(using: "Dependencies") -> dict[str, Any]:
     """Everything that can be learned now; raises StorageUnavailable when the database does not answer at all."""
     at = using.clock()
     begun = time.perf_counter()
-    await using.database.ping()
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await using.database.ping()
+    except TimeoutError as error:
+        raise StorageUnavailable(f"no answer within {PATIENCE_S:g} s") from error
     answers_ms = round((time.perf_counter() - begun) * 1000, 2)
 
     async def gateways() -> list[dict[str, Any]]:
-        async with using.database.transaction() as connection:
-            found = await gateway_facts(connection)
+        links, now = await system.links_now(using.database)
         return [
-            {
-                "gateway_id": g.gateway_id, "seen_at": g.seen_at, "backlog": g.backlog,
-                "alive": at - g.seen_at <= GATEWAY_SILENT_AFTER,
-            }
-            for g in found
-        ]  # fmt: skip
+            {"gateway_id": name, "seen_at": seen, "backlog": backlog, "alive": now - seen <= GATEWAY_SILENT_AFTER}
+            for name, (seen, backlog) in links.gateways.items()
+        ]
 
     async def ingest() -> list[dict[str, Any]]:
         return [shapes.process(one) for one in await system.processes(using.database, "ingest")]
@@ -57,26 +56,28 @@ async def system_state(using: "Dependencies") -> dict[str, Any]:
     async def quarantine() -> dict[str, Any]:
         return shapes.quarantined(await system.quarantine_facts(using.database, at))
 
+    parts: dict[str, Callable[[], Awaitable[Any]]] = {
+        "alerting": alerting, "gateways": gateways, "ingest": ingest, "database": database,
+        "stations": stations, "intake": intake, "quarantine": quarantine,
+    }  # fmt: skip
+    found: dict[str, Any] = dict.fromkeys(parts)
     unknown: list[str] = []
 
-    async def learn(name: str, part: Awaitable[Any]) -> Any:
+    async def learn(name: str, part: Callable[[], Awaitable[Any]]) -> None:
         try:
             async with asyncio.timeout(PATIENCE_S):
-                return await part
+                found[name] = await part()
         except (KawamoriError, TimeoutError) as error:
             log().warning("a part of the system's state could not be learned", part=name, error=repr(error))
             unknown.append(name)
-            return None
 
-    parts = {
-        "alerting": alerting(), "gateways": gateways(), "ingest": ingest(), "database": database(),
-        "stations": stations(), "intake": intake(), "quarantine": quarantine(),
-    }  # fmt: skip
-    found = {name: await learn(name, part) for name, part in parts.items()}
+    async with asyncio.TaskGroup() as group:
+        for name, part in parts.items():
+            group.create_task(learn(name, part), name=f"system: {name}")
     return {
         "as_of": at,
         **found,
         "stream": {"clients": using.feed.hub.count},
         "page_version": using.feed.page,
-        "unknown": unknown,
+        "unknown": sorted(unknown),
     }

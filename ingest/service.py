@@ -20,7 +20,7 @@ from ingest.validate import Gate, Refused, only_registration_can_help
 from kawamori import wire
 from kawamori.domain.reading import Reading, SensorId
 from kawamori.domain.registry import Registry
-from kawamori.errors import BrokerUnavailable, StorageRefused, StorageUnavailable, UndecodableMessage
+from kawamori.errors import BrokerUnavailable, KawamoriError, StorageRefused, StorageUnavailable, UndecodableMessage
 from kawamori.mqtt import Link, Message
 from kawamori.observe import Health, health_app, log, serve
 from kawamori.runtime import backoff, fail_point, forever, now, sleep_or_stop, stopping
@@ -77,9 +77,8 @@ class Ingest:
         #: What was last known of each sensor, by the revision of its row.
         self._tails: dict[SensorId, tuple[int, Tail]] = {}
         self._committed: dict[bytes, wire.Ack] = {}
-        #: Through which gateway each sensor's readings came, and what of it is not written yet.
+        #: Through which gateway each sensor's readings came since the last sign of life.
         self._ways: dict[SensorId, str] = {}
-        self._new_ways: dict[SensorId, str] = {}
 
     async def take(self, messages: list[Message]) -> list[tuple[str, wire.Ack]]:
         """Store these batches, and return what to acknowledge, by topic.
@@ -110,22 +109,13 @@ class Ingest:
 
     async def say_alive(self, name: str) -> None:
         """Write down that this worker is there: without it a dead ingest looks like silent sensors."""
-        ways = self._new_ways
-        self._new_ways = {}
+        ways, self._ways = self._ways, {}
         try:
             async with self._database.transaction() as connection:
                 await rows.see_process(connection, name, "ingest", ways)
-        except StorageUnavailable:
-            self._new_ways = ways | self._new_ways
+        except KawamoriError:
+            self._ways = ways | self._ways
             raise
-
-    def _note_ways(self, work: Work) -> None:
-        """Which gateway each sensor's newest readings came through; rarely news."""
-        came = zip((r.sensor for r in work.readings), (message.topic for message, _ in work.sources), strict=True)
-        for sensor, topic in dict(came).items():
-            gateway = wire.owner(topic)
-            if self._ways.get(sensor) != gateway:
-                self._ways[sensor] = self._new_ways[sensor] = gateway
 
     async def _take(self, messages: list[Message]) -> list[tuple[str, wire.Ack]]:
         """Store these batches in one transaction."""
@@ -149,7 +139,8 @@ class Ingest:
         work.refused.extend(broken)
         if batches or broken:
             await self._store(work)
-            self._note_ways(work)
+            topics = {r.sensor: message.topic for r, (message, _) in zip(work.readings, work.sources, strict=True)}
+            self._ways |= {sensor: wire.owner(topic) for sensor, topic in topics.items()}
         self._committed |= new
         while len(self._committed) > _REMEMBERED:
             del self._committed[next(iter(self._committed))]
@@ -427,5 +418,6 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 group.create_task(
                     serve(health_app(health), "127.0.0.1", settings.ingest.health_port, stop), name="health"
                 )
-            group.create_task(forever(say_alive, stop, StorageUnavailable, "no sign of life"), name="sign of life")
+            # whatever keeps a sign from being written, readings go on
+            group.create_task(forever(say_alive, stop, KawamoriError, "no sign of life"), name="sign of life")
             await forever(take_some, stop, StorageUnavailable, "database away")

@@ -100,7 +100,7 @@ async def recent_levels(database: Database, start: datetime, end: datetime) -> l
 async def recent_rise(
     database: Database, sensors: Sequence[SensorId], start: datetime, end: datetime
 ) -> dict[SensorId, list[tuple[datetime, float]]]:
-    """Good readings of these sensors since `start`, thinned to one in three minutes, oldest first."""
+    """Readings of these sensors after `start` that have not failed, thinned to one in three minutes, oldest first."""
     found: dict[SensorId, list[tuple[datetime, float]]] = {}
     for sensor, at, value in await database.fetch(
         "recent_rise", {"sensors": list(sensors), "start": start, "end": end}

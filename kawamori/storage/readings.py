@@ -282,7 +282,7 @@ async def see_gateways(connection: Connection, waiting: Mapping[str, int]) -> No
 
 
 async def see_process(connection: Connection, name: str, service: str, ways: Mapping[SensorId, str]) -> None:
-    """This process of the service is there now; through which gateways these sensors have begun to report."""
+    """This process of the service is there now; through which gateways these sensors report."""
     await connection.execute(query("see_process"), {"name": name, "service": service})
     if ways:
         ordered = dict(sorted(ways.items()))

@@ -59,14 +59,15 @@ async def alerting_now(database: Database) -> Alerting:
     )  # fmt: skip
 
 
-async def links_now(database: Database) -> Links:
-    """What is known of the links between the sensors and the database; raises StorageUnavailable."""
-    ((seen, committed, gateways),) = await database.fetch("links")
-    return Links(
+async def links_now(database: Database) -> tuple[Links, datetime]:
+    """The links between the sensors and the database, and the database's time; raises StorageUnavailable."""
+    ((seen, committed, gateways, now),) = await database.fetch("links")
+    links = Links(
         ingest_seen=seen,
         committed_at=committed,
         gateways={name: (datetime.fromisoformat(at), int(backlog)) for name, at, backlog in gateways},
     )
+    return links, now
 
 
 class Process(NamedTuple):

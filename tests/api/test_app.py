@@ -97,6 +97,7 @@ def test_a_database_that_is_away_means_try_again(serve_again, rows):
             response = api.get("/levels/latest")
             assert (response.status_code, response.headers["retry-after"]) == (503, "5")
             assert response.headers["content-type"] == "application/problem+json"
+            assert api.get("/system").status_code == 503
             with api.stream("1-1-1-1") as stream:
                 assert next(iter(stream))["event"] == "resync"
         finally:

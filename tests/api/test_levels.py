@@ -1,10 +1,15 @@
 """What the wall screen shows: every station now."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from api import schemas
+from api import schemas, shapes
+from api.arrivals import KEPT, Arrivals
+from api.directory import DirectoryCache
+from kawamori.storage.database import Database
+from kawamori.storage.history import latest_levels
 
 pytestmark = pytest.mark.integration
 THRESHOLDS = {1: 1.0, 2: 2.0, 3: 3.0, 4: 4.0, 5: 5.0}
@@ -85,7 +90,9 @@ def test_a_page_may_ask_for_some_stations_only(api, rows):
         rows.station(name)
     found = api.json("/levels/latest", station=["some_1", "some_3", "nowhere"])["stations"]
     assert [s["station_id"] for s in found] == ["some_1", "some_3"]
+    assert api.json("/levels/latest", station="nowhere")["stations"] == []
     assert api.get("/levels/latest", station=[f"s{n}" for n in range(201)]).status_code == 422
+    assert api.get("/levels/latest", station=["some_1", "some\x00"]).status_code == 422
 
 
 @pytest.mark.parametrize(("value", "share"), [(1.0, 0.0), (2.5, 0.5), (4.0, 1.0), (0.4, -0.2)])
@@ -108,6 +115,46 @@ def test_rising_water_has_an_arrival_and_falling_or_old_water_has_none(api, rows
     assert up.earliest <= up.likely <= up.latest
     assert level_of(api, "arrival_down").arrival is None
     assert level_of(api, "arrival_old").arrival is None
+
+
+def test_water_that_rises_so_fast_that_it_is_doubted_has_an_arrival_too(api, rows):
+    now = datetime.now(UTC)
+    sensor = rows.station("arrival_doubted", thresholds=THRESHOLDS)
+    values = [1.1 + 0.03 * minute for minute in range(60)]
+    rows.readings(sensor, now - timedelta(minutes=59), timedelta(minutes=1), values, flag=3)
+    rows.newest(sensor, values[-1], minutes_ago=0, flag=3, trend=1.8)
+    likely = level_of(api, "arrival_doubted").arrival.likely
+    assert abs(likely - (now + timedelta(minutes=4.3))) < timedelta(minutes=2), "0.13 m at 3 cm a minute"
+
+
+def test_screens_that_ask_while_a_line_grows_old_all_get_one(rows):
+    now = datetime.now(UTC)
+    for name in ("race_1", "race_2"):
+        sensor = rows.station(name, thresholds=THRESHOLDS)
+        rows.readings(sensor, now - timedelta(minutes=59), timedelta(minutes=1), [2 + n / 100 for n in range(60)])
+        rows.newest(sensor, 2.59, minutes_ago=0, trend=0.6)
+
+    async def scene():
+        async with Database(rows.url, "test", size=4) as database:
+            directory = await DirectoryCache(database, lambda: now).get()
+            arrivals = Arrivals()
+
+            found, _ = await latest_levels(database, ["race_1", "race_2"])
+
+            async def asked(after, *names):
+                levels = [
+                    x for x in shapes.latest_levels(found, directory, now)["stations"] if x["station_id"] in names
+                ]
+                await arrivals.put_into(levels, database, directory, now + after)
+                return [level["arrival"] is not None for level in levels]
+
+            moment = timedelta(milliseconds=1)
+            assert await asked(timedelta(0), "race_1") == [True]
+            # the second finds the first's line too old while the first waits for the other station's readings
+            both = asked(KEPT - moment, "race_1", "race_2"), asked(KEPT + moment, "race_1")
+            assert await asyncio.gather(*both) == [[True, True], [True]]
+
+    asyncio.run(scene())
 
 
 def test_of_a_station_that_is_not_fresh_the_silent_link_is_named(api, rows):

@@ -143,9 +143,17 @@ def test_a_hot_query_never_scans_a_table(full, name):
     # a row a sensor, a station, a contact …: here they are smaller than their indexes
     assert scanned <= SMALL
     assert any("Index" in node["Node Type"] for node in plan)
+    for node in plan:  # by time alone the whole index of a chunk would be read
+        if node.get("Relation Name", "").startswith("_hyper"):
+            assert "sensor_id" in node.get("Index Cond", node.get("Recheck Cond", ""))
 
 
-@pytest.mark.parametrize("name", ["raw_readings", "ten_minute_readings", "count_raw_readings", "newest_in_spans"])
+IN_A_SPAN = [
+    "raw_readings", "ten_minute_readings", "count_raw_readings", "newest_in_spans", "recent_levels", "recent_rise",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", IN_A_SPAN)
 def test_a_span_visits_only_its_own_chunks(full, name):
     with psycopg.connect(full.url) as connection:
         (answer,) = connection.execute(f"EXPLAIN (FORMAT JSON) {query(name)}", HOT[name]).fetchone()

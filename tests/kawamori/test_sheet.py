@@ -1,7 +1,9 @@
 """The registration sheet: what is wrong is named."""
 
 import json
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +36,13 @@ def test_a_ward_and_a_cross_section_are_taken(tmp_path):
 def test_a_wrong_cross_section_is_named(tmp_path, points):
     with pytest.raises(ConfigurationError, match=r"station 0\.cross_section"):
         read_sheet(sheet(tmp_path, cross_section=points))
+
+
+def test_the_sheet_in_the_manual_is_understood(tmp_path):
+    manual = (Path(__file__).parents[2] / "docs" / "operations.md").read_text("utf-8")
+    (tmp_path / "stations.json").write_text(re.search(r"```json\n(.+?)```", manual, re.DOTALL)[1])
+    (plan,) = read_sheet(tmp_path / "stations.json")
+    assert max(z for _, z in plan.cross_section) == plan.marks["crest_left"]
 
 
 def test_the_demo_citys_levees_are_where_its_crests_are():

@@ -132,9 +132,10 @@ INSERT INTO process (name, service, seen_at) VALUES (%(name)s, %(service)s, cloc
 ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at
 
 -- name: see_ways
--- Through which gateway sensors report now.
+-- Through which gateways sensors report now; what is known so already is not written again.
 INSERT INTO sensor_gateway (sensor_id, gateway_id)
-SELECT * FROM unnest(%(sensors)s::integer[], %(gateways)s::text[])
+SELECT n.sensor_id, n.gateway_id FROM unnest(%(sensors)s::integer[], %(gateways)s::text[]) AS n(sensor_id, gateway_id)
+LEFT JOIN sensor_gateway g USING (sensor_id) WHERE g.gateway_id IS DISTINCT FROM n.gateway_id ORDER BY n.sensor_id
 ON CONFLICT (sensor_id) DO UPDATE SET gateway_id = excluded.gateway_id
 
 -- name: see_gateways

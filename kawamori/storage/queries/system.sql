@@ -1,8 +1,10 @@
 -- name: links
--- The newest sign of life of any ingest, the newest commit, and every gateway: (name, seen, backlog).
+-- The newest sign of life of any ingest, the newest commit, every gateway as (name, seen, backlog); and the time, by the
+-- clock that all these were written by.
 SELECT (SELECT max(seen_at) FROM process WHERE service = 'ingest'),
     (SELECT committed_at FROM ingest_batch ORDER BY xid DESC, batch_id DESC LIMIT 1),
-    (SELECT coalesce(jsonb_agg(jsonb_build_array(gateway_id, seen_at, backlog)), '[]') FROM gateway)
+    (SELECT coalesce(jsonb_agg(jsonb_build_array(gateway_id, seen_at, backlog) ORDER BY gateway_id), '[]') FROM gateway),
+    clock_timestamp()
 
 -- name: processes
 SELECT name, seen_at, clock_timestamp() FROM process WHERE service = %(service)s AND seen_at > clock_timestamp() - interval '1 day' ORDER BY name

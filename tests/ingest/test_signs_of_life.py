@@ -1,0 +1,101 @@
+"""What ingest says of itself and of the ways that readings come: a dead server must not look like a silent sensor."""
+
+import asyncio
+import json
+import urllib.request
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from msgspec import Raw
+
+from ingest.service import Ingest
+from kawamori import wire
+from kawamori.errors import StorageRefused
+from kawamori.mqtt import Message
+from kawamori.settings import IngestSettings
+from kawamori.storage.database import Database
+from kawamori.storage.registry import SensorPlan, StationPlan, register
+
+pytestmark = pytest.mark.integration
+SINCE = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def plan(name: str) -> StationPlan:
+    sensor = SensorPlan(
+        quantity="water_level", device_id=f"dev-{name}", valid_from=SINCE, report_every=timedelta(seconds=2)
+    )
+    return StationPlan(
+        station_id=name, name_ja=name, name_en=name, river_id="r", river_name_ja="川", river_name_en="River",
+        valid_from=SINCE, sensors=(sensor,),
+    )  # fmt: skip
+
+
+def through(gateway: str, name: str, seq: int, payload: Callable[..., bytes]) -> Message:
+    """A batch with one reading of the station's device."""
+    at = datetime.now(UTC)
+    uplink = wire.UplinkReading(f"dev-{name}", at, Raw(payload(at.isoformat(), 1.0)))
+    batch = wire.Batch(epoch=gateway, seq=seq, readings=[uplink])
+    return Message(wire.batch_topic(gateway), wire.encode(batch), at, 1, 1, 1)
+
+
+def test_the_way_of_each_sensor_is_known_however_many_workers_hear_of_it(fresh_database_url, payload):
+    def ways():
+        with psycopg.connect(fresh_database_url) as connection:
+            text = "SELECT station_id, gateway_id FROM sensor_gateway JOIN sensor USING (sensor_id) ORDER BY 1"
+            return dict(connection.execute(text).fetchall())
+
+    async def scene():
+        async with Database(fresh_database_url, "test", size=2) as database:
+            await register(database, [plan("a"), plan("b")])
+            one, two = Ingest(database, IngestSettings()), Ingest(database, IngestSettings())
+            await one.take([through("west", "a", 1, payload), through("east", "b", 1, payload)])
+            await one.say_alive("one")
+            assert ways() == {"a": "west", "b": "east"}
+            await two.take([through("east", "a", 2, payload)])
+            await two.say_alive("two")
+            assert ways() == {"a": "east", "b": "east"}
+            await one.take([through("west", "a", 3, payload)])
+            await one.say_alive("one")
+            assert ways() == {"a": "west", "b": "east"}, "back to what the first worker had said before"
+
+    asyncio.run(scene())
+
+
+def test_a_sign_of_life_that_cannot_be_written_is_said_later(fresh_database_url, payload):
+    async def scene():
+        async with Database(fresh_database_url, "test", size=2) as database:
+            await register(database, [plan("a")])
+            ingest = Ingest(database, IngestSettings())
+            await ingest.take([through("west", "a", 1, payload)])
+            with psycopg.connect(fresh_database_url, autocommit=True) as connection:
+                connection.execute("ALTER TABLE process RENAME TO hidden")
+                with pytest.raises(StorageRefused):
+                    await ingest.say_alive("one")
+                connection.execute("ALTER TABLE hidden RENAME TO process")
+                await ingest.say_alive("one")
+                assert connection.execute("SELECT gateway_id FROM sensor_gateway").fetchall() == [("west",)]
+                assert connection.execute("SELECT name, service FROM process").fetchall() == [("one", "ingest")]
+
+    asyncio.run(scene())
+
+
+@pytest.mark.timeout(120)
+def test_a_dead_ingest_is_told_from_a_silent_sensor(fresh_chain_of, payload, wait_until):
+    chain = fresh_chain_of()
+    chain.register([plan("weir"), plan("lock")])
+    chain.start("gateway", "ingest", "api")
+
+    def silences():
+        with urllib.request.urlopen(f"{chain.url('api')}/api/v1/levels/latest", timeout=5) as answer:
+            return {s["station_id"]: s["silence"] for s in json.load(answer)["stations"]}
+
+    chain.publish([("dev-weir", payload(datetime.now(UTC).isoformat(), 1.0))])
+    wait_until(lambda: chain.sql("SELECT 1 FROM sensor_gateway"), 15, "the sensor's way is known")
+    wait_until(lambda: silences() == {"weir": "sensor", "lock": "sensor"}, 15, "only the sensors are silent")
+    chain.kill("ingest")
+    chain.publish([("dev-weir", payload(datetime.now(UTC).isoformat(), 1.0))])
+    wait_until(lambda: silences() == {"weir": "server", "lock": "server"}, 30, "the server is to blame")
+    chain.start("ingest")
+    wait_until(lambda: silences()["lock"] == "sensor", 30, "the server is back")
