@@ -150,7 +150,7 @@ class Chain:
         self.launch(*names, **extra)
         for name in names:
             if name in self.health:
-                wait_until(lambda name=name: self.ready(name), 20, f"{name} is ready\n{self.last_words()}")
+                wait_until(lambda name=name: self.ready(name), 60, f"{name} is ready\n{self.last_words()}")
         return self
 
     def launch(self, *names: str, **extra: str) -> "Chain":

@@ -18,9 +18,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from kawamori import wire
+from kawamori import basemap, wire
 from kawamori.servers import free_port
-from simulators import night
+from simulators import land, night
 from simulators.night import SHOWN, Heard
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -240,9 +240,16 @@ def night_of(
 
 
 @pytest.fixture(scope="module")
-def typhoon(night_of: Callable[..., Night], wait_until: Callable[..., Any]) -> Night:
-    """Some of it answered, some not, some in doubt."""
-    found = night_of("typhoon", well=False)
+def typhoon(
+    night_of: Callable[..., Night], wait_until: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> Night:
+    """Some of it answered, some not, some in doubt; on a map of the operator's own."""
+    folder = tmp_path_factory.mktemp("map")
+    for name, layer in land.layers().items():
+        file = folder / f"{name}.geojson"
+        file.write_text(json.dumps(layer))
+        basemap.put(folder / "kept", file, basemap.check(file), name=name, attribution="川守市（架空）")
+    found = night_of("typhoon", well=False, KAWAMORI_API__BASEMAP=str(folder / "kept"))
     answer(found.town, wait_until)
     return found
 

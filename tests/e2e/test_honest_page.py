@@ -166,3 +166,30 @@ def test_a_screen_switched_on_while_the_server_is_away_shows_what_it_last_knew_a
 
 def row_of(page: Page, station: str) -> Any:
     return page.locator(f'[data-testid=station-row][data-station-id="{station}"]')
+
+
+def test_sensor_gateway_and_server_are_told_apart(town_of: Callable[..., Any], page_of: Callable[..., Page]) -> None:
+    town = town_of()
+    for station in town.peaks:
+        town.says(station, 0.5, 0.51)
+    page = page_of(url=town.url)
+    link = row_of(page, "shigi-takinoue").get_by_test_id("silence")
+    expect(link).to_have_attribute("data-link", "sensor", timeout=20_000)
+    expect(link).to_have_text("センサー無通信")
+    expect(page.get_by_test_id("banner-behind")).not_to_be_attached()
+
+    town.chain.kill("ingest")
+    begun = time.monotonic()
+    expect(page.get_by_test_id("banner-behind")).to_contain_text("12 局", timeout=35_000)
+    print(f"\ningest killed → the page says that the server is behind after {time.monotonic() - begun:.1f} s")
+    expect(link).to_have_text("サーバー遅れ")
+    page.screenshot(path=ARTEFACTS / "behind-1440-ja.png")
+    town.chain.start("ingest")
+    expect(page.get_by_test_id("banner-behind")).not_to_be_attached(timeout=35_000)
+
+    town.chain.kill("gateway")
+    begun = time.monotonic()
+    expect(link).to_have_text("ゲートウェイ無通信", timeout=95_000)
+    print(f"gateway killed → its stations say so after {time.monotonic() - begun:.1f} s")
+    expect(page.get_by_test_id("banner-behind")).not_to_be_attached()
+    page.context.close()
