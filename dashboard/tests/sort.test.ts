@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { StationLevel } from "../src/api/types";
-import { HAND_RESTS_MS, mayResort, moves, ranked } from "../src/domain/sort";
+import { HAND_RESTS_MS, mayResort, moves, openLevels, ranked } from "../src/domain/sort";
 import { station } from "./factory";
 
 const near = (id: string, metres_to_go: number, flood_level = 2, more: Partial<StationLevel> = {}) =>
@@ -87,6 +87,27 @@ describe("the order of danger", () => {
       const levels = order.map((id) => unanswered[id] ?? 0);
       expect(levels).toEqual([...levels].sort((a, b) => b - a));
     }
+  });
+});
+
+describe("the level that waits for an answer", () => {
+  const at = (id: string, flood_level: number) => station({ station_id: id, flood_level });
+  const open = (list: StationLevel[], unanswered = {}, answered = {}) =>
+    Object.fromEntries(
+      openLevels(list, new Map(Object.entries(unanswered)), new Map(Object.entries(answered))),
+    );
+
+  test("is the flood's own where no alert has been raised: the engine may be away", () => {
+    expect(open([at("over", 5), at("low", 1)], { low: 1 })).toEqual({ over: 5, low: 1 });
+    expect(ids([at("low", 1), at("over", 5)], open([at("over", 5), at("low", 1)], { low: 1 }))).toEqual([
+      "over",
+      "low",
+    ]);
+  });
+
+  test("is none once an alert as high is answered, and the flood's again when it rises above it", () => {
+    expect(open([at("a", 3)], {}, { a: 3 })).toEqual({ a: 0 });
+    expect(open([at("a", 4)], {}, { a: 3 })).toEqual({ a: 4 });
   });
 });
 

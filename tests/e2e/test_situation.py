@@ -88,10 +88,10 @@ def test_the_keyboard_alone_searches_opens_and_acknowledges(alive: Any, page_of:
     dialog = page.get_by_test_id("alert-dialog")
     expect(dialog).to_contain_text("田中橋")
     page.keyboard.type("現地確認済み")
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
-    while page.evaluate("document.activeElement.type") != "submit" and dialog.count():
+    for _ in range(4):
         page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.type") == "submit":
+            break
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("answer-done")).to_have_text("記録しました", timeout=5_000)
     page.keyboard.press("Escape")

@@ -47,6 +47,8 @@ function OpenDialog({ id, listed }: { id: number; listed: Alert | undefined }) {
     const before = document.activeElement;
     const dialog = box.current;
     dialog?.showModal();
+    // The browser goes to the first button; whoever came to say something goes to where it is said.
+    dialog?.querySelector<HTMLElement>(".answer-form :is(input, textarea)")?.focus();
     return () => {
       dialog?.close();
       // Its row may have moved or lost its button: then the list is where to go on.

@@ -29,6 +29,23 @@ function toGo(s: StationLevel): number {
 }
 
 /**
+ * The level of each station that still waits for an answer: that of its unanswered alerts, and its flood level where no
+ * answered alert is as high. While the alert engine is away water must not rank below what it raised before.
+ */
+export function openLevels(
+  stations: readonly StationLevel[],
+  unanswered: ReadonlyMap<string, number>,
+  answered: ReadonlyMap<string, number>,
+): ReadonlyMap<string, number> {
+  return new Map(
+    stations.map(({ station_id: id, flood_level: level }) => {
+      const waits = level > (answered.get(id) ?? 0) ? level : 0;
+      return [id, Math.max(waits, unanswered.get(id) ?? 0)];
+    }),
+  );
+}
+
+/**
  * Ids in the order of danger; equals by their id, so that they never swap places. A silent station keeps its last
  * known level here: silence is no reason to sink out of sight.
  */

@@ -150,7 +150,7 @@ export const en: Catalogue = {
     others: (n: number) => `and ${n} more stations`,
     moreAlerts: (n: number) => `and ${n} more not answered`,
     turn: (n: number, of: number) => `Showing ${n} of the worst ${of}, 15 s each`,
-    paused: "Held (press again to go on)",
+    paused: "Held (goes on after 2 minutes, or a press)",
     hold: "Hold this station in view",
     maySleep: "This screen may go to sleep",
   },

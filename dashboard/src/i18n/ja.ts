@@ -147,7 +147,7 @@ export const ja = {
     others: (n: number) => `ほか ${n} 局`,
     moreAlerts: (n: number) => `ほか 未応答 ${n} 件`,
     turn: (n: number, of: number) => `危険順 ${n} / ${of} を表示中（15秒ごと）`,
-    paused: "表示を固定中（もう一度押すと再開）",
+    paused: "表示を固定中（もう一度押すか、2分たつと再開）",
     hold: "この観測所の表示を固定する",
     maySleep: "この画面は省電力で消えることがあります",
   },

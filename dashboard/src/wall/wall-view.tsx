@@ -37,7 +37,13 @@ const ALERTS = 4;
 /** A pointer that rests is in the way of the numbers. */
 const POINTER_RESTS_MS = 4_000;
 
-const paused = signal<string | null>(null);
+/** Nobody stands before a wall for ever: what somebody held goes on by itself. */
+const HELD_MS = 120_000;
+
+const held = signal<{ readonly id: string; readonly untilMs: number } | null>(null);
+const paused = computed(() =>
+  held.value !== null && tick.value.steadyMs < held.value.untilMs ? held.value.id : null,
+);
 const startedMs = performance.now();
 const light = computed(() => paused.value ?? inTheLight(order.value, tick.value.steadyMs - startedMs));
 
@@ -255,7 +261,8 @@ export function WallView() {
         aria-pressed={paused.value !== null}
         aria-label={t.value.wall.hold}
         onClick={() => {
-          paused.value = paused.value === null ? light.peek() : null;
+          const id = paused.peek() === null ? light.peek() : null;
+          held.value = id === null ? null : { id, untilMs: tick.peek().steadyMs + HELD_MS };
         }}
       />
       <ChartPanel />

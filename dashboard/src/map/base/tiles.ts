@@ -6,20 +6,7 @@ import { PMTiles, TileType } from "pmtiles";
 import type { BasemapLayer } from "../../api/types";
 import { type Ink, withInk } from "./ink";
 import { KINDS, type Kind, kindOf, lookOf } from "./kinds";
-
-/** The tile that is there, and which part of it is meant: finer tiles than the file has are cut out of its finest. */
-export function tileFor(x: number, y: number, z: number, finest: number) {
-  const deeper = Math.max(0, z - finest);
-  const parts = 2 ** deeper;
-  return {
-    z: z - deeper,
-    x: Math.floor(x / parts),
-    y: Math.floor(y / parts),
-    parts,
-    left: x % parts,
-    top: y % parts,
-  };
-}
+import { tileFor } from "./tile-for";
 
 interface Shape {
   readonly kind: Kind;
@@ -108,8 +95,9 @@ export function addTiles(map: L.Map, pane: string, described: BasemapLayer): () 
   });
   const stop = withInk((now) => {
     ink = now;
-    if (map.hasLayer(layer)) layer.redraw();
-    else layer.addTo(map);
+    // not `redraw()`: it forgets to round the zoom level, and asks for tiles between two of them
+    layer.remove();
+    layer.addTo(map);
   });
   return () => {
     stop();
