@@ -2,12 +2,12 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import cache
 from importlib.resources import files
-from typing import Any, LiteralString, Self, cast
+from typing import Any, LiteralString, Self, TypeVar, cast
 
 import psycopg
 from psycopg import sql
@@ -17,6 +17,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from kawamori.errors import StorageRefused, StorageUnavailable
 
 Connection = psycopg.AsyncConnection[TupleRow]
+T = TypeVar("T")
 
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
@@ -93,6 +94,7 @@ class Database:
             },
         )
         self.url = url
+        self._handing: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
         await self._pool.open(wait=False)
@@ -104,8 +106,36 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """A connection inside a transaction: commits at the end, rolls back on any error."""
-        async with translated(), self._pool.connection() as connection:
-            yield connection
+        async with translated():
+            connection = await self._borrow()
+            try:
+                async with connection:
+                    yield connection
+            finally:
+                await asyncio.shield(self._task(self._pool.putconn(connection)))
+
+    async def _borrow(self) -> Connection:
+        """A connection of the pool; whoever is cancelled while he waits leaves none behind.
+
+        The pool itself gives connections to waiters that are gone, and loses those whose return is cancelled: screens
+        that hang up would use it up for good. So what it does is never cancelled.
+        """
+        coming = self._task(self._pool.getconn())
+        try:
+            return await asyncio.shield(coming)
+        except asyncio.CancelledError:
+            coming.add_done_callback(self._unwanted)
+            raise
+
+    def _unwanted(self, come: asyncio.Task[Connection]) -> None:
+        if not come.cancelled() and come.exception() is None:
+            self._task(self._pool.putconn(come.result()))
+
+    def _task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._handing.add(task)
+        task.add_done_callback(self._handing.discard)
+        return task
 
     async def fetch(self, name: str, parameters: dict[str, Any] | None = None) -> list[TupleRow]:
         """All rows of a named query, in a transaction of its own."""
