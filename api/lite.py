@@ -114,16 +114,23 @@ def asked(lang: str, page: str, renew: str) -> Asked:
     return Asked(language="en" if lang == "en" else "ja", page=max(number, 1), renews=renew != "no")
 
 
-def by_danger(stations: Sequence[Mapping[str, Any]], alerts: Sequence[Alert]) -> list[Mapping[str, Any]]:
-    """The most dangerous first."""
-    unanswered: dict[str | None, int] = {}
+def _highest(alerts: Sequence[Alert]) -> dict[str | None, int]:
+    found: dict[str | None, int] = {}
     for alert in alerts:
-        unanswered[alert.station] = max(alert.flood_level, unanswered.get(alert.station, 0))
+        found[alert.station] = max(alert.flood_level, found.get(alert.station, 0))
+    return found
+
+
+def by_danger(
+    stations: Sequence[Mapping[str, Any]], unanswered: Sequence[Alert], answered: Sequence[Alert]
+) -> list[Mapping[str, Any]]:
+    """The most dangerous first. Water that no answered alert covers waits for an answer, raised or not."""
+    asks, covered = _highest(unanswered), _highest(answered)
 
     def danger(station: Mapping[str, Any]) -> Danger:
-        arrival = station["arrival"]
+        id_, level, arrival = station["station_id"], station["flood_level"], station["arrival"]
         return Danger(
-            station=station["station_id"], unanswered=unanswered.get(station["station_id"], 0),
+            station=id_, unanswered=max(asks.get(id_, 0), level if level > covered.get(id_, 0) else 0),
             flood_level=station["flood_level"], arrives=arrival and arrival["likely"], share=station["level_share"],
             to_go_m=_to_go(station), trend_m_per_h=station["trend_m_per_h"],
         )  # fmt: skip
@@ -348,11 +355,13 @@ def lite_routes(using: Dependencies, levels: Levels) -> APIRouter:
     async def look() -> Now:
         body, directory = await levels.now()
         at = body["as_of"]
-        firing = AlertsWanted(state="firing")
-        alerts = await history.alerts_page(using.database, firing, at, limit=ALERTS_COUNTED)
+        alerts, acknowledged, shelved = [
+            await history.alerts_page(using.database, AlertsWanted(state=state), at, limit=ALERTS_COUNTED)
+            for state in ("firing", "acknowledged", "shelved")
+        ]
         return Now(
             site=using.site, as_of=at, alerting=await alerting_now(using.database),
-            stations=by_danger(body["stations"], alerts),
+            stations=by_danger(body["stations"], alerts, acknowledged + shelved),
             alerts=[subject_of(alert, [], directory) for alert in alerts],
             level_names={level.level: level.name for level in directory.levels.values()},
         )  # fmt: skip

@@ -99,7 +99,10 @@ describe("the level that waits for an answer", () => {
 
   test("is the flood's own where no alert has been raised: the engine may be away", () => {
     expect(open([at("over", 5), at("low", 1)], { low: 1 })).toEqual({ over: 5, low: 1 });
-    expect(ids([at("low", 1), at("over", 5)], open([at("over", 5), at("low", 1)], { low: 1 }))).toEqual(["over", "low"]);
+    expect(ids([at("low", 1), at("over", 5)], open([at("over", 5), at("low", 1)], { low: 1 }))).toEqual([
+      "over",
+      "low",
+    ]);
   });
 
   test("is none once an alert as high is answered, and the flood's again when it rises above it", () => {

@@ -135,8 +135,11 @@ def test_the_most_dangerous_comes_first():
         station("high", level=4),
         station("told", level=1),
     ]
-    ordered = by_danger(found, [alert(at="told", level=1)])
+    ordered = by_danger(found, [alert(at="told", level=1)], [alert(at="high", level=4), alert(at="silent", level=2)])
     assert [s["station_id"] for s in ordered] == ["told", "high", "silent", "calm"]
+    # nothing was raised for it: the engine may be away, or it rose after somebody had answered
+    ordered = by_danger(found, [alert(at="told", level=1)], [alert(at="high", level=3)])
+    assert [s["station_id"] for s in ordered] == ["high", "silent", "told", "calm"]
 
 
 def test_the_light_page_and_the_full_page_have_one_order():
@@ -146,7 +149,9 @@ def test_the_light_page_and_the_full_page_have_one_order():
         {**s, "arrival": s["arrival"] and {"likely": datetime.fromisoformat(s["arrival"]["likely"])}}
         for s in case["stations"]
     ]
-    ordered = by_danger(stations, [alert(at=at, level=level) for at, level in case["unanswered"].items()])
+    unanswered = [alert(at=at, level=level) for at, level in case["unanswered"].items()]
+    covered = [alert(at=s["station_id"], level=s["flood_level"]) for s in stations]
+    ordered = by_danger(stations, unanswered, covered)
     assert [s["station_id"] for s in ordered] == case["order"]
 
 

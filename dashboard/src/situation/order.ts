@@ -18,8 +18,7 @@ function highest(which: (alert: Alert) => boolean): ReadonlyMap<string, number> 
   const found = new Map<string, number>();
   for (const alert of alerts.value) {
     const id = alert.station_id;
-    if (id !== null && which(alert))
-      found.set(id, Math.max(found.get(id) ?? 0, alert.flood_level ?? 0));
+    if (id !== null && which(alert)) found.set(id, Math.max(found.get(id) ?? 0, alert.flood_level ?? 0));
   }
   return found;
 }
