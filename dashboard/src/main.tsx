@@ -10,9 +10,11 @@ import "./styles/alerts.css";
 import "./styles/sound.css";
 import "./styles/system.css";
 import { App } from "./shell/app";
+import { letGo } from "./shell/let-go";
 import { followLinks } from "./shell/route";
 import { keepUpToDate } from "./shell/update";
 
+letGo();
 followLinks();
 const root = document.getElementById("app");
 if (root) render(<App />, root);
