@@ -6,7 +6,7 @@ from typing import Any
 from api import shapes
 from api.arrivals import Arrivals
 from api.directory import Directory, DirectoryCache
-from kawamori.domain.freshness import Freshness
+from kawamori.domain.freshness import server_behind
 from kawamori.runtime import Clock
 from kawamori.storage import history
 from kawamori.storage.database import Database
@@ -27,6 +27,6 @@ class Levels:
         at = self._clock()
         body = shapes.latest_levels(found, directory, at)
         await self._arrivals.put_into(body["stations"], self._database, directory, at)
-        if any(level["freshness"] != Freshness.FRESH for level in body["stations"]):
-            shapes.name_silences(body["stations"], found, directory, *await links_now(self._database))
-        return body, directory
+        links, links_at = await links_now(self._database)
+        shapes.name_silences(body["stations"], found, directory, links, links_at)
+        return {"server_behind": server_behind(links, links_at), **body}, directory

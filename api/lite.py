@@ -103,6 +103,8 @@ class Now:
     #: As `GET /levels/latest` tells them.
     stations: Sequence[Mapping[str, Any]]
     alerting: Alerting
+    #: What is measured does not reach the database.
+    behind: bool = False
     #: Those that nobody has answered, and what they are called.
     alerts: Sequence[cap.Subject] = ()
     level_names: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
@@ -329,7 +331,8 @@ def page(now: Now, asked: Asked) -> str:
     )
     notice = f"<p>{escape(said[:200])}" if said else ""
     heads = "".join(f'<th scope="col">{word}' for word in words.columns)
-    opening = f"{notice}{_alerting(now.alerting, words)}{unanswered}"
+    behind = f'<p class="bad">{words.behind}' if now.behind else ""
+    opening = f"{notice}{behind}{_alerting(now.alerting, words)}{unanswered}"
     table = f"<h2>{words.levels}</h2>{_counts(now, asked)}<table><thead><tr>{heads}<tbody>\n"
 
     def whole(rows: str, listed: str, number: int, of: int) -> str:
@@ -361,7 +364,7 @@ def lite_routes(using: Dependencies, levels: Levels) -> APIRouter:
         ]
         return Now(
             site=using.site, as_of=at, alerting=await alerting_now(using.database),
-            stations=by_danger(body["stations"], alerts, acknowledged + shelved),
+            stations=by_danger(body["stations"], alerts, acknowledged + shelved), behind=body["server_behind"],
             alerts=[subject_of(alert, [], directory) for alert in alerts],
             level_names={level.level: level.name for level in directory.levels.values()},
         )  # fmt: skip

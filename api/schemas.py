@@ -102,6 +102,9 @@ class LevelsLatest(_Shape):
     """Every water level station now."""
 
     as_of: AwareDatetime
+    server_behind: bool = Field(
+        description="Nothing is taken in: ingest is away, or gateways wait for it. However fresh the numbers still are"
+    )
     stations: list[StationLevel]
 
 
@@ -407,7 +410,7 @@ class Gateway(_Shape):
 
 
 class IngestProcess(_Shape):
-    """A worker that takes readings in, and said within a day that it is there."""
+    """A worker that takes readings in, or did until a quarter of an hour before the last word of any."""
 
     process: str
     seen_at: AwareDatetime

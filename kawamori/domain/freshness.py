@@ -61,17 +61,33 @@ class Links:
     gateways: Mapping[str, tuple[datetime, int]]
 
 
+def _away(links: Links, now: datetime) -> bool:
+    return links.ingest_seen is None or now - links.ingest_seen > INGEST_SILENT_AFTER
+
+
+def _heard(links: Links, now: datetime) -> set[str]:
+    return {name for name, (seen, _) in links.gateways.items() if now - seen <= GATEWAY_SILENT_AFTER}
+
+
+def _waiting(links: Links, now: datetime) -> set[str]:
+    """The gateways that are heard and hold rows while nothing is committed."""
+    if links.committed_at is not None and now - links.committed_at <= INGEST_SILENT_AFTER:
+        return set()
+    return {name for name in _heard(links, now) if links.gateways[name][1] > 0}
+
+
+def server_behind(links: Links, now: datetime) -> bool:
+    """Whether what is measured does not reach the database: true long before the first station's number is old."""
+    return _away(links, now) or bool(_waiting(links, now))
+
+
 def silent_link(gateway: str | None, links: Links, now: datetime) -> Silence:
     """The link at fault when a sensor that reports through `gateway` (None: not known) is not fresh.
 
     Ours first: while ingest is away no gateway is heard either. A gateway that holds rows while nothing is committed
     is waiting for us. Where no gateway is known for the sensor, all known ones must be silent to blame them.
     """
-    if links.ingest_seen is None or now - links.ingest_seen > INGEST_SILENT_AFTER:
-        return Silence.SERVER
-    stuck = links.committed_at is None or now - links.committed_at > INGEST_SILENT_AFTER
-    heard = {name for name, (seen, _) in links.gateways.items() if now - seen <= GATEWAY_SILENT_AFTER}
     mine = {gateway} if gateway is not None and gateway in links.gateways else set(links.gateways)
-    if stuck and any(links.gateways[name][1] > 0 for name in mine & heard):
+    if _away(links, now) or mine & _waiting(links, now):
         return Silence.SERVER
-    return Silence.GATEWAY if mine and not mine & heard else Silence.SENSOR
+    return Silence.GATEWAY if mine and not mine & _heard(links, now) else Silence.SENSOR

@@ -71,7 +71,7 @@ async def links_now(database: Database) -> tuple[Links, datetime]:
 
 
 class Process(NamedTuple):
-    """A service's process that said within a day that it is there."""
+    """A service's process that was there in the last quarter of an hour of the service."""
 
     name: str
     seen_at: datetime

@@ -161,7 +161,9 @@ def test_of_a_station_that_is_not_fresh_the_silent_link_is_named(api, rows):
     sensor = rows.station("quiet")
     rows.newest(sensor, 1.0, minutes_ago=60)
     assert level_of(api, "quiet").silence == "server", "no ingest has ever said that it is there"
+    assert api.json("/levels/latest", station="nowhere")["server_behind"] is True
     rows.sql("INSERT INTO process VALUES ('ingest-1', 'ingest', now())")
+    assert api.json("/levels/latest", station="nowhere")["server_behind"] is False
     assert level_of(api, "quiet").silence == "sensor"
     rows.sql("INSERT INTO gateway VALUES ('west', now() - interval '5 minutes', 0), ('east', now(), 0)")
     rows.sql("INSERT INTO sensor_gateway VALUES (%s, 'west')", sensor)

@@ -47,10 +47,11 @@ def about(found, river="久慈川"):
     )
 
 
-def shown(stations=(), *, alerts=(), want=None, alerting=None, **site):
+def shown(stations=(), *, alerts=(), want=None, alerting=None, behind=False, **site):
     now = Now(
         site=SiteSettings(**{"name_ja": "日立市", "name_en": "Hitachi", **site}), as_of=NIGHT, stations=stations,
         alerting=alerting or Alerting(ok=True), alerts=[about(a) for a in alerts], level_names=LEVELS,
+        behind=behind,
     )  # fmt: skip
     return page(now, want or Asked())
 
@@ -103,6 +104,8 @@ def test_every_page_says_as_of_when_and_whether_people_are_told():
     assert "自動判定・通知：動作中" in text
     failed = shown(alerting=Alerting(ok=False, why=["no_engine", "new-reason"]))
     assert "判定サービスが動いていません、new-reason" in failed
+    late = "サーバーの取り込みが遅れています"
+    assert (late in text, late in words(parsed(shown([station()], behind=True)).find("body"))) == (False, True)
 
 
 def test_a_drill_is_on_every_page_and_in_its_title():

@@ -119,7 +119,8 @@ def test_every_link_is_told(api, rows):
     sensor = rows.station("linked")
     rows.newest(sensor, 1.0)
     rows.sql(
-        "INSERT INTO process VALUES ('ingest-a', 'ingest', now()), ('ingest-b', 'ingest', now() - interval '1 hour')"
+        "INSERT INTO process VALUES ('ingest-a', 'ingest', now()), ('ingest-b', 'ingest', now() - interval '10 minutes'),"
+        " ('ingest-c', 'ingest', now() - interval '1 hour')"
     )
     rows.sql("UPDATE gateway SET seen_at = now() - interval '2 minutes'")
     rows.batch(sensor, [1.0, 1.1], start=NOW)

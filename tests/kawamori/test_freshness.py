@@ -6,7 +6,14 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kawamori.domain.freshness import GATEWAY_SILENT_AFTER, INGEST_SILENT_AFTER, Links, Silence, silent_link
+from kawamori.domain.freshness import (
+    GATEWAY_SILENT_AFTER,
+    INGEST_SILENT_AFTER,
+    Links,
+    Silence,
+    server_behind,
+    silent_link,
+)
 
 NOW = datetime(2026, 7, 14, 2, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -47,6 +54,20 @@ def test_a_gateway_that_holds_rows_while_nothing_is_committed_waits_for_us(found
     moving = Links(ingest_seen=NOW, committed_at=NOW, gateways=stuck.gateways)
     assert silent_link("west", moving, NOW) is Silence.SENSOR, "a backlog that drains is no fault"
     assert silent_link(way, moving, NOW) is not Silence.SERVER
+
+
+@given(links, ways)
+def test_no_station_waits_for_the_server_unless_the_server_is_called_behind(found, way):
+    if silent_link(way, found, NOW) is Silence.SERVER:
+        assert server_behind(found, NOW)
+    if not found.gateways and not server_behind(found, NOW):
+        assert silent_link(way, found, NOW) is Silence.SENSOR
+
+
+@given(links)
+def test_a_server_that_is_behind_keeps_some_gateways_stations_waiting(found):
+    blamed = {silent_link(way, found, NOW) for way in (None, *found.gateways)}
+    assert server_behind(found, NOW) == (Silence.SERVER in blamed)
 
 
 @given(links, ways)

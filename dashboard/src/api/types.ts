@@ -65,6 +65,8 @@ export interface StationLevel {
 
 export interface LevelsLatest {
   readonly as_of: string;
+  /** Nothing is taken in, however fresh the numbers still are. */
+  readonly server_behind?: boolean;
   readonly stations: readonly StationLevel[];
 }
 

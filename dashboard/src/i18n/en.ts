@@ -40,7 +40,8 @@ export const en: Catalogue = {
   newVersion: "There is a newer version of this page.",
   reload: "Reload",
   recalledHint: "These values were kept by this device.",
-  serverBehind: (n: number) => `The server is behind in taking in readings (stations: ${n})`,
+  serverBehind: (n: number) =>
+    `The server is behind in taking in readings${n > 0 ? ` (stations: ${n})` : ""}`,
   serverBehindHint: "No sensor has failed. Check levels on site or by telephone.",
 
   sound: {

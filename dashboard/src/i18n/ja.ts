@@ -38,7 +38,7 @@ export const ja = {
   newVersion: "新しい版の画面があります。",
   reload: "読み直す",
   recalledHint: "この端末に残っていた値です。",
-  serverBehind: (n: number) => `サーバーの取り込みが遅れています（${n} 局）`,
+  serverBehind: (n: number) => `サーバーの取り込みが遅れています${n > 0 ? `（${n} 局）` : ""}`,
   serverBehindHint: "センサーの故障ではありません。水位は現地や電話で確かめてください。",
 
   sound: {

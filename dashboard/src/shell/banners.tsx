@@ -90,7 +90,7 @@ export function Banners() {
       </section>
       <div role="alert">
         {lost.value && <LostBanner />}
-        {!lost.value && behind.value > 0 && <ServerBehind />}
+        {!lost.value && (levels.value?.server_behind || behind.value > 0) && <ServerBehind />}
       </div>
     </>
   );

@@ -7,7 +7,9 @@ SELECT (SELECT max(seen_at) FROM process WHERE service = 'ingest'),
     clock_timestamp()
 
 -- name: processes
-SELECT name, seen_at, clock_timestamp() FROM process WHERE service = %(service)s AND seen_at > clock_timestamp() - interval '1 day' ORDER BY name
+-- Those that were there in the last quarter of an hour of the service: one that was restarted is soon no matter.
+SELECT name, seen_at, clock_timestamp() FROM process WHERE service = %(service)s
+    AND seen_at > (SELECT max(seen_at) FROM process WHERE service = %(service)s) - interval '15 minutes' ORDER BY name
 
 -- name: intake
 -- What was stored in the last minute, and when last. Batches that committed late are few and count a moment later.
