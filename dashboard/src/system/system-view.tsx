@@ -208,7 +208,7 @@ function Quarantine({ at }: { at: System }) {
         {refusals.value.length === 0 ? (
           <p class="empty">{words.quarantineNone}</p>
         ) : (
-          <div class="scroll-x">
+          <div>
             <table class="facts" aria-label={words.messages}>
               <thead>
                 <tr>
@@ -254,7 +254,7 @@ export function SystemView() {
       </Panel>
       {at && (at.gateways?.length ?? 0) > 0 && (
         <Panel title={words.gateway} id="gateways-title">
-          <div class="panel-body scroll-x">
+          <div class="panel-body">
             <Gateways at={at} />
           </div>
         </Panel>
