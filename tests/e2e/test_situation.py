@@ -156,7 +156,7 @@ def test_on_a_phone_every_target_is_large_enough_for_a_thumb(alive: Any, page_of
 
 def test_the_wall_is_large_and_shows_the_worst_in_turn(alive: Any, page_of: Callable[..., Page]) -> None:
     page = page_of(at="/?wall=1", width=1920, height=1080)
-    expect(page.get_by_test_id("station-row")).to_have_count(9)
+    expect(page.get_by_test_id("station-row")).to_have_count(10)
     small = page.evaluate(
         """() => {
           const found = new Set();

@@ -148,6 +148,7 @@ export const en: Catalogue = {
 
   wall: {
     others: (n: number) => `and ${n} more stations`,
+    othersDead: (n: number) => `, ${n} of them silent`,
     moreAlerts: (n: number) => `and ${n} more not answered`,
     turn: (n: number, of: number) => `Showing ${n} of the worst ${of}, 15 s each`,
     paused: "Held (goes on after 2 minutes, or a press)",
@@ -499,6 +500,7 @@ export const en: Catalogue = {
   unansweredNone: "None unanswered",
   alertingLine: "State of automatic alerting",
   alertingOk: "Alerting at work",
+  alertingStarved: "Nothing to judge: readings do not come in",
   alertingUnknown: "Looking how automatic alerting is",
   alertingLost: "Not known how automatic alerting is",
   impairedJudging: "Automatic judgement has stopped. Watch the levels yourself.",

@@ -145,6 +145,7 @@ export const ja = {
 
   wall: {
     others: (n: number) => `ほか ${n} 局`,
+    othersDead: (n: number) => `（うち欠測 ${n} 局）`,
     moreAlerts: (n: number) => `ほか 未応答 ${n} 件`,
     turn: (n: number, of: number) => `危険順 ${n} / ${of} を表示中（15秒ごと）`,
     paused: "表示を固定中（もう一度押すか、2分たつと再開）",
@@ -496,6 +497,7 @@ export const ja = {
   unansweredNone: "未応答なし",
   alertingLine: "自動判定と通知の状態",
   alertingOk: "自動判定・通知 動作中",
+  alertingStarved: "観測値が届かないため判定できません",
   alertingUnknown: "自動判定の状態を確認しています",
   alertingLost: "自動判定の状態は分かりません",
   impairedJudging: "自動判定が止まっています。水位を目で確かめてください。",

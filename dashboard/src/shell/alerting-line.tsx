@@ -24,7 +24,13 @@ export function AlertingLine() {
   const why = impaired.value;
   const known = heartbeat.value?.alerting != null;
   // What was well when the line broke is no news of now.
-  const quiet = lost.value ? words.alertingLost : known ? words.alertingOk : words.alertingUnknown;
+  const quiet = lost.value
+    ? words.alertingLost
+    : serverBehind.value
+      ? words.alertingStarved
+      : known
+        ? words.alertingOk
+        : words.alertingUnknown;
   const open = unanswered.value;
   return (
     <section class="alerting" aria-label={words.alertingLine}>

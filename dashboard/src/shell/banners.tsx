@@ -1,9 +1,19 @@
 /** What must be known before any number is read: no connection, a drill, a wrong clock. */
-import { computed } from "@preact/signals";
 import { clockOrDay, clockSeconds } from "../domain/format";
 import { pick } from "../i18n";
 import { impaired } from "../store/answers";
-import { clockOff, lang, levels, lost, now, recalled, site, t } from "../store/store";
+import {
+  clockOff,
+  lang,
+  levels,
+  lost,
+  now,
+  quietByUs,
+  recalled,
+  serverBehind,
+  site,
+  t,
+} from "../store/store";
 import { outdated } from "./update";
 
 /** The levels as last received; seconds are told as the officer reads them out on the telephone. */
@@ -39,14 +49,11 @@ function LostBanner() {
   );
 }
 
-/** How many stations are quiet because of us. */
-const behind = computed(() => (levels.value?.stations ?? []).filter((s) => s.silence === "server").length);
-
 function ServerBehind() {
   const words = t.value;
   return (
     <div class="banner banner-behind" data-testid="banner-behind">
-      <strong>{words.serverBehind(behind.value)}</strong>
+      <strong>{words.serverBehind(quietByUs.value)}</strong>
       <span>{words.serverBehindHint}</span>
     </div>
   );
@@ -90,7 +97,7 @@ export function Banners() {
       </section>
       <div role="alert">
         {lost.value && <LostBanner />}
-        {!lost.value && (levels.value?.server_behind || behind.value > 0) && <ServerBehind />}
+        {!lost.value && serverBehind.value && <ServerBehind />}
       </div>
     </>
   );

@@ -91,7 +91,7 @@ function useSearchKey() {
 function Waiting() {
   const n = waiting.value;
   return (
-    <span role="status">
+    <span role="status" class="changes-place">
       {n > 0 && (
         <button
           type="button"
@@ -195,7 +195,6 @@ export function LevelTable() {
       <div class="panel-head">
         <h2 id="levels-title">{words.table}</h2>
         <Filters />
-        <Waiting />
         <DatumSwitch />
       </div>
       <HiddenUnanswered />
@@ -239,6 +238,7 @@ export function LevelTable() {
           </p>
         )}
         <End />
+        <Waiting />
       </div>
       <p class="keys">
         <span>{words.basisNote}</span>

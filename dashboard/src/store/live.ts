@@ -120,7 +120,7 @@ export function answered(live: Live, asked: Alert | undefined, answer: Alert): L
 export function merged(known: LevelsLatest | null, answer: LevelsLatest): LevelsLatest {
   if (known === null) return answer;
   const news = new Map(answer.stations.map((s) => [s.station_id, s]));
-  return { as_of: answer.as_of, stations: known.stations.map((s) => news.get(s.station_id) ?? s) };
+  return { ...answer, stations: known.stations.map((s) => news.get(s.station_id) ?? s) };
 }
 
 /** In the order of urgency; what arrives replaces what was known under its id. */

@@ -79,6 +79,12 @@ export const clockOff = computed(() => clockError(clockSync.value));
 export const connected = computed(() => connection(link.value, tick.value.steadyMs));
 export const lost = computed(() => connected.value === "lost" || recalled.value);
 
+/** How many stations are quiet because of us, and whether we are behind at all. */
+export const quietByUs = computed(
+  () => (levels.value?.stations ?? []).filter((s) => s.silence === "server").length,
+);
+export const serverBehind = computed(() => levels.value?.server_behind === true || quietByUs.value > 0);
+
 export const stationLevels = computed(
   () => new Map((levels.value?.stations ?? []).map((s) => [s.station_id, s])),
 );

@@ -32,7 +32,7 @@ import "../styles/wall.css";
 import { awake, keepAwake } from "./wake";
 
 /** Rows that fit beside the chart on a screen of 16 : 9. */
-const ROWS = 9;
+const ROWS = 10;
 const ALERTS = 4;
 /** A pointer that rests is in the way of the numbers. */
 const POINTER_RESTS_MS = 4_000;
@@ -127,6 +127,15 @@ function Row({ station }: { station: StationLevel }) {
   );
 }
 
+/** Silence must not hide below the last row. */
+const hiddenDead = computed(
+  () =>
+    order.value.slice(ROWS).filter((id) => {
+      const station = stationLevels.value.get(id);
+      return station && freshnessNow(station, now.value) === "dead";
+    }).length,
+);
+
 function Worst() {
   const words = t.value;
   const known = stationLevels.value;
@@ -160,7 +169,12 @@ function Worst() {
           })}
         </tbody>
       </table>
-      {ids.length > ROWS && <p class="wall-more">{words.wall.others(ids.length - ROWS)}</p>}
+      {ids.length > ROWS && (
+        <p class="wall-more">
+          {words.wall.others(ids.length - ROWS)}
+          {hiddenDead.value > 0 && words.wall.othersDead(hiddenDead.value)}
+        </p>
+      )}
     </section>
   );
 }
