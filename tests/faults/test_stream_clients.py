@@ -37,6 +37,8 @@ class Screen:
     last_id: str | None = None
     events: list[tuple[str, str | None, float]] = field(default_factory=list)
     lost: float | None = None
+    #: Why it was last told to fetch everything anew.
+    resync: str = ""
 
     async def watch(self) -> None:
         """Read events until the server closes, noting when each arrived."""
@@ -55,6 +57,8 @@ class Screen:
                     event = line[7:].strip().decode()
                 elif line.startswith(b"id: "):
                     position = line[4:].strip().decode()
+                elif line.startswith(b"data: ") and event == "resync":
+                    self.resync = line[6:].strip().decode()
                 elif line == b"\n" and event:  # only now is the event whole
                     self.last_id = position
                     self.events.append((event, self.last_id, time.time()))
@@ -210,7 +214,7 @@ def test_frozen_screens_are_let_go_and_slow_down_nobody(
             " WHERE (xid, batch_id) > (%s::xid8, %s)", xid, int(batch),
         )  # fmt: skip
         assert missed > 0
-        assert screen.events[0][0] == "reading" or missed > RESUME_READINGS or over > RESUME_OVER
+        assert screen.events[0][0] == "reading" or missed > RESUME_READINGS or over > RESUME_OVER, screen.resync
     assert grown <= 50
     assert p95 <= (2 if seconds > 60 else 10)
 
