@@ -3,7 +3,7 @@
 import { word } from "../alerts/alert-words";
 import { judgingStopped } from "../domain/alerting";
 import { impaired, unanswered } from "../store/answers";
-import { heartbeat, lost, t } from "../store/store";
+import { heartbeat, lost, serverBehind, t } from "../store/store";
 import { SoundControl } from "./sound-control";
 
 function Impaired({ why }: { why: readonly string[] }) {
