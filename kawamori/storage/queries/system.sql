@@ -23,9 +23,9 @@ SELECT pg_database_size(current_database())
 
 -- name: quarantine_facts
 -- What was refused within the hour and the day, counted to the limit, and the newest of all.
-SELECT count(*) FILTER (WHERE received_at > %(now)s - interval '1 hour'), count(*),
+SELECT count(*) FILTER (WHERE received_at > %(now)s::timestamptz - interval '1 hour'), count(*),
     (SELECT jsonb_build_array(quarantine_id, received_at, reason) FROM quarantine ORDER BY quarantine_id DESC LIMIT 1)
-FROM (SELECT received_at FROM quarantine WHERE received_at > %(now)s - interval '1 day' ORDER BY received_at DESC LIMIT %(limit)s) recent
+FROM (SELECT received_at FROM quarantine WHERE received_at > %(now)s::timestamptz - interval '1 day' ORDER BY received_at DESC LIMIT %(limit)s) recent
 
 -- name: alerting_state
 -- Who leads and until when; since when a batch waits to be evaluated, and a message to be sent for which no other
