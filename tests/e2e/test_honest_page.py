@@ -67,9 +67,11 @@ def test_a_crossing_is_heard_until_somebody_answers_and_a_higher_one_through_a_m
     expect(sound).to_have_attribute("data-last-call", "4", timeout=10_000)
     assert heard(page)[-8:] == [880, 1175] * 4
 
+    page.get_by_test_id("nav-alerts").click()
     while page.get_by_test_id("answer-acknowledge").count():
         page.get_by_test_id("answer-acknowledge").first.click()
         page.wait_for_timeout(300)
+    expect(page.get_by_test_id("unanswered")).to_have_text("未応答なし")
     sound.click()
     page.get_by_test_id("unmute").click()
     page.keyboard.press("Escape")
@@ -88,6 +90,7 @@ def test_a_server_that_freezes_is_told_within_ten_seconds_heard_and_survived_wit
     town.says(station, 0.6, 0.61)
     page = listening(page_of(url=town.url), town.url)
     page.evaluate("window.sameLife = true")
+    town.says(station, 0.61)  # six seconds without a word, and it is dead
     row = page.locator(f'[data-testid=station-row][data-station-id="{station}"]')
     expect(row.get_by_test_id("level")).to_contain_text("0.61")
     expect(dead(page, station)).to_have_count(0)
