@@ -68,6 +68,7 @@ def test_a_crossing_is_heard_until_somebody_answers_and_a_higher_one_through_a_m
     assert heard(page)[-8:] == [880, 1175] * 4
 
     page.get_by_test_id("nav-alerts").click()
+    expect(page.get_by_test_id("answer-acknowledge").first).to_be_visible()
     while page.get_by_test_id("answer-acknowledge").count():
         page.get_by_test_id("answer-acknowledge").first.click()
         page.wait_for_timeout(300)
