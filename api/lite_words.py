@@ -82,7 +82,7 @@ WORDS: Mapping[str, Words] = {
         elsewhere="画面の切り替え",
         told="自動判定・通知：動作中",
         not_told="自動判定・通知に異常があります。水位を目で確かめ、電話などで連絡してください：",
-        behind="サーバーの取り込みが遅れています。センサーの故障ではありません。水位は現地や電話で確かめてください。",
+        behind="サーバーの取り込みが遅れています。センサーの故障とは限りません。水位は現地や電話で確かめてください。",
         why={
             "no_engine": "判定サービスが動いていません", "behind": "判定が遅れています",
             "unsent": "送れていない通知があります", "self_test": "自己点検に失敗しました",
@@ -131,7 +131,7 @@ WORDS: Mapping[str, Words] = {
         elsewhere="Other views",
         told="Automatic judging and notifications: working",
         not_told="Automatic judging or notifications have failed. Watch the levels yourself, and telephone: ",
-        behind="The server is behind with readings. No sensor has failed. Check levels on site or by telephone.",
+        behind="The server is behind with readings. The sensors may be well. Check levels on site or by telephone.",
         why={
             "no_engine": "nothing judges the levels", "behind": "judging is behind",
             "unsent": "notifications wait to be sent", "self_test": "the self-test failed",

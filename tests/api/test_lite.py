@@ -152,9 +152,10 @@ def test_the_light_page_and_the_full_page_have_one_order():
         {**s, "arrival": s["arrival"] and {"likely": datetime.fromisoformat(s["arrival"]["likely"])}}
         for s in case["stations"]
     ]
-    unanswered = [alert(at=at, level=level) for at, level in case["unanswered"].items()]
-    covered = [alert(at=s["station_id"], level=s["flood_level"]) for s in stations]
-    ordered = by_danger(stations, unanswered, covered)
+    unanswered, answered = (
+        [alert(at=at, level=level) for at, level in case[which].items()] for which in ("unanswered", "answered")
+    )
+    ordered = by_danger(stations, unanswered, answered)
     assert [s["station_id"] for s in ordered] == case["order"]
 
 

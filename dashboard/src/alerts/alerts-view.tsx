@@ -5,6 +5,7 @@ import type { Alert } from "../api/types";
 import { type AlertFilter, byUrgency, isShown, isUnanswered, matches, type Show } from "../domain/alerts";
 import { query, setQuery } from "../shell/route";
 import { alerts, stationLevels, stations, t } from "../store/store";
+import { Segments } from "../ui/segments";
 import { ActingAs } from "./acting-as";
 import { AlertRow } from "./alert-row";
 import { placeName } from "./alert-words";
@@ -44,20 +45,14 @@ function Filters() {
   const { show, least, text } = filter.value;
   return (
     <div class="filters">
-      <fieldset class="segments">
-        <legend class="sr">{words.show}</legend>
-        {SHOWS.map((one) => (
-          <button
-            key={one}
-            type="button"
-            aria-pressed={show === one}
-            data-testid={`show-${one}`}
-            onClick={() => setQuery({ show: one === "all" ? null : one })}
-          >
-            {words.shows[one]}
-          </button>
-        ))}
-      </fieldset>
+      <Segments
+        label={words.show}
+        options={SHOWS}
+        value={show}
+        text={(one) => words.shows[one]}
+        name="show"
+        set={(one) => setQuery({ show: one === "all" ? null : one })}
+      />
       <label class="filter">
         <span>{words.least}</span>
         <select

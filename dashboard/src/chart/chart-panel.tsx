@@ -7,6 +7,7 @@ import { pick } from "../i18n";
 import { stationHref } from "../shell/route";
 import { tableDatum } from "../store/datum";
 import { lang, type Range, range, selected, stationLevels, stations, t } from "../store/store";
+import { Segments } from "../ui/segments";
 import { type History, type Kept, keepHistory } from "./history";
 import { noteOf } from "./note";
 import { inside, marksOf, mountPlot, pictureOf, steadyNow } from "./picture";
@@ -38,22 +39,17 @@ const newest = (of: readonly Mark[]) => of.findLast((m) => m.value !== null && m
 
 function RangeButtons() {
   return (
-    <fieldset class="ranges">
-      <legend class="sr">{t.value.rangeLabel}</legend>
-      {RANGES.map((r) => (
-        <button
-          key={r}
-          type="button"
-          aria-pressed={range.value === r}
-          data-testid={`range-${r}`}
-          onClick={() => {
-            range.value = r;
-          }}
-        >
-          {t.value.ranges[r]}
-        </button>
-      ))}
-    </fieldset>
+    <Segments
+      class="ranges"
+      label={t.value.rangeLabel}
+      options={RANGES}
+      value={range.value}
+      text={(r) => t.value.ranges[r]}
+      name="range"
+      set={(r) => {
+        range.value = r;
+      }}
+    />
   );
 }
 

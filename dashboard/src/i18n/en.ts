@@ -42,7 +42,7 @@ export const en: Catalogue = {
   recalledHint: "These values were kept by this device.",
   serverBehind: (n: number) =>
     `The server is behind in taking in readings${n > 0 ? ` (stations: ${n})` : ""}`,
-  serverBehindHint: "No sensor has failed. Check levels on site or by telephone.",
+  serverBehindHint: "The sensors may be well. Check levels on site or by telephone.",
 
   sound: {
     title: "Alert sound",
@@ -215,7 +215,7 @@ export const en: Catalogue = {
     silence: {
       sensor: "Nothing comes from the sensor. The rest of the chain is alive.",
       gateway: "Nothing comes from the gateway.",
-      server: "The server is behind. The sensor has not failed.",
+      server: "The server is behind. The sensor may be well.",
       unknown: "No new readings arrive.",
     },
     screen: "This screen has lost the server.",

@@ -1,16 +1,16 @@
 /** One station's line in the table. */
 import { useComputed } from "@preact/signals";
 import type { StationLevel } from "../api/types";
-import { ageWords } from "../domain/age";
 import { isUnanswered } from "../domain/alerts";
 import { read } from "../domain/datum";
 import { clockOrDay, cmPer10min, metres, signed, trend } from "../domain/format";
-import { ageSeconds, freshnessNow } from "../domain/freshness";
+import { freshnessNow } from "../domain/freshness";
 import { pick } from "../i18n";
 import { stationHref } from "../shell/route";
 import { opened } from "../store/answers";
 import { tableDatum, wantedInTable } from "../store/datum";
 import { chosen, lang, live, lost, now, selected, stations, t } from "../store/store";
+import { Age } from "../ui/age";
 import { LevelChip, levelWord } from "../ui/level-chip";
 import { TrendArrow } from "../ui/trend-arrow";
 import { unansweredLevels } from "./order";
@@ -41,21 +41,6 @@ function SilentLink({ station }: { station: StationLevel }) {
       </svg>
       {t.value.situation.silent[link]}
     </span>
-  );
-}
-
-/** Ticks by itself each second, so that the rest of the row need not be drawn again. */
-function Age({ station }: { station: StationLevel }) {
-  const words = t.value;
-  const age = ageSeconds(station.observed_at, now.value);
-  if (age === null || station.observed_at === null) return <>{words.neverReported}</>;
-  const dead = lost.value || freshnessNow(station, now.value) === "dead";
-  const time = Date.parse(station.observed_at);
-  return (
-    <>
-      {dead && <strong class="age-of">{words.valueOf(clockOrDay(time, now.value))}</strong>}
-      <span class="age-ticking">{ageWords(age, words)}</span>
-    </>
   );
 }
 

@@ -5,33 +5,30 @@ import { ChartPanel } from "../chart/chart-panel";
 import { MapPanel } from "../map/map-panel";
 import { matching } from "../shell/media";
 import { t } from "../store/store";
+import { Segments } from "../ui/segments";
 import { Summary } from "./summary";
 import { LevelTable } from "./table";
 
 /** Room for the list of alerts beside the table. */
 const roomy = matching("(min-width: 1800px)");
 const phone = matching("(max-width: 599px)");
-const tab = signal<"list" | "map">("list");
+const TABS = ["list", "map"] as const;
+const tab = signal<(typeof TABS)[number]>("list");
 
 function Tabs() {
   const words = t.value.situation;
   return (
-    <fieldset class="segments phone-tabs">
-      <legend class="sr">{words.tabs}</legend>
-      {(["list", "map"] as const).map((one) => (
-        <button
-          key={one}
-          type="button"
-          aria-pressed={tab.value === one}
-          data-testid={`tab-${one}`}
-          onClick={() => {
-            tab.value = one;
-          }}
-        >
-          {one === "list" ? words.list : words.mapTab}
-        </button>
-      ))}
-    </fieldset>
+    <Segments
+      class="segments phone-tabs"
+      label={words.tabs}
+      options={TABS}
+      value={tab.value}
+      text={(one) => (one === "list" ? words.list : words.mapTab)}
+      name="tab"
+      set={(one) => {
+        tab.value = one;
+      }}
+    />
   );
 }
 

@@ -4,6 +4,7 @@ import { navigate, stationHref } from "../shell/route";
 import { wantedDatum, wantedInTable } from "../store/datum";
 import { keepSparks } from "../store/sparks";
 import { levels, stationLevels, t } from "../store/store";
+import { Segments } from "../ui/segments";
 import { Filters, HiddenUnanswered, SEARCH_ID } from "./filters";
 import { sortNow, touchedMs, waiting } from "./order";
 import { answerFor, LevelRow } from "./row";
@@ -110,22 +111,17 @@ function Waiting() {
 function DatumSwitch() {
   const words = t.value.situation;
   return (
-    <fieldset class="segments datum-table">
-      <legend class="sr">{words.datum}</legend>
-      {(["zero", "tp"] as const).map((kind) => (
-        <button
-          key={kind}
-          type="button"
-          aria-pressed={wantedInTable.value === kind}
-          data-testid={`table-datum-${kind}`}
-          onClick={() => {
-            wantedDatum.value = kind;
-          }}
-        >
-          {words.datums[kind]}
-        </button>
-      ))}
-    </fieldset>
+    <Segments
+      class="segments datum-table"
+      label={words.datum}
+      options={["zero", "tp"] as const}
+      value={wantedInTable.value}
+      text={(kind) => words.datums[kind]}
+      name="table-datum"
+      set={(kind) => {
+        wantedDatum.value = kind;
+      }}
+    />
   );
 }
 

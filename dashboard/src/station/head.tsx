@@ -2,30 +2,17 @@
 import type { ComponentChildren } from "preact";
 import { word } from "../alerts/alert-words";
 import type { StationLevel } from "../api/types";
-import { ageWords } from "../domain/age";
 import { GAUGE_ZERO, read } from "../domain/datum";
 import { clockOrDay, cmPer10min, metres, signed, trend } from "../domain/format";
-import { ageSeconds, freshnessNow } from "../domain/freshness";
+import { freshnessNow } from "../domain/freshness";
 import { pick } from "../i18n";
 import { lang, lost, now, t } from "../store/store";
+import { Age } from "../ui/age";
 import { LevelChip, levelWord } from "../ui/level-chip";
 import { TrendArrow } from "../ui/trend-arrow";
 import { DatumSwitch } from "./datum-switch";
 import { datum, level, name, registered } from "./state";
 import { heightIn } from "./words";
-
-function Age({ station }: { station: StationLevel }) {
-  const words = t.value;
-  const age = ageSeconds(station.observed_at, now.value);
-  if (age === null || station.observed_at === null) return <>{words.neverReported}</>;
-  const dead = lost.value || freshnessNow(station, now.value) === "dead";
-  return (
-    <>
-      {dead && <strong>{words.valueOf(clockOrDay(Date.parse(station.observed_at), now.value))} </strong>}
-      <span>{ageWords(age, words)}</span>
-    </>
-  );
-}
 
 function Fact({ id, label, children }: { id: string; label: string; children: ComponentChildren }) {
   return (

@@ -1,12 +1,12 @@
 /** Who is up and down the river: what comes, and where it goes. */
 import type { StationLevel } from "../api/types";
-import { ageWords } from "../domain/age";
-import { clockOrDay, cmPer10min, signed, trend } from "../domain/format";
-import { ageSeconds, freshnessNow } from "../domain/freshness";
+import { cmPer10min, signed, trend } from "../domain/format";
+import { freshnessNow } from "../domain/freshness";
 import { pick } from "../i18n";
 import { stationHref } from "../shell/route";
 import { datumFor } from "../store/datum";
 import { lang, lost, now, stationLevels, stations, t } from "../store/store";
+import { Age } from "../ui/age";
 import { LevelChip } from "../ui/level-chip";
 import { TrendArrow } from "../ui/trend-arrow";
 import { id, registered } from "./state";
@@ -16,7 +16,6 @@ function Numbers({ station }: { station: StationLevel }) {
   const words = t.value;
   const state = freshnessNow(station, now.value);
   const dead = lost.value || state === "dead";
-  const age = ageSeconds(station.observed_at, now.value);
   const perHour = dead ? null : station.trend_m_per_h;
   return (
     <>
@@ -32,10 +31,7 @@ function Numbers({ station }: { station: StationLevel }) {
         </span>
       )}
       <span class="near-age">
-        {dead && station.observed_at && (
-          <strong>{words.valueOf(clockOrDay(Date.parse(station.observed_at), now.value))} </strong>
-        )}
-        {age === null ? words.neverReported : ageWords(age, words)}
+        <Age station={station} />
       </span>
     </>
   );

@@ -13,6 +13,7 @@ import {
   windowOf,
 } from "../domain/span";
 import { t } from "../store/store";
+import { Segments } from "../ui/segments";
 import { isNarrowed, isQuick, nowS, show, siteNow, span, stepBack } from "./state";
 
 const RANGES: readonly RangeName[] = ["h6", "h24", "d3", "d30", "y1", "y10"];
@@ -52,23 +53,17 @@ export const step = {
 
 export function RangeButtons() {
   const words = t.value.station;
-  const chosen = nameOf(span.value);
   const names = isQuick.value ? (["m30", ...RANGES] as const) : RANGES;
   return (
-    <fieldset class="segments ranges-long">
-      <legend class="sr">{t.value.rangeLabel}</legend>
-      {names.map((name) => (
-        <button
-          key={name}
-          type="button"
-          aria-pressed={chosen === name}
-          data-testid={`range-${name}`}
-          onClick={() => show({ lengthS: RANGE_S[name], endS: null })}
-        >
-          {words.ranges[name]}
-        </button>
-      ))}
-    </fieldset>
+    <Segments
+      class="segments ranges-long"
+      label={t.value.rangeLabel}
+      options={names}
+      value={nameOf(span.value)}
+      text={(name) => words.ranges[name]}
+      name="range"
+      set={(name) => show({ lengthS: RANGE_S[name], endS: null })}
+    />
   );
 }
 

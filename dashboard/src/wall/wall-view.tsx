@@ -5,10 +5,9 @@ import { AlertShape, DrillMark } from "../alerts/alert-state";
 import { placeName, timeOf, title } from "../alerts/alert-words";
 import type { StationLevel } from "../api/types";
 import { ChartPanel } from "../chart/chart-panel";
-import { ageWords } from "../domain/age";
 import { isUnanswered } from "../domain/alerts";
-import { calendar, clockOrDay, clockSeconds, cmPer10min, metres, signed, trend } from "../domain/format";
-import { ageSeconds, freshnessNow } from "../domain/freshness";
+import { calendar, clockSeconds, cmPer10min, metres, signed, trend } from "../domain/format";
+import { freshnessNow } from "../domain/freshness";
 import { inTheLight, shift, WORST } from "../domain/wall";
 import { pick } from "../i18n";
 import { MapPanel } from "../map/map-panel";
@@ -26,6 +25,7 @@ import {
   t,
   tick,
 } from "../store/store";
+import { Age } from "../ui/age";
 import { LevelChip } from "../ui/level-chip";
 import { TrendArrow } from "../ui/trend-arrow";
 import "../styles/wall.css";
@@ -66,15 +66,6 @@ function Head() {
       </span>
     </header>
   );
-}
-
-function Age({ station }: { station: StationLevel }) {
-  const words = t.value;
-  const age = ageSeconds(station.observed_at, now.value);
-  if (age === null || station.observed_at === null) return <>{words.neverReported}</>;
-  if (lost.value || freshnessNow(station, now.value) === "dead")
-    return <strong>{words.valueOf(clockOrDay(Date.parse(station.observed_at), now.value))}</strong>;
-  return <>{ageWords(age, words)}</>;
 }
 
 function Row({ station }: { station: StationLevel }) {
