@@ -54,7 +54,9 @@ class Arrivals:
                 kept |= {key: (at, _line(recent, sensor, key[1])) for key, sensor in new.items()}
         for key, level in wanted.items():
             if found := kept[key][1]:
-                level["arrival"] = {"earliest": found.earliest, "likely": found.likely, "latest": found.latest}
+                # what a line of some minutes ago foresaw for a time that has passed is foreseen for now
+                times = {"earliest": found.earliest, "likely": found.likely, "latest": found.latest}
+                level["arrival"] = {name: max(time, at) for name, time in times.items()}
 
 
 def _line(

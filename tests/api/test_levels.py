@@ -117,6 +117,16 @@ def test_rising_water_has_an_arrival_and_falling_or_old_water_has_none(api, rows
     assert level_of(api, "arrival_old").arrival is None
 
 
+def test_an_arrival_is_never_foretold_for_a_time_that_has_passed(api, rows):
+    now = datetime.now(UTC)
+    sensor = rows.station("overdue", thresholds=THRESHOLDS)
+    values = [2.95 + 0.01 * (minute - 47) for minute in range(48)]  # 5 cm to go at 1 cm a minute, 12 minutes ago
+    rows.readings(sensor, now - timedelta(minutes=59), timedelta(minutes=1), values)
+    rows.newest(sensor, 2.95, minutes_ago=12, trend=0.6)
+    overdue = level_of(api, "overdue").arrival
+    assert now <= overdue.earliest <= overdue.likely <= overdue.latest
+
+
 def test_water_that_rises_so_fast_that_it_is_doubted_has_an_arrival_too(api, rows):
     now = datetime.now(UTC)
     sensor = rows.station("arrival_doubted", thresholds=THRESHOLDS)
