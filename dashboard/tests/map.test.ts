@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { sides } from "../src/map/labels";
 import { spread } from "../src/map/spread";
 
-const pin = (x: number, y: number) => ({ x, y, labelWidth: 80, labelHeight: 34 });
+const pin = (x: number, y: number, radius = 16) => ({ x, y, radius, labelWidth: 80, labelHeight: 34 });
 
 test("pins are pushed apart and lone ones stay where they are", () => {
   const moved = spread(
@@ -29,4 +29,9 @@ test("names keep off each other and inside the map", () => {
 
 test("where there is no room the less dangerous name gives way", () => {
   expect(sides([pin(50, 20), pin(50, 24)], 200, 40)).toEqual(["right", "none"]);
+});
+
+test("no name lies under its neighbour, though that is the chosen one and larger", () => {
+  expect(sides([pin(100, 100), pin(220, 110)], 500, 300)).toEqual(["right", "right"]);
+  expect(sides([pin(100, 100), pin(220, 110, 21)], 500, 300)).toEqual(["above", "right"]);
 });

@@ -12,20 +12,21 @@ export type Side = "right" | "left" | "above" | "below" | "none";
 export interface Pin {
   readonly x: number;
   readonly y: number;
+  /** Half its picture: the chosen one's is larger, and the wall's are all. */
+  readonly radius: number;
   readonly labelWidth: number;
   readonly labelHeight: number;
 }
 
-/** Half a pin, in rem: pins grow with the letters. */
-const PIN_RADIUS_REM = 17 / 16;
-export const remPx = () => Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
+/** Between a pin and its name; the style sheet has the same. */
+const NEAR_PX = 5;
 
 const meet = (a: Box, b: Box) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
 
 const TRIED = ["right", "left", "above", "below"] as const;
 
-function labelBox(pin: Pin, side: (typeof TRIED)[number], radius: number): Box {
-  const near = radius + 4;
+function labelBox(pin: Pin, side: (typeof TRIED)[number]): Box {
+  const near = pin.radius + NEAR_PX;
   let left = pin.x - pin.labelWidth / 2;
   let top = pin.y - pin.labelHeight / 2;
   if (side === "right") left = pin.x + near;
@@ -41,19 +42,17 @@ export function sides(
   width: number,
   height: number,
   occupied: readonly Box[] = [],
-  rem = 16,
 ): readonly Side[] {
-  const radius = PIN_RADIUS_REM * rem;
   const pinBoxes = pins.map((p) => ({
-    left: p.x - radius,
-    right: p.x + radius,
-    top: p.y - radius,
-    bottom: p.y + radius,
+    left: p.x - p.radius,
+    right: p.x + p.radius,
+    top: p.y - p.radius,
+    bottom: p.y + p.radius,
   }));
   const taken: Box[] = [...occupied];
   return pins.map((pin, i) => {
     for (const side of TRIED) {
-      const box = labelBox(pin, side, radius);
+      const box = labelBox(pin, side);
       const free =
         box.left >= 0 &&
         box.right <= width &&
@@ -78,6 +77,7 @@ export function placeLabels(host: HTMLElement, elements: readonly HTMLElement[])
     return {
       x: (box.left + box.right) / 2 - area.left,
       y: (box.top + box.bottom) / 2 - area.top,
+      radius: (element.querySelector(".shape")?.getBoundingClientRect().width ?? 0) / 2,
       labelWidth: label?.offsetWidth ?? 0,
       labelHeight: label?.offsetHeight ?? 0,
     };
@@ -91,7 +91,7 @@ export function placeLabels(host: HTMLElement, elements: readonly HTMLElement[])
       bottom: box.bottom - area.top,
     };
   });
-  const found = sides(pins, area.width, area.height, buttons, remPx());
+  const found = sides(pins, area.width, area.height, buttons);
   for (const [i, element] of elements.entries()) {
     const pin = element.querySelector<HTMLElement>(".pin");
     if (pin) pin.dataset["label"] = found[i] ?? "none";

@@ -7,12 +7,13 @@ import type { GeoCollection } from "../api/types";
 import { geo, levels, t } from "../store/store";
 import { keepBase, mapHint } from "./base/under";
 import { graticule } from "./graticule";
-import { placeLabels, remPx } from "./labels";
+import { placeLabels } from "./labels";
 import { Pins, position } from "./pins";
 import { spread } from "./spread";
 
 /** Outside its neighbours' reach even where two touch: 44 px targets, at least 24 px of each free. */
 const PINS_APART_REM = 46 / 16;
+const remPx = () => Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
 
 function riverLines(collection: GeoCollection | null) {
   return (collection?.features ?? []).filter(
