@@ -148,3 +148,15 @@ def faults_axe_finds() -> Callable[[Page], list[str]]:
         return [f"{v['id']}: {n['target']} {n['failureSummary']}" for v in found for n in v["nodes"]]
 
     return look
+
+
+@pytest.fixture(scope="session")
+def drawn() -> Callable[..., None]:
+    """Wait until a page's map and chart, which come after its numbers, are there; where it has them."""
+
+    def wait(page: Page, timeout: float = 15_000) -> None:
+        for panel, what in ((".panel-map", ".leaflet-marker-icon"), (".panel-chart", "canvas")):
+            if page.locator(panel).count():
+                expect(page.locator(f"{panel} {what}").first).to_be_attached(timeout=timeout)
+
+    return wait

@@ -48,7 +48,6 @@ def test_rows_do_not_move_under_a_hand_and_a_button_brings_the_order_up_to_date(
 ) -> None:
     page = page_of(name=NAME)
     expect(page.get_by_test_id("station-row")).to_have_count(12)
-    page.wait_for_timeout(11_000)  # the first order has come to rest
     page.get_by_test_id("station-row").nth(2).hover()
     before = ids(page)
     last = before[-1]
@@ -125,7 +124,7 @@ def test_a_link_opens_the_same_filters_and_none_hides_an_unanswered_station_sile
 )
 def test_no_view_has_a_fault_that_axe_finds(
     alive: Any, page_of: Callable[..., Page], faults_axe_finds: Callable[[Page], list[str]],
-    at: str, width: int, height: int, theme: str,
+    drawn: Callable[[Page], None], at: str, width: int, height: int, theme: str,
 ) -> None:  # fmt: skip
     for language in ("ja", "en"):
         page = page_of(at=at, width=width, height=height, language=language)
@@ -134,29 +133,37 @@ def test_no_view_has_a_fault_that_axe_finds(
         expect(
             page.locator("[data-testid=station-row], [data-testid=alerts-view], [data-testid=chain]").first
         ).to_be_visible()
-        page.wait_for_timeout(1_500)  # the map and the chart have come
+        drawn(page)
         found = faults_axe_finds(page)
         assert not found, "\n".join(found)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.context.close()
 
 
-def test_on_a_phone_every_target_is_large_enough_for_a_thumb(alive: Any, page_of: Callable[..., Page]) -> None:
+def test_on_a_phone_every_target_is_large_enough_for_a_thumb(
+    alive: Any, page_of: Callable[..., Page], drawn: Callable[[Page], None]
+) -> None:
     page = page_of(width=360, height=780)
     expect(page.get_by_test_id("station-row")).to_have_count(12)
-    small = page.evaluate(
-        """() => [...document.querySelectorAll("a[href], button, select, input")]
-          .filter((one) => one.checkVisibility() && !one.matches(".skip, .pickrow, .leaflet-control-attribution a"))
-          .map((one) => [one.outerHTML.slice(0, 80), one.getBoundingClientRect()])
-          .filter(([, box]) => box.width > 0 && (box.width < 44 || box.height < 44))
-          .map(([text, box]) => `${text} ${box.width}x${box.height}`)"""
-    )
-    assert small == []
+    for tab in ("list", "map"):
+        page.get_by_test_id(f"tab-{tab}").click()
+        drawn(page)
+        small = page.evaluate(
+            """() => [...document.querySelectorAll("a[href], button, select, input")]
+              .filter((one) => one.checkVisibility() && !one.matches(".skip, .pickrow, .leaflet-control-attribution a"))
+              .map((one) => [one.outerHTML.slice(0, 80), one.getBoundingClientRect()])
+              .filter(([, box]) => box.width > 0 && (box.width < 44 || box.height < 44))
+              .map(([text, box]) => `${text} ${box.width}x${box.height}`)"""
+        )
+        assert small == []
 
 
-def test_the_wall_is_large_and_shows_the_worst_in_turn(alive: Any, page_of: Callable[..., Page]) -> None:
+def test_the_wall_is_large_and_shows_the_worst_in_turn(
+    alive: Any, page_of: Callable[..., Page], drawn: Callable[[Page], None]
+) -> None:
     page = page_of(at="/?wall=1", width=1920, height=1080)
     expect(page.get_by_test_id("station-row")).to_have_count(10)
+    drawn(page)
     small = page.evaluate(
         """() => {
           const found = new Set();

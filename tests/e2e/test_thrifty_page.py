@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ def quiet_town(town: Any) -> Any:
     return town
 
 
-def test_no_view_asks_another_host(quiet_town: Any, browser: Browser) -> None:
+def test_no_view_asks_another_host(quiet_town: Any, browser: Browser, drawn: Callable[..., None]) -> None:
     context = browser.new_context(locale="ja-JP")
     asked: set[str] = set()
     context.on("request", lambda request: asked.add(request.url.split("/")[2]))
@@ -34,7 +35,7 @@ def test_no_view_asks_another_host(quiet_town: Any, browser: Browser) -> None:
         page.goto(quiet_town.url + view)
         expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "live")
         page.wait_for_load_state("load")
-        page.wait_for_timeout(1500)
+        drawn(page)
     assert asked == {quiet_town.url.split("/")[2]}
     assert refused == []
     context.close()
@@ -61,7 +62,7 @@ def test_the_first_load_is_small_all_told(quiet_town: Any, browser: Browser) -> 
     context.close()
 
 
-def test_a_thin_line_is_enough(quiet_town: Any, browser: Browser) -> None:
+def test_a_thin_line_is_enough(quiet_town: Any, browser: Browser, drawn: Callable[..., None]) -> None:
     context = browser.new_context(locale="ja-JP")
     page = context.new_page()
     session = context.new_cdp_session(page)
@@ -74,7 +75,7 @@ def test_a_thin_line_is_enough(quiet_town: Any, browser: Browser) -> None:
     level = page.locator(f'[data-testid=station-row][data-station-id="{station}"]').get_by_test_id("level")
     expect(level).to_be_visible(timeout=60_000)
     first = time.monotonic() - begun
-    page.wait_for_timeout(30_000)  # the map and the chart have come
+    drawn(page, 60_000)
     delays = []
     for n in range(5):
         value = 0.6 + n / 100
