@@ -53,6 +53,7 @@ def test_rows_do_not_move_under_a_hand_and_a_button_brings_the_order_up_to_date(
     last = before[-1]
     alive.rises(last, 3)
     alive.levels[last] = alive.peaks[last][3] + 0.05
+    expect(row(page, last).get_by_test_id("row-acknowledge")).to_be_visible(timeout=15_000)
     changes = page.get_by_test_id("changes")
     expect(changes).to_be_visible(timeout=15_000)
     expect(changes).to_contain_text("変化を反映")
