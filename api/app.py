@@ -18,6 +18,7 @@ from api.levels import Levels
 from api.lite import lite_routes
 from api.page import DOCS_STYLE, Page, SecurityHeaders, docs_html
 from api.routes import Dependencies, read_routes
+from api.system import system_routes
 from api.who import Writes
 from kawamori.observe import Health
 
@@ -55,6 +56,7 @@ def create_app(using: Dependencies, health: Health, page: Path | None) -> FastAP
     levels = Levels(using.database, using.directory, using.clock)
     app.include_router(bulletin_routes(using))  # before `/alerts/{id}`, which would take `7.cap` for an id
     app.include_router(read_routes(using, levels))
+    app.include_router(system_routes(using))
     app.include_router(basemap_routes(using))
     app.include_router(act_routes(using))
     app.include_router(configuration_routes(using))

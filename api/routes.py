@@ -22,7 +22,6 @@ from api.levels import Levels
 from api.problems import WrongField
 from api.recent import RecentLevels
 from api.stream import LiveFeed
-from api.system import system_state
 from api.who import Actor, Who
 from kawamori.domain.reading import StationId
 from kawamori.domain.registry import Sensor, Station
@@ -371,11 +370,6 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
         )  # fmt: skip
         more = str(found[limit - 1].id) if len(found) > limit else None
         return answer({"entries": [shapes.entry(e, trusted=True) for e in found[:limit]], "next": more})
-
-    @router.get("/system", response_model=schemas.System, tags=["site"])
-    async def system() -> Response:
-        """How every link from the sensor to the person is; a part that could not be learned is named in `unknown`."""
-        return answer(await system_state(using))
 
     @router.get("/quarantine", response_model=schemas.Quarantine, tags=["quarantine"])
     async def quarantine(limit: Limit = 100, cursor: IdCursor = LARGEST_ID, device: Text = None) -> Response:

@@ -3,22 +3,35 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from api import shapes
+from fastapi import APIRouter, Response
+
+from api import schemas, shapes
+from api.routes import Dependencies, answer
 from kawamori.domain.freshness import GATEWAY_SILENT_AFTER
 from kawamori.errors import KawamoriError, StorageUnavailable
 from kawamori.observe import log
 from kawamori.storage import history, system
 
-if TYPE_CHECKING:
-    from api.routes import Dependencies
-
 #: One slow question must not keep the others' answers back.
 PATIENCE_S = 2.0
 
 
-async def system_state(using: "Dependencies") -> dict[str, Any]:
+def system_routes(using: Dependencies) -> APIRouter:
+    """The one route."""
+    error = {"model": schemas.Problem, "content": {"application/problem+json": {}}}
+    router = APIRouter(prefix="/api/v1", responses={503: error}, tags=["site"])
+
+    @router.get("/system", response_model=schemas.System)
+    async def system() -> Response:
+        """How every link from the sensor to the person is; a part that could not be learned is named in `unknown`."""
+        return answer(await _state(using))
+
+    return router
+
+
+async def _state(using: Dependencies) -> dict[str, Any]:
     """Everything that can be learned now; raises StorageUnavailable when the database does not answer at all."""
     at = using.clock()
     begun = time.perf_counter()

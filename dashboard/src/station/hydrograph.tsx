@@ -4,8 +4,6 @@ import { useEffect, useRef } from "preact/hooks";
 import { noteOf } from "../chart/note";
 import { mountPlot } from "../chart/picture";
 import { extent, type Mark } from "../chart/series";
-import { read } from "../domain/datum";
-import { metres } from "../domain/format";
 import { spanBetween } from "../domain/span";
 import { pick } from "../i18n";
 import { query, setQuery } from "../shell/route";
@@ -13,19 +11,9 @@ import { lang, t } from "../store/store";
 import { NumbersTable } from "./numbers-table";
 import { AnyRange, RangeButtons, Steps, step } from "./span-bar";
 import { datum, history, name, nowS, picture, pointed, show, shown, siteNow, span, stepBack } from "./state";
-import { heightIn, markTime, spanWords } from "./words";
+import { heightIn, markTime, qualityOf, spanWords } from "./words";
 
 const newest = (of: readonly Mark[]) => of.findLast((m) => m.value !== null && m.flag !== 4);
-
-export function qualityOf(mark: Mark): string {
-  const words = t.value;
-  if (mark.min !== null && mark.max !== null) {
-    const [low, high] = [read(mark.min, datum.value), read(mark.max, datum.value)].sort((a, b) => a - b);
-    return words.minMax(metres(low ?? null), metres(high ?? null));
-  }
-  const said = [mark.flag === null ? "" : words.flagWords[mark.flag], mark.late ? words.station.late : ""];
-  return said.filter(Boolean).join("・");
-}
 
 /** What somebody who does not see the picture is told of it. */
 function summary(): string {
@@ -51,7 +39,9 @@ function summary(): string {
 function pointText(mark: Mark | undefined): string {
   if (!mark || !history.value) return "";
   const height = mark.value === null ? t.value.noData : heightIn(mark.value, datum.value);
-  return [markTime(mark.from, history.value.resolution), height, qualityOf(mark)].filter(Boolean).join(" ");
+  return [markTime(mark.from, history.value.resolution), height, qualityOf(mark, datum.value)]
+    .filter(Boolean)
+    .join(" ");
 }
 
 /** The value under the pointer or the keys, else the last of the stretch. */
@@ -62,7 +52,7 @@ function Readout() {
   return (
     <p class="readout" aria-hidden="true" data-testid="readout">
       {markTime(mark.from, history.value.resolution)} <strong>{heightIn(mark.value, datum.value)}</strong>{" "}
-      {mark.flag === 1 ? "" : qualityOf(mark)}
+      {mark.flag === 1 ? "" : qualityOf(mark, datum.value)}
     </p>
   );
 }

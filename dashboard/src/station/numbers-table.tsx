@@ -8,9 +8,8 @@ import { read } from "../domain/datum";
 import { metres } from "../domain/format";
 import { windowOf } from "../domain/span";
 import { t } from "../store/store";
-import { qualityOf } from "./hydrograph";
 import { asked, datum, history, id, nowS, registered, shown, span } from "./state";
-import { markTime } from "./words";
+import { markTime, qualityOf } from "./words";
 
 const ROWS = 48;
 
@@ -65,7 +64,7 @@ function Numbers({ marks }: { marks: readonly Row[] }) {
                 {typeof level?.value === "number" ? metres(read(level.value, datum.value)) : "—"}
               </td>
               {hasRain && <td class="num">{rain ? rainOf(rain).toFixed(1) : "—"}</td>}
-              <td>{level && qualityOf(level)}</td>
+              <td>{level && qualityOf(level, datum.value)}</td>
             </tr>
           ))}
         </tbody>

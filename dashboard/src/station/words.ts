@@ -1,6 +1,7 @@
 /** Heights and times of the station view in words; every height says what it is counted from. */
 
 import type { Resolution } from "../api/types";
+import type { Mark } from "../chart/series";
 import { type Datum, read } from "../domain/datum";
 import { clockOrDay, dayOrYear, metres } from "../domain/format";
 import { nameOf, type Span, windowOf } from "../domain/span";
@@ -22,6 +23,17 @@ export function markTime(fromS: number, resolution: Resolution): string {
   const ms = fromS * 1000;
   if (resolution === "day" || resolution === "week") return dayOrYear(ms, now.value);
   return clockOrDay(ms, now.value, resolution === "raw" && isQuick.value);
+}
+
+/** What is to be said of a mark beside its height: its flag, that it came late, the ends of a summary. */
+export function qualityOf(mark: Mark, datum: Datum): string {
+  const words = t.value;
+  if (mark.min !== null && mark.max !== null) {
+    const [low, high] = [read(mark.min, datum), read(mark.max, datum)].sort((a, b) => a - b);
+    return words.minMax(metres(low ?? null), metres(high ?? null));
+  }
+  const said = [mark.flag === null ? "" : words.flagWords[mark.flag], mark.late ? words.station.late : ""];
+  return said.filter(Boolean).join("・");
 }
 
 export function spanWords(span: Span, nowS: number): string {
