@@ -407,6 +407,9 @@ class Gateway(_Shape):
     seen_at: AwareDatetime
     alive: bool
     backlog: int
+    waiting: bool = Field(
+        description="It holds rows and none of them has been stored for a while: the server is behind"
+    )
 
 
 class IngestProcess(_Shape):

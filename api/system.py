@@ -9,7 +9,6 @@ from fastapi import APIRouter, Response
 
 from api import schemas, shapes
 from api.routes import Dependencies, answer
-from kawamori.domain.freshness import GATEWAY_SILENT_AFTER
 from kawamori.errors import KawamoriError, StorageUnavailable
 from kawamori.observe import log
 from kawamori.storage import history, system
@@ -45,9 +44,12 @@ async def _state(using: Dependencies) -> dict[str, Any]:
     async def gateways() -> list[dict[str, Any]]:
         links, now = await system.links_now(using.database)
         return [
-            {"gateway_id": name, "seen_at": seen, "backlog": backlog, "alive": now - seen <= GATEWAY_SILENT_AFTER}
-            for name, (seen, backlog) in links.gateways.items()
-        ]
+            {
+                "gateway_id": name, "seen_at": one.seen_at, "backlog": one.backlog, "alive": one.heard(now),
+                "waiting": one.waiting(now),
+            }
+            for name, one in links.gateways.items()
+        ]  # fmt: skip
 
     async def ingest() -> list[dict[str, Any]]:
         return [shapes.process(one) for one in await system.processes(using.database, "ingest")]

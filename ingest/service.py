@@ -79,6 +79,8 @@ class Ingest:
         self._committed: dict[bytes, wire.Ack] = {}
         #: Through which gateway each sensor's readings came since the last sign of life.
         self._ways: dict[SensorId, str] = {}
+        #: Whose batches were committed since then.
+        self._served: set[str] = set()
 
     async def take(self, messages: list[Message]) -> list[tuple[str, wire.Ack]]:
         """Store these batches, and return what to acknowledge, by topic.
@@ -110,11 +112,13 @@ class Ingest:
     async def say_alive(self, name: str) -> None:
         """Write down that this worker is there: without it a dead ingest looks like silent sensors."""
         ways, self._ways = self._ways, {}
+        served, self._served = self._served, set()
         try:
             async with self._database.transaction() as connection:
-                await rows.see_process(connection, name, "ingest", ways)
+                await rows.see_process(connection, name, "ingest", ways, served)
         except KawamoriError:
             self._ways = ways | self._ways
+            self._served |= served
             raise
 
     async def _take(self, messages: list[Message]) -> list[tuple[str, wire.Ack]]:
@@ -142,6 +146,7 @@ class Ingest:
             topics = {r.sensor: message.topic for r, (message, _) in zip(work.readings, work.sources, strict=True)}
             self._ways |= {sensor: wire.owner(topic) for sensor, topic in topics.items()}
         self._committed |= new
+        self._served |= {wire.owner(message.topic) for message in messages}
         while len(self._committed) > _REMEMBERED:
             del self._committed[next(iter(self._committed))]
         return acks

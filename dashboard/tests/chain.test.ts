@@ -30,6 +30,10 @@ describe("the chain", () => {
     const broken: [Partial<System>, LinkName][] = [
       [{ stations: { fresh: 0, late: 0, dead: 12 } }, "sensors"],
       [{ gateways: [{ gateway_id: "west", seen_at: "2026-07-13T17:00:00Z", backlog: 0 }] }, "gateway"],
+      [
+        { gateways: [{ gateway_id: "west", seen_at: "2026-07-13T17:09:50Z", backlog: 9, waiting: true }] },
+        "ingest",
+      ],
       [{ ingest: [{ process: "i", seen_at: "2026-07-13T17:00:00Z", alive: false }] }, "ingest"],
     ];
     for (const why of ["no_engine", "behind"] as const)

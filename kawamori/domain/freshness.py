@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Freshness(StrEnum):
@@ -49,45 +50,50 @@ GATEWAY_SILENT_AFTER = timedelta(seconds=60)
 INGEST_SILENT_AFTER = timedelta(seconds=15)
 
 
+class GatewayLink(NamedTuple):
+    """What is known of one gateway."""
+
+    seen_at: datetime
+    #: How many rows it had still to forward.
+    backlog: int = 0
+    #: Since when it has held rows while nothing of it was committed; None while it has none or they go on.
+    held_since: datetime | None = None
+
+    def heard(self, now: datetime) -> bool:
+        """Whether it is there."""
+        return now - self.seen_at <= GATEWAY_SILENT_AFTER
+
+    def waiting(self, now: datetime) -> bool:
+        """Whether it is there and waits for us in vain."""
+        return self.heard(now) and self.held_since is not None and now - self.held_since > INGEST_SILENT_AFTER
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Links:
     """What is known of the links between the sensors and the database."""
 
     #: When any ingest last said that it is there.
     ingest_seen: datetime | None
-    #: When readings were last committed.
-    committed_at: datetime | None
-    #: When each gateway was last heard, and how many rows it had still to forward.
-    gateways: Mapping[str, tuple[datetime, int]]
+    gateways: Mapping[str, GatewayLink]
 
 
 def _away(links: Links, now: datetime) -> bool:
     return links.ingest_seen is None or now - links.ingest_seen > INGEST_SILENT_AFTER
 
 
-def _heard(links: Links, now: datetime) -> set[str]:
-    return {name for name, (seen, _) in links.gateways.items() if now - seen <= GATEWAY_SILENT_AFTER}
-
-
-def _waiting(links: Links, now: datetime) -> set[str]:
-    """The gateways that are heard and hold rows while nothing is committed."""
-    if links.committed_at is not None and now - links.committed_at <= INGEST_SILENT_AFTER:
-        return set()
-    return {name for name in _heard(links, now) if links.gateways[name][1] > 0}
-
-
 def server_behind(links: Links, now: datetime) -> bool:
     """Whether what is measured does not reach the database: true long before the first station's number is old."""
-    return _away(links, now) or bool(_waiting(links, now))
+    return _away(links, now) or any(gateway.waiting(now) for gateway in links.gateways.values())
 
 
 def silent_link(gateway: str | None, links: Links, now: datetime) -> Silence:
     """The link at fault when a sensor that reports through `gateway` (None: not known) is not fresh.
 
-    Ours first: while ingest is away no gateway is heard either. A gateway that holds rows while nothing is committed
-    is waiting for us. Where no gateway is known for the sensor, all known ones must be silent to blame them.
+    Ours first: while ingest is away no gateway is heard either, and a gateway whose rows are not committed waits for
+    us. Where no gateway is known for the sensor, all known ones must be silent to blame them.
     """
-    mine = {gateway} if gateway is not None and gateway in links.gateways else set(links.gateways)
-    if _away(links, now) or mine & _waiting(links, now):
+    known = links.gateways
+    mine = [known[gateway]] if gateway is not None and gateway in known else list(known.values())
+    if _away(links, now) or any(one.waiting(now) for one in mine):
         return Silence.SERVER
-    return Silence.GATEWAY if mine and not mine & _heard(links, now) else Silence.SENSOR
+    return Silence.GATEWAY if mine and not any(one.heard(now) for one in mine) else Silence.SENSOR

@@ -5,13 +5,14 @@ with that sensor, so rows known to be new go in by COPY.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import inf
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from kawamori.domain.freshness import GATEWAY_SILENT_AFTER
 from kawamori.domain.reading import FLAGS, MICRO, Flag, Reading, SensorId
 from kawamori.storage.binary import Float8s, Int2s, Int4s, Int8s, Times, copied
 from kawamori.storage.database import Connection, query
@@ -277,13 +278,17 @@ async def quarantine(connection: Connection, messages: Sequence[Quarantined]) ->
 async def see_gateways(connection: Connection, waiting: Mapping[str, int]) -> None:
     """These gateways are there now, and have so many rows still to forward."""
     ordered = dict(sorted(waiting.items()))  # two workers that meet take the rows in one order
-    values = {"gateways": list(ordered), "waiting": list(ordered.values())}
+    values = {"gateways": list(ordered), "waiting": list(ordered.values()), "silent": GATEWAY_SILENT_AFTER}
     await connection.execute(query("see_gateways"), values)
 
 
-async def see_process(connection: Connection, name: str, service: str, ways: Mapping[SensorId, str]) -> None:
-    """This process of the service is there now; through which gateways these sensors report."""
+async def see_process(
+    connection: Connection, name: str, service: str, ways: Mapping[SensorId, str], committed: Collection[str]
+) -> None:
+    """This process of the service is there now, committed these gateways' rows, and heard sensors through them."""
     await connection.execute(query("see_process"), {"name": name, "service": service})
+    if committed:
+        await connection.execute(query("see_commits"), {"gateways": sorted(committed)})
     if ways:
         ordered = dict(sorted(ways.items()))
         values = {"sensors": list(ordered), "gateways": list(ordered.values())}

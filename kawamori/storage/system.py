@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from kawamori.domain.freshness import INGEST_SILENT_AFTER, Links
+from kawamori.domain.freshness import INGEST_SILENT_AFTER, GatewayLink, Links
 from kawamori.storage.database import Database
 
 #: A batch may wait this long for its evaluation: a takeover by another engine takes 15 s.
@@ -61,11 +61,13 @@ async def alerting_now(database: Database) -> Alerting:
 
 async def links_now(database: Database) -> tuple[Links, datetime]:
     """The links between the sensors and the database, and the database's time; raises StorageUnavailable."""
-    ((seen, committed, gateways, now),) = await database.fetch("links")
+    ((seen, gateways, now),) = await database.fetch("links")
     links = Links(
         ingest_seen=seen,
-        committed_at=committed,
-        gateways={name: (datetime.fromisoformat(at), int(backlog)) for name, at, backlog in gateways},
+        gateways={
+            name: GatewayLink(datetime.fromisoformat(at), int(backlog), held and datetime.fromisoformat(held))
+            for name, at, backlog, held in gateways
+        },
     )
     return links, now
 

@@ -12,11 +12,13 @@ from msgspec import Raw
 
 from ingest.service import Ingest
 from kawamori import wire
+from kawamori.domain.freshness import INGEST_SILENT_AFTER
 from kawamori.errors import StorageRefused
 from kawamori.mqtt import Message
 from kawamori.settings import IngestSettings
 from kawamori.storage.database import Database
 from kawamori.storage.registry import SensorPlan, StationPlan, register
+from kawamori.storage.system import links_now
 
 pytestmark = pytest.mark.integration
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -77,6 +79,46 @@ def test_a_sign_of_life_that_cannot_be_written_is_said_later(fresh_database_url,
                 await ingest.say_alive("one")
                 assert connection.execute("SELECT gateway_id FROM sensor_gateway").fetchall() == [("west",)]
                 assert connection.execute("SELECT name, service FROM process").fetchall() == [("one", "ingest")]
+
+    asyncio.run(scene())
+
+
+def test_a_gateway_whose_rows_are_not_stored_is_known_though_the_others_go_on(fresh_database_url, payload):
+    def alive(gateway: str, waiting: int) -> Message:
+        said = wire.encode(wire.Alive(waiting))
+        return Message(wire.alive_topic(gateway), said, datetime.now(UTC), 1, 1, 1)
+
+    async def scene():
+        async with Database(fresh_database_url, "test", size=2) as database:
+            await register(database, [plan("a"), plan("b")])
+            ingest = Ingest(database, IngestSettings())
+
+            async def held() -> set[str]:
+                links, now = await links_now(database)
+                late = now + INGEST_SILENT_AFTER
+                return {name for name, one in links.gateways.items() if one.waiting(late)}
+
+            await ingest.hear([alive("west", 3), alive("east", 3), alive("idle", 0)])
+            await ingest.say_alive("one")
+            assert await held() == {"west", "east"}, "neither has had a row stored since"
+            await ingest.take([through("east", "b", 1, payload)])
+            await ingest.say_alive("one")
+            assert await held() == {"west"}
+            links, _ = await links_now(database)
+            await ingest.hear([alive("west", 9), alive("east", 1)])
+            again, _ = await links_now(database)
+            assert again.gateways["west"].held_since == links.gateways["west"].held_since, "since it first waited"
+            await ingest.take([through("west", "a", 1, payload), through("east", "b", 1, payload)])
+            await ingest.say_alive("one")
+            assert await held() == set(), "a batch that came again is no less stored"
+            await ingest.hear([alive("west", 9)])
+            with psycopg.connect(fresh_database_url, autocommit=True) as connection:
+                connection.execute(
+                    "UPDATE gateway SET seen_at = now() - interval '1 h', held_since = now() - interval '1 h'"
+                )
+            await ingest.hear([alive("west", 9)])
+            links, now = await links_now(database)
+            assert not links.gateways["west"].waiting(now), "back from an hour's silence it has waited for a moment"
 
     asyncio.run(scene())
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from kawamori.domain.freshness import (
     GATEWAY_SILENT_AFTER,
     INGEST_SILENT_AFTER,
+    GatewayLink,
     Links,
     Silence,
     server_behind,
@@ -18,13 +19,14 @@ from kawamori.domain.freshness import (
 NOW = datetime(2026, 7, 14, 2, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 ago = st.integers(0, 7200).map(lambda s: NOW - s * SECOND)
-gateways = st.dictionaries(st.sampled_from(["west", "east", "hill"]), st.tuples(ago, st.integers(0, 10_000)))
-links = st.builds(Links, ingest_seen=st.none() | ago, committed_at=st.none() | ago, gateways=gateways)
+gateway = st.builds(GatewayLink, seen_at=ago, backlog=st.integers(0, 10_000), held_since=st.none() | ago)
+gateways = st.dictionaries(st.sampled_from(["west", "east", "hill"]), gateway)
+links = st.builds(Links, ingest_seen=st.none() | ago, gateways=gateways)
 ways = st.none() | st.sampled_from(["west", "east", "gone"])
 
 
 def well(**change) -> Links:
-    facts = {"ingest_seen": NOW, "committed_at": NOW, "gateways": {"west": (NOW, 0), "east": (NOW, 0)}}
+    facts = {"ingest_seen": NOW, "gateways": {"west": GatewayLink(NOW), "east": GatewayLink(NOW)}}
     return Links(**facts | change)
 
 
@@ -33,7 +35,7 @@ def test_with_all_links_well_it_is_the_sensor():
 
 
 def test_a_silent_gateway_is_blamed_for_its_own_sensors_alone():
-    dark = well(gateways={"west": (NOW - timedelta(minutes=5), 0), "east": (NOW, 0)})
+    dark = well(gateways={"west": GatewayLink(NOW - timedelta(minutes=5)), "east": GatewayLink(NOW)})
     assert silent_link("west", dark, NOW) is Silence.GATEWAY
     assert silent_link("east", dark, NOW) is Silence.SENSOR
     assert silent_link(None, dark, NOW) is Silence.SENSOR
@@ -46,14 +48,16 @@ def test_while_ingest_is_away_nothing_else_is_blamed(found, way):
 
 
 @given(links, ways)
-def test_a_gateway_that_holds_rows_while_nothing_is_committed_waits_for_us(found, way):
-    stuck = Links(
-        ingest_seen=NOW, committed_at=NOW - INGEST_SILENT_AFTER - SECOND, gateways=found.gateways | {"west": (NOW, 1)}
-    )
+def test_a_gateway_whose_rows_are_not_committed_waits_for_us_whatever_the_others_do(found, way):
+    held = NOW - INGEST_SILENT_AFTER
+    moving = {name: one._replace(held_since=None) for name, one in found.gateways.items()}
+    stuck = Links(ingest_seen=NOW, gateways=moving | {"west": GatewayLink(NOW, 1, held - SECOND)})
     assert silent_link("west", stuck, NOW) is Silence.SERVER
-    moving = Links(ingest_seen=NOW, committed_at=NOW, gateways=stuck.gateways)
-    assert silent_link("west", moving, NOW) is Silence.SENSOR, "a backlog that drains is no fault"
-    assert silent_link(way, moving, NOW) is not Silence.SERVER
+    if way in moving and way != "west":
+        assert silent_link(way, stuck, NOW) is not Silence.SERVER, "another gateway's rows go on"
+    draining = Links(ingest_seen=NOW, gateways=moving | {"west": GatewayLink(NOW, 9_999, held)})
+    assert silent_link("west", draining, NOW) is Silence.SENSOR, "a backlog that drains is no fault"
+    assert silent_link(way, draining, NOW) is not Silence.SERVER
 
 
 @given(links, ways)
@@ -74,7 +78,7 @@ def test_a_server_that_is_behind_keeps_some_gateways_stations_waiting(found):
 def test_a_gateway_that_is_heard_is_never_called_silent(found, way):
     answer = silent_link(way, found, NOW)
     known = {way} & set(found.gateways) or set(found.gateways)
-    heard = any(NOW - found.gateways[name][0] <= GATEWAY_SILENT_AFTER for name in known)
+    heard = any(NOW - found.gateways[name].seen_at <= GATEWAY_SILENT_AFTER for name in known)
     if answer is Silence.GATEWAY:
         assert known
         assert not heard

@@ -272,6 +272,8 @@ export interface System {
         readonly seen_at: string;
         readonly alive?: boolean;
         readonly backlog: number;
+        /** It holds rows of which none is stored. */
+        readonly waiting?: boolean;
       }[]
     | null;
   readonly ingest?:

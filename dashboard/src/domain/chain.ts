@@ -24,8 +24,12 @@ const GATEWAY_SILENT_S = 60;
 /** A database that needs longer than this is in trouble, whatever it answers. */
 const SLOW_DATABASE_MS = 1_000;
 
-export function gatewayAlive(gateway: { seen_at: string; alive?: boolean }, asOf: string): boolean {
-  return gateway.alive ?? Date.parse(asOf) - Date.parse(gateway.seen_at) < GATEWAY_SILENT_S * 1000;
+type Gateway = NonNullable<System["gateways"]>[number];
+
+/** One that is there but waits in vain is well itself: what is behind it is not. */
+export function gatewayHealth(gateway: Gateway, asOf: string): Health {
+  const alive = gateway.alive ?? Date.parse(asOf) - Date.parse(gateway.seen_at) < GATEWAY_SILENT_S * 1000;
+  return !alive ? "bad" : gateway.waiting ? "warn" : "ok";
 }
 
 function sensors({ stations }: System): Health {
@@ -38,13 +42,14 @@ function sensors({ stations }: System): Health {
 function gateways({ gateways, as_of }: System): Health {
   if (!gateways) return "unknown";
   if (gateways.length === 0) return "warn";
-  return gateways.every((g) => gatewayAlive(g, as_of)) ? "ok" : "bad";
+  const found = gateways.map((g) => gatewayHealth(g, as_of));
+  return found.includes("bad") ? "bad" : found.includes("warn") ? "warn" : "ok";
 }
 
-function ingest({ ingest }: System): Health {
+function ingest({ ingest, gateways }: System): Health {
   if (!ingest) return "unknown";
   const alive = ingest.filter((p) => p.alive).length;
-  if (alive === 0) return "bad";
+  if (alive === 0 || gateways?.some((g) => g.waiting)) return "bad";
   return alive < ingest.length ? "warn" : "ok";
 }
 

@@ -441,6 +441,7 @@ export const en: Catalogue = {
     gatewaySaid: (age: string) => `last heard ${age}`,
     waiting: "Not forwarded",
     backlog: (n: number) => `${n} not forwarded`,
+    backlogHeld: (n: number) => `${n} not forwarded, nothing of them is stored`,
     backlogNone: "nothing waits",
     ingest: "Taking in",
     ingestNone: "No ingest service is running",

@@ -439,6 +439,7 @@ export const ja = {
     gatewaySaid: (age: string) => `最終 ${age}`,
     waiting: "未送信",
     backlog: (n: number) => `未送信 ${n} 件`,
+    backlogHeld: (n: number) => `未送信 ${n} 件・保存が進んでいません`,
     backlogNone: "未送信なし",
     ingest: "取り込み",
     ingestNone: "取り込みサービスが動いていません",

@@ -5,6 +5,8 @@ import { letterScale } from "../ui/scale";
 const STEPS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
 /** Lines closer together than this, in pixels, are clutter. */
 const APART_PX = 90;
+/** The scale stands in the lower right corner; with a label's own width. */
+const CORNER_PX = 170;
 
 /** The finest step whose lines stay apart at this scale. */
 export function graticuleStep(degreesPerPixel: number, scale = 1): number {
@@ -37,7 +39,8 @@ export function graticule(map: L.Map): () => void {
         ],
         style,
       ).addTo(lines);
-      label([south, x], `${x.toFixed(digits)}°E`, "bottom-side");
+      const right = size.x - map.latLngToContainerPoint([south, x]).x;
+      if (right > CORNER_PX * letterScale()) label([south, x], `${x.toFixed(digits)}°E`, "bottom-side");
     }
     for (let y = Math.ceil(south / step) * step; y <= box.getNorth(); y += step) {
       L.polyline(

@@ -5,7 +5,7 @@ import "leaflet/dist/leaflet.css";
 import "../styles/map.css";
 import type { GeoCollection } from "../api/types";
 import { geo, levels, t } from "../store/store";
-import { keepBase, mapHint } from "./base/under";
+import { hasBase, keepBase, mapHint } from "./base/under";
 import { graticule } from "./graticule";
 import { placeLabels } from "./labels";
 import { Pins, position } from "./pins";
@@ -103,6 +103,10 @@ export function mountMap(host: HTMLElement): () => void {
     effect(() => {
       zoomToStations();
       if (pins.show()) arrange();
+    }),
+    effect(() => {
+      hasBase.value; // its makers' names take a corner
+      arrange();
     }),
   ];
 

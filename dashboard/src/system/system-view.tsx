@@ -5,7 +5,7 @@ import { useEffect } from "preact/hooks";
 import { getQuarantine, getSystem } from "../api/client";
 import type { Refusal, System } from "../api/types";
 import { ageWords } from "../domain/age";
-import { chain, gatewayAlive, type Health, type LinkName } from "../domain/chain";
+import { chain, gatewayHealth, type Health, type LinkName } from "../domain/chain";
 import { clockSeconds } from "../domain/format";
 import { refusalKind } from "../domain/refusal";
 import { live, lost, now, t } from "../store/store";
@@ -83,7 +83,7 @@ function facts(name: LinkName, at: System): readonly string[] {
         .slice(0, 3)
         .map(
           (g) =>
-            `${g.gateway_id}: ${words.gatewaySaid(ago(g.seen_at))} · ${g.backlog > 0 ? words.backlog(g.backlog) : words.backlogNone}`,
+            `${g.gateway_id}: ${words.gatewaySaid(ago(g.seen_at))} · ${g.waiting ? words.backlogHeld(g.backlog) : g.backlog > 0 ? words.backlog(g.backlog) : words.backlogNone}`,
         );
     case "ingest": {
       if (!at.ingest) return [];
@@ -176,7 +176,7 @@ function Gateways({ at }: { at: System }) {
           <tr key={g.gateway_id}>
             <th scope="row">{g.gateway_id}</th>
             <td>
-              <HealthMark health={gatewayAlive(g, at.as_of) ? "ok" : "bad"} />
+              <HealthMark health={gatewayHealth(g, at.as_of)} />
             </td>
             <td>{ago(g.seen_at)}</td>
             <td class="num">{g.backlog}</td>

@@ -31,8 +31,8 @@ import { TrendArrow } from "../ui/trend-arrow";
 import "../styles/wall.css";
 import { awake, keepAwake } from "./wake";
 
-/** Rows that fit beside the chart on a screen of 16 : 9. */
-const ROWS = 10;
+/** More rows than any wall has room for; those that do not fit are counted below, not cut. */
+const MOST_ROWS = 16;
 const ALERTS = 4;
 /** A pointer that rests is in the way of the numbers. */
 const POINTER_RESTS_MS = 4_000;
@@ -68,7 +68,7 @@ function Head() {
   );
 }
 
-function Row({ station }: { station: StationLevel }) {
+function Row({ station, fits }: { station: StationLevel; fits: boolean }) {
   const words = t.value;
   const state = useComputed(() => freshnessNow(station, now.value)).value;
   const dead = state === "dead";
@@ -78,7 +78,7 @@ function Row({ station }: { station: StationLevel }) {
   const id = station.station_id;
   return (
     <tr
-      class={`row row-${state}${light.value === id ? " row-chosen" : ""}`}
+      class={`row row-${state}${light.value === id ? " row-chosen" : ""}${fits ? "" : " row-cut"}`}
       data-testid="station-row"
       data-station-id={id}
       data-freshness={state}
@@ -118,10 +118,40 @@ function Row({ station }: { station: StationLevel }) {
   );
 }
 
+/** How many rows stand whole in their place. */
+const fitting = signal(10);
+
+function countFitting(place: HTMLElement): void {
+  const end = place.getBoundingClientRect().bottom + 1;
+  const rows = [...place.querySelectorAll("tbody tr")];
+  fitting.value = rows.filter((row) => row.getBoundingClientRect().bottom <= end).length;
+}
+
+/** A row grows when its station falls silent, and takes its height along when the order changes. */
+function useFitting() {
+  const place = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const host = place.current;
+    if (!host) return;
+    const count = () => countFitting(host);
+    const sized = new ResizeObserver(count);
+    for (const element of [host, ...host.children]) sized.observe(element);
+    const stop = effect(() => {
+      order.value;
+      requestAnimationFrame(count);
+    });
+    return () => {
+      sized.disconnect();
+      stop();
+    };
+  }, []);
+  return place;
+}
+
 /** Silence must not hide below the last row. */
 const hiddenDead = computed(
   () =>
-    order.value.slice(ROWS).filter((id) => {
+    order.value.slice(fitting.value).filter((id) => {
       const station = stationLevels.value.get(id);
       return station && freshnessNow(station, now.value) === "dead";
     }).length,
@@ -131,38 +161,42 @@ function Worst() {
   const words = t.value;
   const known = stationLevels.value;
   const ids = order.value;
+  const more = ids.length - fitting.value;
+  const place = useFitting();
   return (
     <section class="panel wall-worst" aria-labelledby="wall-worst">
-      <table aria-labelledby="wall-worst">
-        <caption id="wall-worst" class="sr">
-          {words.table}
-        </caption>
-        <thead>
-          <tr>
-            <th scope="col">{words.colState}</th>
-            <th scope="col">{words.colStation}</th>
-            <th scope="col" class="num">
-              {words.colLevel} m
-            </th>
-            <th scope="col" class="num">
-              {words.unitCm10}
-            </th>
-            <th scope="col">{words.colNext}</th>
-            <th scope="col" class="num">
-              {words.colAge}
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {ids.slice(0, ROWS).map((id) => {
-            const station = known.get(id);
-            return station ? <Row key={id} station={station} /> : null;
-          })}
-        </tbody>
-      </table>
-      {ids.length > ROWS && (
-        <p class="wall-more">
-          {words.wall.others(ids.length - ROWS)}
+      <div class="wall-rows" ref={place}>
+        <table aria-labelledby="wall-worst">
+          <caption id="wall-worst" class="sr">
+            {words.table}
+          </caption>
+          <thead>
+            <tr>
+              <th scope="col">{words.colState}</th>
+              <th scope="col">{words.colStation}</th>
+              <th scope="col" class="num">
+                {words.colLevel} m
+              </th>
+              <th scope="col" class="num">
+                {words.unitCm10}
+              </th>
+              <th scope="col">{words.colNext}</th>
+              <th scope="col" class="num">
+                {words.colAge}
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {ids.slice(0, MOST_ROWS).map((id, i) => {
+              const station = known.get(id);
+              return station ? <Row key={id} station={station} fits={i < fitting.value} /> : null;
+            })}
+          </tbody>
+        </table>
+      </div>
+      {more > 0 && (
+        <p class="wall-more" data-testid="wall-more">
+          {words.wall.others(more)}
           {hiddenDead.value > 0 && words.wall.othersDead(hiddenDead.value)}
         </p>
       )}

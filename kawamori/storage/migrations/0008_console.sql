@@ -20,6 +20,9 @@ CREATE TABLE process (
     seen_at timestamptz NOT NULL
 );
 
+-- Since when a gateway holds rows of which none is committed.
+ALTER TABLE gateway ADD COLUMN held_since timestamptz;
+
 -- Through which gateway a sensor's readings last came.
 CREATE TABLE sensor_gateway (
     sensor_id  integer PRIMARY KEY,

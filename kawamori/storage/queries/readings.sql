@@ -139,6 +139,16 @@ LEFT JOIN sensor_gateway g USING (sensor_id) WHERE g.gateway_id IS DISTINCT FROM
 ON CONFLICT (sensor_id) DO UPDATE SET gateway_id = excluded.gateway_id
 
 -- name: see_gateways
-INSERT INTO gateway (gateway_id, seen_at, backlog)
-SELECT g, clock_timestamp(), w FROM unnest(%(gateways)s::text[], %(waiting)s::bigint[]) AS n(g, w)
-ON CONFLICT (gateway_id) DO UPDATE SET seen_at = excluded.seen_at, backlog = excluded.backlog
+-- One that holds rows has held them since it was first said so; one that was silent in between, since now.
+INSERT INTO gateway (gateway_id, seen_at, backlog, held_since)
+SELECT g, clock_timestamp(), w, CASE WHEN w > 0 THEN clock_timestamp() END
+FROM unnest(%(gateways)s::text[], %(waiting)s::bigint[]) AS n(g, w)
+ON CONFLICT (gateway_id) DO UPDATE SET seen_at = excluded.seen_at, backlog = excluded.backlog,
+    held_since = CASE WHEN excluded.backlog > 0 AND gateway.seen_at > excluded.seen_at - %(silent)s::interval
+        THEN coalesce(gateway.held_since, excluded.held_since) ELSE excluded.held_since END
+
+-- name: see_commits
+-- What these gateways hold goes on reaching us.
+UPDATE gateway SET held_since = NULL
+WHERE gateway_id IN (SELECT gateway_id FROM gateway WHERE gateway_id = ANY(%(gateways)s::text[]) AND held_since IS NOT NULL
+    ORDER BY gateway_id FOR UPDATE)

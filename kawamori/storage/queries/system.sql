@@ -1,9 +1,9 @@
 -- name: links
--- The newest sign of life of any ingest, the newest commit, every gateway as (name, seen, backlog); and the time, by the
--- clock that all these were written by.
+-- The newest sign of life of any ingest, every gateway as (name, seen, backlog, held since); and the time, by the clock
+-- that all these were written by.
 SELECT (SELECT max(seen_at) FROM process WHERE service = 'ingest'),
-    (SELECT committed_at FROM ingest_batch ORDER BY xid DESC, batch_id DESC LIMIT 1),
-    (SELECT coalesce(jsonb_agg(jsonb_build_array(gateway_id, seen_at, backlog) ORDER BY gateway_id), '[]') FROM gateway),
+    (SELECT coalesce(jsonb_agg(jsonb_build_array(gateway_id, seen_at, backlog, held_since) ORDER BY gateway_id), '[]')
+        FROM gateway),
     clock_timestamp()
 
 -- name: processes
