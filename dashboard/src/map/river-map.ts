@@ -39,6 +39,13 @@ export function mountMap(host: HTMLElement): () => void {
   let zoom: L.Control.Zoom | undefined;
   let fitted = false;
 
+  // Until somebody takes the map in hand, all stations are on it, however large it is.
+  let taken = false;
+  const take = () => {
+    taken = true;
+  };
+  for (const event of ["pointerdown", "wheel", "keydown"]) host.addEventListener(event, take);
+
   const zoomToStations = () => {
     const points = (levels.value?.stations ?? []).map(position).filter((p) => p !== null);
     if (fitted || points.length === 0 || host.clientWidth === 0) return;
@@ -112,6 +119,7 @@ export function mountMap(host: HTMLElement): () => void {
 
   const resized = new ResizeObserver(() => {
     map.invalidateSize({ animate: false });
+    if (!taken) fitted = false;
     zoomToStations();
     drawGraticule();
   });
@@ -119,6 +127,7 @@ export function mountMap(host: HTMLElement): () => void {
 
   return () => {
     resized.disconnect();
+    for (const event of ["pointerdown", "wheel", "keydown"]) host.removeEventListener(event, take);
     for (const stop of stops) stop();
     map.remove();
   };
