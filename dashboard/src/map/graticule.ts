@@ -5,8 +5,10 @@ import { letterScale } from "../ui/scale";
 const STEPS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
 /** Lines closer together than this, in pixels, are clutter. */
 const APART_PX = 90;
-/** The scale stands in the lower right corner; with a label's own width. */
-const CORNER_PX = 170;
+/** The scale, in the lower right corner. */
+export const SCALE_PX = 100;
+/** A label's own width, and some air. */
+const LABEL_PX = 70;
 
 /** The finest step whose lines stay apart at this scale. */
 export function graticuleStep(degreesPerPixel: number, scale = 1): number {
@@ -40,7 +42,8 @@ export function graticule(map: L.Map): () => void {
         style,
       ).addTo(lines);
       const right = size.x - map.latLngToContainerPoint([south, x]).x;
-      if (right > CORNER_PX * letterScale()) label([south, x], `${x.toFixed(digits)}°E`, "bottom-side");
+      if (right > (SCALE_PX + LABEL_PX) * letterScale())
+        label([south, x], `${x.toFixed(digits)}°E`, "bottom-side");
     }
     for (let y = Math.ceil(south / step) * step; y <= box.getNorth(); y += step) {
       L.polyline(

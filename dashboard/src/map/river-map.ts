@@ -5,8 +5,9 @@ import "leaflet/dist/leaflet.css";
 import "../styles/map.css";
 import type { GeoCollection } from "../api/types";
 import { geo, levels, t } from "../store/store";
+import { letterScale } from "../ui/scale";
 import { hasBase, keepBase, mapHint } from "./base/under";
-import { graticule } from "./graticule";
+import { graticule, SCALE_PX } from "./graticule";
 import { placeLabels } from "./labels";
 import { Pins, position } from "./pins";
 import { spread } from "./spread";
@@ -83,7 +84,9 @@ export function mountMap(host: HTMLElement): () => void {
   };
   map.on("zoomend moveend resize", arrange);
 
-  L.control.scale({ imperial: false, position: "bottomright" }).addTo(map);
+  L.control
+    .scale({ imperial: false, position: "bottomright", maxWidth: SCALE_PX * letterScale() })
+    .addTo(map);
   map.on("focus", () => map.scrollWheelZoom.enable());
   map.on("blur", () => map.scrollWheelZoom.disable());
 
