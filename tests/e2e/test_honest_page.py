@@ -119,6 +119,8 @@ def test_a_silent_station_dies_alone(town_of: Callable[..., Any], page_of: Calla
     town.says("shigi-takinoue", 0.6, 0.61)
     town.says("shigi-ohashi", 0.6, 0.61)
     page = page_of(url=town.url)
+    town.says("shigi-takinoue", 0.62)  # however long the page took to open
+    expect(row_of(page, "shigi-takinoue").get_by_test_id("level")).to_contain_text("0.62")
     expect(dead(page, "shigi-takinoue")).to_have_count(0)
     for _ in range(20):
         town.says("shigi-ohashi", 0.62)
