@@ -142,7 +142,8 @@ def test_a_hot_query_never_scans_a_table(full, name):
     scanned = {node["Relation Name"] for node in plan if node["Node Type"] == "Seq Scan"}
     # a row a sensor, a station, a contact …: here they are smaller than their indexes
     assert scanned <= SMALL
-    assert any("Index" in node["Node Type"] for node in plan)
+    read = {node["Relation Name"] for node in plan if "Relation Name" in node}
+    assert read <= SMALL or any("Index" in node["Node Type"] for node in plan)
     for node in plan:  # by time alone the whole index of a chunk would be read
         if node.get("Relation Name", "").startswith("_hyper"):
             assert "sensor_id" in node.get("Index Cond", node.get("Recheck Cond", ""))
