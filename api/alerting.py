@@ -7,13 +7,13 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, HTTPException, Response
 
 from api import schemas, shapes
 from api.bodies import LONGEST_SHELVING_MIN, Acknowledge, ByHand, Noted, Shelve, Withdraw
-from api.problems import WrongField
+from api.problems import REFUSALS, WrongField
 from api.routes import Dependencies, Id, answer
 from api.who import Actor
 from kawamori.domain.reading import StationId
@@ -68,9 +68,7 @@ async def _held(connection: Connection, alert: int) -> Held:
 
 def act_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of small routes
     """Every route by which people answer."""
-    error = {"model": schemas.Problem, "content": {"application/problem+json": {}}}
-    refusals: dict[int | str, dict[str, Any]] = dict.fromkeys((401, 403, 404, 409, 413, 415, 422, 503), error)
-    router = APIRouter(prefix="/api/v1", responses=refusals, tags=["answers"])
+    router = APIRouter(prefix="/api/v1", responses=REFUSALS, tags=["answers"])
     Operator = Annotated[Actor, Depends(using.who.operator)]  # noqa: N806 - a type
     Manager = Annotated[Actor, Depends(using.who.manager)]  # noqa: N806 - a type
 

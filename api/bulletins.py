@@ -8,7 +8,7 @@ from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 
 from api import cap, chronology, schemas
 from api.directory import Directory
-from api.problems import WrongField
+from api.problems import PROBLEM, WrongField
 from api.routes import Dependencies, From, Id, Text, To, answer
 from kawamori.domain.reading import StationId
 from kawamori.storage import actions, history
@@ -31,8 +31,7 @@ def subject_of(alert: Alert, told: list[tuple[str, Any]], directory: Directory) 
 
 def bulletin_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of small routes
     """Every route by which others read."""
-    error = {"model": schemas.Problem, "content": {"application/problem+json": {}}}
-    router = APIRouter(prefix="/api/v1", responses={422: error, 503: error}, tags=["bulletins"])
+    router = APIRouter(prefix="/api/v1", responses={422: PROBLEM, 503: PROBLEM}, tags=["bulletins"])
     site = using.site
 
     def base(request: Request) -> str:
@@ -59,7 +58,7 @@ def bulletin_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of
         return Response(body, headers={"Cache-Control": "no-store"}, media_type=cap.MEDIA_TYPE)
 
     as_cap: dict[int | str, dict[str, Any]] = {
-        200: {"content": {cap.MEDIA_TYPE: {"schema": {"type": "string"}}}}, 404: error,
+        200: {"content": {cap.MEDIA_TYPE: {"schema": {"type": "string"}}}}, 404: PROBLEM,
     }  # fmt: skip
 
     @router.get("/alerts/{alert_id}.cap", response_class=Response, responses=as_cap)

@@ -21,7 +21,7 @@ from api.contacts import (
     escalation_shape,
     users_of,
 )
-from api.problems import WrongField
+from api.problems import REFUSALS, WrongField
 from api.routes import Dependencies, Id, IdCursor, Limit, answer
 from api.rules import SETTABLE, check_scope, given, heights, kind_shape, rule_of
 from api.who import Actor
@@ -125,9 +125,7 @@ def _plain(found: Any) -> dict[str, Any]:
 
 def configuration_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of small routes
     """Every route by which people change who is told of what."""
-    error = {"model": schemas.Problem, "content": {"application/problem+json": {}}}
-    refusals: dict[int | str, dict[str, Any]] = dict.fromkeys((401, 403, 404, 409, 413, 415, 422, 503), error)
-    router = APIRouter(prefix="/api/v1", responses=refusals, tags=["configuration"])
+    router = APIRouter(prefix="/api/v1", responses=REFUSALS, tags=["configuration"])
     Reader = Annotated[Actor, Depends(using.who.reader)]  # noqa: N806 - a type
     Operator = Annotated[Actor, Depends(using.who.operator)]  # noqa: N806 - a type
     Manager = Annotated[Actor, Depends(using.who.manager)]  # noqa: N806 - a type

@@ -9,8 +9,13 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from api import schemas
 from kawamori.errors import StorageUnavailable
 from kawamori.observe import log
+
+#: How the API's description shows a refusal, and every refusal that a route which writes may give.
+PROBLEM: dict[str, Any] = {"model": schemas.Problem, "content": {"application/problem+json": {}}}
+REFUSALS: dict[int | str, dict[str, Any]] = dict.fromkeys((401, 403, 404, 409, 413, 415, 422, 503), PROBLEM)
 
 RETRY_AFTER_S = 5
 

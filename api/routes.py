@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from api import schemas, shapes
 from api.directory import Directory, DirectoryCache
 from api.levels import Levels
-from api.problems import WrongField
+from api.problems import PROBLEM, WrongField
 from api.recent import RecentLevels
 from api.stream import LiveFeed
 from api.who import Actor, Who
@@ -155,8 +155,7 @@ def _alert_cursor(text: str) -> tuple[datetime, int]:
 
 def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901 - a list of small routes
     """Every route that reads."""
-    error = {"model": schemas.Problem, "content": {"application/problem+json": {}}}
-    router = APIRouter(prefix="/api/v1", responses={422: error, 503: error})
+    router = APIRouter(prefix="/api/v1", responses={422: PROBLEM, 503: PROBLEM})
     recent = RecentLevels()
     Anybody = Annotated[Actor | None, Depends(using.who.anybody)]  # noqa: N806 - a type
     Reader = Annotated[Actor, Depends(using.who.reader)]  # noqa: N806 - a type
@@ -191,7 +190,7 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
         return answer(shapes.geojson(await using.directory.get()), "application/geo+json")
 
     @router.get(
-        "/stations/{station_id}", response_model=schemas.StationDetail, responses={404: error}, tags=["stations"]
+        "/stations/{station_id}", response_model=schemas.StationDetail, responses={404: PROBLEM}, tags=["stations"]
     )
     async def station(station_id: str) -> Response:
         """One station, with its cross-section."""
@@ -201,7 +200,7 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
         return answer(shapes.station(found, directory) | {"cross_section": shapes.cross_section(section)})
 
     @router.get(
-        "/stations/{station_id}/devices", response_model=schemas.Devices, responses={404: error}, tags=["stations"]
+        "/stations/{station_id}/devices", response_model=schemas.Devices, responses={404: PROBLEM}, tags=["stations"]
     )
     async def devices(station_id: str) -> Response:
         """What measures here and what did, the newest deployment first, and how each box said it was."""
@@ -212,7 +211,7 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
     @router.get(
         "/stations/{station_id}/readings",
         response_model=schemas.Readings,
-        responses={404: error},
+        responses={404: PROBLEM},
         tags=["readings"],
     )
     async def readings(
@@ -253,7 +252,7 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
     @router.get(
         "/stations/{station_id}/readings.csv",
         response_class=StreamingResponse,
-        responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}, 404: error},
+        responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}, 404: PROBLEM},
         tags=["readings"],
     )
     async def readings_csv(
@@ -307,7 +306,7 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
         more = f"{_micros(page[-1].started_at)}.{page[-1].id}" if len(found) > limit else None
         return answer({"alerts": [shapes.alert(a) for a in page], "next": more})
 
-    @router.get("/alerts/{alert_id}", response_model=schemas.AlertDetail, responses={404: error}, tags=["alerts"])
+    @router.get("/alerts/{alert_id}", response_model=schemas.AlertDetail, responses={404: PROBLEM}, tags=["alerts"])
     async def alert(alert_id: Id, actor: Anybody) -> Response:
         """One alert, whom it was told to, and what happened to it."""
         trusted = actor is not None
@@ -353,7 +352,7 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
         told = [shapes.notification(n, trusted=actor is not None) for n in page]
         return answer({"notifications": told, "next": more})
 
-    @router.get("/audit", response_model=schemas.Audit, responses={401: error}, tags=["alerts"])
+    @router.get("/audit", response_model=schemas.Audit, responses={401: PROBLEM}, tags=["alerts"])
     async def audit(
         _actor: Reader,
         subject: Text = None,

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from api import schemas, shapes
+from api.problems import PROBLEM
 from api.routes import Dependencies, answer
 from kawamori.errors import KawamoriError, StorageUnavailable
 from kawamori.observe import log
@@ -19,8 +20,7 @@ PATIENCE_S = 2.0
 
 def system_routes(using: Dependencies) -> APIRouter:
     """The one route."""
-    error = {"model": schemas.Problem, "content": {"application/problem+json": {}}}
-    router = APIRouter(prefix="/api/v1", responses={503: error}, tags=["site"])
+    router = APIRouter(prefix="/api/v1", responses={503: PROBLEM}, tags=["site"])
 
     @router.get("/system", response_model=schemas.System)
     async def system() -> Response:

@@ -79,7 +79,7 @@ class Ingest:
         self._committed: dict[bytes, wire.Ack] = {}
         #: Through which gateway each sensor's readings came since the last sign of life.
         self._ways: dict[SensorId, str] = {}
-        #: Whose batches were committed since then.
+        #: Whose batches were acknowledged since then.
         self._served: set[str] = set()
 
     async def take(self, messages: list[Message]) -> list[tuple[str, wire.Ack]]:
@@ -146,7 +146,7 @@ class Ingest:
             topics = {r.sensor: message.topic for r, (message, _) in zip(work.readings, work.sources, strict=True)}
             self._ways |= {sensor: wire.owner(topic) for sensor, topic in topics.items()}
         self._committed |= new
-        self._served |= {wire.owner(message.topic) for message in messages}
+        self._served |= {wire.owner(topic) for topic, _ in acks}
         while len(self._committed) > _REMEMBERED:
             del self._committed[next(iter(self._committed))]
         return acks

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 MIB = 1024 * 1024
 JOURNAL_DISK = 10
 #: Messages stop between this and the alarm at 85 % of the disk, twice the largest commit between the two.
-KEEP_FREE = 7 * MIB // 8
+KEEP_FREE = MIB
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_a_full_journal_disk_stops_acknowledging_before_it_is_full_and_loses_not
     )
     assert "is full" not in log
     assert emptiest > 0
-    assert all(a is not None and 0.84 <= a <= 0.92 for a in alarms), f"alarm at 85 %, not at {alarms}"
+    assert all(a is not None and 0.84 <= a <= 0.90 for a in alarms), f"alarm at 85 %, not at {alarms}"
 
 
 @pytest.mark.parametrize("times", [pytest.param(1, id="quick"), pytest.param(5, id="full", marks=pytest.mark.slow)])

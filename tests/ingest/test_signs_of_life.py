@@ -104,6 +104,9 @@ def test_a_gateway_whose_rows_are_not_stored_is_known_though_the_others_go_on(fr
             await ingest.take([through("east", "b", 1, payload)])
             await ingest.say_alive("one")
             assert await held() == {"west"}
+            await ingest.take([through("west", "a", 1, payload)._replace(payload=b"no batch")])
+            await ingest.say_alive("one")
+            assert await held() == {"west"}, "what went to quarantine whole is still with its gateway"
             links, _ = await links_now(database)
             await ingest.hear([alive("west", 9), alive("east", 1)])
             again, _ = await links_now(database)

@@ -45,7 +45,7 @@ export function mountMap(host: HTMLElement): () => void {
   const take = () => {
     taken = true;
   };
-  for (const event of ["pointerdown", "wheel", "keydown"]) host.addEventListener(event, take);
+  for (const event of ["pointerdown", "wheel", "keydown"]) host.addEventListener(event, take, { once: true });
 
   const zoomToStations = () => {
     const points = (levels.value?.stations ?? []).map(position).filter((p) => p !== null);
@@ -130,7 +130,6 @@ export function mountMap(host: HTMLElement): () => void {
 
   return () => {
     resized.disconnect();
-    for (const event of ["pointerdown", "wheel", "keydown"]) host.removeEventListener(event, take);
     for (const stop of stops) stop();
     map.remove();
   };
