@@ -191,18 +191,34 @@ def test_the_wall_is_large_and_shows_the_worst_in_turn(
     )
     page.set_viewport_size({"width": 1920, "height": 860})
     expect(page.get_by_test_id("wall-more")).to_be_visible()
-    whole, bottom, note, end = page.evaluate(
+    page.wait_for_function(  # no row is cut, and what has no room is counted
         """() => {
           const box = (what) => document.querySelector(what).getBoundingClientRect();
           const rows = [...document.querySelectorAll("[data-testid=station-row]")]
             .filter((row) => row.checkVisibility({ visibilityProperty: true }));
           const note = box("[data-testid=wall-more]");
-          return [rows.length, rows.at(-1).getBoundingClientRect().bottom, [note.top, note.bottom],
-            box(".wall-worst").bottom];
-        }"""
+          const said = document.querySelector("[data-testid=wall-more]").textContent;
+          return rows.length >= 5 && rows.at(-1).getBoundingClientRect().bottom <= note.top + 1
+            && note.bottom <= box(".wall-worst").bottom + 1 && said.includes(`ほか ${12 - rows.length} 局`);
+        }""",
+        timeout=5_000,
     )
     page.screenshot(path=ARTEFACTS / "wall-low-1920-ja.png")
-    assert whole >= 5
-    assert bottom <= note[0] + 1
-    assert note[1] <= end + 1, "no row is cut, and what has no room is counted"
-    expect(page.get_by_test_id("wall-more")).to_contain_text(f"ほか {12 - whole} 局")
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_a_wall_narrower_than_most_cuts_off_no_age_and_no_count(
+    alive: Any, page_of: Callable[..., Page], language: str
+) -> None:
+    page = page_of(at="/?wall=1", language=language)
+    expect(page.get_by_test_id("station-row")).to_have_count(12)
+    page.screenshot(path=ARTEFACTS / f"wall-1440-{language}.png")
+    beyond = page.evaluate(
+        """() => {
+          const right = (element) => element.getBoundingClientRect().right;
+          const cut = (inner, outer) => [...document.querySelectorAll(inner)]
+            .filter((element) => right(element) > right(element.closest(outer)) + 1).map((e) => e.textContent);
+          return [...cut("[data-testid=age]", ".wall-worst"), ...cut(".count", ".wall")];
+        }"""
+    )
+    assert beyond == []
