@@ -9,7 +9,7 @@ import * as store from "./store";
 
 /** A burst of readings is one request for the levels. */
 const LEVELS_AT_MOST_EVERY_MS = 1_000;
-/** On a thin line the next request waits so many times as long as the last one took: answers need the line too. */
+/** On a thin line the next request waits so many times as long as the last ones took: answers need the line too. */
 const REST_TIMES = 3;
 /** Fewer changed stations than this are asked for by name. */
 const FEW = 60;
@@ -22,7 +22,8 @@ const SNAPSHOT_EVERY_MS = 30_000;
 let levelsTimer: ReturnType<typeof setTimeout> | undefined;
 let levelsAskedMs = Number.NEGATIVE_INFINITY;
 let allAskedMs = Number.NEGATIVE_INFINITY;
-let levelsTookMs = 0;
+/** The last two answers: a slow one alone is a server that stood still, and no reason to wait with the next. */
+let tookMs: readonly [number, number] = [Number.POSITIVE_INFINITY, 0];
 /** Stations that the stream has named since they were last asked for; null: all are wanted. */
 let changed: Set<string> | null = null;
 let levelsBusy = false;
@@ -48,7 +49,7 @@ async function fetchLevels(): Promise<void> {
   try {
     const answer = few === null ? await getLevels() : merged(store.levels.peek(), await getLevelsOf(few));
     const steadyMs = performance.now();
-    levelsTookMs = steadyMs - levelsAskedMs;
+    tookMs = [steadyMs - levelsAskedMs, tookMs[0]];
     batch(() => {
       store.clockSync.value = sync(answer.as_of, steadyMs - levelsAskedMs, Date.now(), steadyMs);
       store.levels.value = answer;
@@ -74,7 +75,8 @@ async function fetchLevels(): Promise<void> {
 
 function wantLevels(): void {
   if (levelsTimer !== undefined) return;
-  const least = Math.max(LEVELS_AT_MOST_EVERY_MS, (1 + REST_TIMES) * levelsTookMs);
+  const rested = Math.min((1 + REST_TIMES) * Math.min(...tookMs), LEVELS_AT_LEAST_EVERY_MS);
+  const least = Math.max(LEVELS_AT_MOST_EVERY_MS, rested);
   const wait = levelsAskedMs + least - performance.now();
   levelsTimer = setTimeout(
     () => {
