@@ -7,7 +7,7 @@ from typing import Any
 
 from alerts.paging import Event
 from kawamori.domain.freshness import Freshness, expected_interval, freshness
-from kawamori.domain.reading import FLAGS, SensorId, StationId
+from kawamori.domain.reading import FLAGS, Flag, SensorId, StationId
 from kawamori.domain.registry import Registry
 from kawamori.domain.rules import KINDS, DatedRule, Facts, Finding, Rule, SensorRule, rule_for
 from kawamori.domain.rules.gateway import GatewayRule
@@ -119,12 +119,15 @@ class Equipment:
             self._ahead = await record.ahead_since(connection, now - timedelta(hours=1))
         rows = await record.sensor_facts(connection)
         trends: dict[StationId, float] = {}
-        for id_, observed_at, _, value, _, trend_h, *_ in rows:
+        for id_, observed_at, _, value, flag, trend_h, *_ in rows:
             sensor = registry.sensors.get(id_)
             if sensor is None or sensor.quantity != "water_level" or trend_h is None or observed_at is None:
                 continue
             station = registry.stations[sensor.station]
-            usual = expected_interval(value, sensor.report_every, sensor.report_every_low, station.observation_start_m)
+            believed = None if flag is not None and flag >= Flag.FAIL else value
+            usual = expected_interval(
+                believed, sensor.report_every, sensor.report_every_low, station.observation_start_m
+            )
             if freshness(now - observed_at, usual) is not Freshness.DEAD:
                 trends[sensor.station] = trend_h
         near = next_to(registry)

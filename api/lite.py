@@ -170,13 +170,20 @@ def _level(level: int, names: Mapping[str, str], language: str) -> str:
     return f'<b class="l{level}">{level or "–"} {word}</b>'
 
 
+def _unjudged(station: Mapping[str, Any]) -> bool:
+    """Whether it has no thresholds in force: below the first of them the next one stands ahead."""
+    return station["judged_m"] is not None and station["flood_level"] == 0 and station["next_threshold"] is None
+
+
 def _state(station: Mapping[str, Any], asked: Asked) -> str:
     words = asked.words
     state = _level(station["flood_level"], station["flood_level_name"], asked.language)
+    if _unjudged(station):
+        state = f"<b>{words.unjudged}</b>"
     if station["freshness"] != "dead":
         return state
-    silence = words.silence.get(station["silence"] or "", "")
-    last = "" if station["level_m"] is None else f"<br>{words.last} {state}"
+    silence = words.failing if station["silence"] is None else words.silence[station["silence"]]
+    last = "" if station["judged_m"] is None else f"<br>{words.last} {state}"
     return f'<b class="dead">{words.dead}</b> {silence}{last}'
 
 
@@ -185,12 +192,12 @@ def _value(station: Mapping[str, Any], now: datetime, asked: Asked) -> str:
         return "—"
     words, flag = asked.words, station["flag"]
     parts = [f"{_metres(station['level_m'])} m"]
-    if station["freshness"] == "dead":
-        parts.append(words.value_of(_clock(station["observed_at"], now)))
     if flag is not None and flag >= Flag.SUSPECT:
         judged = flag >= Flag.FAIL and station["judged_m"] is not None
         by = f" {words.judged} {_metres(station['judged_m'])} m" if judged else ""
         parts.append(f"<i>{words.flags[flag]}</i>{by}")
+    if station["freshness"] == "dead":
+        parts.append(words.value_of(_clock(station["judged_at"] or station["observed_at"], now)))
     return "<br>".join(parts)
 
 
@@ -219,7 +226,8 @@ def _upcoming(station: Mapping[str, Any], now: datetime, words: Words) -> str:
 def _row(station: Mapping[str, Any], now: datetime, asked: Asked) -> str:
     """A station's line; one that is dead says so and since when, and keeps its last number."""
     words, language, dead = asked.words, asked.language, station["freshness"] == "dead"
-    age = words.never if station["age_s"] is None else words.age(station["age_s"])
+    measured = station["judged_at"] or station["observed_at"]
+    age = words.never if measured is None else words.age((now - measured).total_seconds())
     if station["freshness"] == "late":
         age += f"<br><i>{words.late}</i>"
     cells = (
@@ -263,12 +271,15 @@ def _alerting(state: Alerting, words: Words) -> str:
 def _counts(now: Now, asked: Asked) -> str:
     """How many stand at which level; always all of them."""
     words = asked.words
-    alive = [s["flood_level"] for s in now.stations if s["freshness"] != "dead"]
+    living = [s for s in now.stations if s["freshness"] != "dead"]
+    alive = [s["flood_level"] for s in living if not _unjudged(s)]
     parts = [
         f"<span>{_level(level, now.level_names[level], asked.language)} {alive.count(level)}</span>"
         for level in sorted(now.level_names, reverse=True)
     ]
-    parts.append(f'<span><b class="dead">{words.dead}</b> {len(now.stations) - len(alive)}</span>')
+    parts.append(f'<span><b class="dead">{words.dead}</b> {len(now.stations) - len(living)}</span>')
+    if len(living) > len(alive):
+        parts.append(f"<span><b>{words.unjudged}</b> {len(living) - len(alive)}</span>")
     return f"<p>{' '.join(parts)} {words.of_all(len(now.stations))}"
 
 

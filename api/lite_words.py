@@ -39,6 +39,9 @@ class Words:
     never: str
     value_of: Callable[[str], str]
     silence: Mapping[str, str]
+    #: Readings arrive and fail.
+    failing: str
+    unjudged: str
     flags: Mapping[int, str]
     judged: str
     over: str
@@ -102,6 +105,8 @@ WORDS: Mapping[str, Words] = {
         never="受信なし",
         value_of=lambda time: f"{time} の値",
         silence={"sensor": "センサー無通信", "gateway": "ゲートウェイ無通信", "server": "サーバー遅れ"},
+        failing="有効な値なし",
+        unjudged="基準なし",
         flags={3: "要確認", 4: "異常値", 9: "欠測"},
         judged="判定",
         over="超過",
@@ -151,6 +156,8 @@ WORDS: Mapping[str, Words] = {
         never="never",
         value_of=lambda time: f"value of {time}",
         silence={"sensor": "sensor silent", "gateway": "gateway silent", "server": "server behind"},
+        failing="no valid value",
+        unjudged="no thresholds",
         flags={3: "suspect", 4: "failed", 9: "missing"},
         judged="judged by",
         over="over by",

@@ -73,9 +73,10 @@ class StationLevel(_Shape):
     lat: float | None
     level_m: float | None = Field(description="The newest reading, whatever its flag")
     judged_m: float | None = Field(
-        description="What the flood level was judged by: the newest reading, or where that one failed the newest"
-        " trusted one that is not older than three reporting intervals"
+        description="What the station is judged by: the newest reading, or where that one failed the newest trusted"
+        " one. Flood level, freeboard and freshness are those of this level"
     )
+    judged_at: AwareDatetime | None = Field(description="When that level was measured")
     observed_at: AwareDatetime | None
     age_s: float | None
     flag: FlagNumber | None
@@ -91,9 +92,11 @@ class StationLevel(_Shape):
     arrival: Arrival | None = Field(
         description="When the next threshold would be reached (参考, staff only); of the 50 most pressing stations"
     )
-    freshness: Literal["fresh", "late", "dead"]
+    freshness: Literal["fresh", "late", "dead"] = Field(
+        description="How old the level is that the station is judged by. A sensor that sends failed readings only dies"
+    )
     silence: Literal["sensor", "gateway", "server"] | None = Field(
-        description="Of a station that is not fresh: the link of the chain that is silent"
+        description="Where no reading comes on time: the link of the chain that is silent"
     )
     report_every_s: int = Field(description="How often the sensor should report now")
 

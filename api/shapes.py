@@ -8,7 +8,7 @@ from typing import Any
 
 from api.directory import Directory, ward
 from kawamori.domain.flood import Threshold, flood_level, next_threshold
-from kawamori.domain.freshness import DEAD_AFTER, Freshness, Links, expected_interval, freshness, silent_link
+from kawamori.domain.freshness import Freshness, Links, expected_interval, freshness, silent_link
 from kawamori.domain.reading import Flag, SensorId, StationId, reason_names
 from kawamori.domain.registry import Sensor, Station
 from kawamori.storage.history import Alert, Conversation, Entry, Latest, LiveReading, Notification, Refused
@@ -40,10 +40,14 @@ def latest_levels(found: Iterable[Latest], directory: Directory, at: datetime) -
 def name_silences(
     levels: Iterable[Json], found: Iterable[Latest], directory: Directory, links: Links, at: datetime
 ) -> None:
-    """Set `silence` of the levels that are not fresh: the link that is silent, `at` by the clock of the links."""
+    """Set `silence` of the levels that wait for a reading: the link that is silent, `at` by the clock of the links.
+
+    Where readings arrive and fail none is silent.
+    """
     gateways = {latest.sensor: latest.gateway for latest in found}
     for level in levels:
-        if level["freshness"] != Freshness.FRESH:
+        age = None if level["age_s"] is None else timedelta(seconds=level["age_s"])
+        if freshness(age, timedelta(seconds=level["report_every_s"])) is not Freshness.FRESH:
             sensor = directory.sensors[level["station_id"], "water_level"]
             level["silence"] = silent_link(gateways.get(sensor.id), links, at)
 
@@ -71,28 +75,24 @@ def recent(
     return {"from": start, "step_s": RECENT_STEP.total_seconds(), "levels": levels}
 
 
-def _judged(latest: Latest, interval: timedelta, at: datetime) -> float | None:
-    """The level to judge by: the newest, or where that failed the newest trusted one while it is not dead."""
-    if latest.flag is None or latest.flag < Flag.FAIL:
-        return latest.value
-    if latest.trusted is None or at - latest.trusted[0] > DEAD_AFTER * interval:
-        return None
-    return latest.trusted[1]
+def _judged(latest: Latest) -> tuple[datetime | None, float | None]:
+    """What the station is judged by: its newest reading, or where that failed the newest trusted one."""
+    failed = latest.flag is not None and latest.flag >= Flag.FAIL
+    return (latest.trusted or (None, None)) if failed else (latest.observed_at, latest.value)
 
 
 def _level(station: Station, sensor: Sensor, latest: Latest, directory: Directory, at: datetime) -> Json:
-    interval = expected_interval(
-        latest.value, sensor.report_every, sensor.report_every_low, station.observation_start_m
-    )
+    judged_at, judged = _judged(latest)
+    interval = expected_interval(judged, sensor.report_every, sensor.report_every_low, station.observation_start_m)
     age = None if latest.observed_at is None else at - latest.observed_at
     thresholds = directory.thresholds[station.id]
-    judged = _judged(latest, interval, at)
     reached = 0 if judged is None else flood_level(judged, thresholds)
     ahead = None if judged is None else next_threshold(judged, thresholds)
     return {
         **directory.headings[station.id],
         "level_m": latest.value,
         "judged_m": judged,
+        "judged_at": judged_at,
         "observed_at": latest.observed_at,
         "age_s": None if age is None else round(age.total_seconds(), 1),
         "flag": latest.flag,
@@ -109,7 +109,7 @@ def _level(station: Station, sensor: Sensor, latest: Latest, directory: Director
         "trend_m_per_h": None if latest.trend_h is None else round(latest.trend_h, DIGITS),
         "level_share": _share(judged, thresholds),
         "arrival": None,
-        "freshness": freshness(age, interval),
+        "freshness": freshness(None if judged_at is None else at - judged_at, interval),
         "silence": None,
         "report_every_s": round(interval.total_seconds()),
     }

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { clockError, serverNow, sync } from "../src/domain/clock";
 import { connection, QUIET_LIMIT_MS } from "../src/domain/connection";
-import { ageSeconds, freshness, freshnessNow } from "../src/domain/freshness";
+import { ageSeconds, believed, freshness, freshnessNow } from "../src/domain/freshness";
+import { hasThresholds } from "../src/domain/levels";
 import { station } from "./factory";
 
 const measured = Date.parse("2026-07-13T17:10:00Z");
@@ -77,5 +78,31 @@ describe("the connection", () => {
   test("that never came about is lost too", () => {
     expect(connection({ ...link, heardMs: null }, 1_000)).toBe("connecting");
     expect(connection({ ...link, heardMs: null }, QUIET_LIMIT_MS + 1)).toBe("lost");
+  });
+});
+
+describe("a station whose newest reading failed", () => {
+  const failing = station({ flag: 4, level_m: 99, judged_m: 3.4, judged_at: "2026-07-13T17:07:30Z" });
+  const at = (minutes: number) => Date.parse("2026-07-13T17:07:30Z") + minutes * 60_000;
+
+  test("is as old as the level it is judged by, and shows that one", () => {
+    expect(believed(failing)).toBe(3.4);
+    expect(freshnessNow(failing, at(1))).toBe("fresh");
+    expect(freshnessNow(failing, at(3.1))).toBe("dead");
+  });
+
+  test("is what the server says where it never had a level to be judged by", () => {
+    const never = station({ flag: 4, level_m: 99, judged_m: null, judged_at: null, freshness: "dead" });
+    expect(believed(never)).toBeNull();
+    expect(freshnessNow(never, at(3))).toBe("dead");
+  });
+});
+
+describe("thresholds", () => {
+  test("a level without any is not below them", () => {
+    expect(hasThresholds(station())).toBe(true);
+    expect(hasThresholds(station({ flood_level: 0 }))).toBe(true);
+    expect(hasThresholds(station({ flood_level: 0, next_threshold: null, judged_m: 2.1 }))).toBe(false);
+    expect(hasThresholds(station({ flood_level: 0, next_threshold: null, judged_m: null }))).toBe(true);
   });
 });

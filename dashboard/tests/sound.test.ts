@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import {
   type Call,
+  kept,
   LONGEST_MUTE_MS,
   type Mute,
   NOT_PLAYED,
@@ -111,4 +112,22 @@ test("no two calls sound alike, each is over before it repeats, and none flicker
       expect(hz).toBeLessThanOrEqual(3000);
     }
   }
+});
+
+describe("a mute", () => {
+  const mute: Mute = { untilMs: 600_000, level: 4, link: true };
+
+  test("covers what it was asked against, as long as that lasts", () => {
+    expect(kept(mute, level(4, true))).toBe(mute);
+    expect(kept(mute, level(5, true))).toBe(mute);
+    expect(kept(null, level(4))).toBeNull();
+  });
+
+  test("does not cover a line that breaks again, nor a level that is reached again", () => {
+    expect(kept(mute, level(4))).toEqual({ ...mute, link: false });
+    expect(kept(mute, level(2, true))).toEqual({ ...mute, level: 2 });
+    const answered = kept(mute, level(null, true));
+    expect(answered).toEqual({ ...mute, level: null });
+    expect(next(NOT_PLAYED, level(4), answered, 1_000)[0]).toBe(4);
+  });
 });

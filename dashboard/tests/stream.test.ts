@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { decode } from "../src/api/stream";
-import { answered, fetched, mergeAlerts, START, step } from "../src/store/live";
+import { answered, fetched, mergeAlerts, START, step, unshelved } from "../src/store/live";
 import { alert, reading } from "./factory";
 
 describe("decoding an event", () => {
@@ -142,4 +142,30 @@ test("the answer to an action gives way to what the stream has said since", () =
   const later = alert({ id: 1, state: "shelved" });
   expect(answered({ ...START, alerts: [before] }, before, answer).alerts).toEqual([answer]);
   expect(answered({ ...START, alerts: [later] }, before, answer).alerts).toEqual([later]);
+});
+
+describe("a list that was fetched", () => {
+  test("does not bring back what the stream has called gone meanwhile", () => {
+    const asked = [alert({ id: 7 })];
+    const [gone] = step({ ...START, alerts: asked }, { kind: "gone", id: 7 }, 1);
+    expect(fetched(gone, asked, [alert({ id: 7 }), alert({ id: 8 })]).alerts.map((a) => a.id)).toEqual([8]);
+  });
+});
+
+describe("a shelving that runs out", () => {
+  const shelved = alert({ state: "shelved", shelved_until: "2026-07-13T18:00:00Z" });
+  const at = Date.parse("2026-07-13T18:00:00Z");
+
+  test("asks for an answer again, and is read out", () => {
+    const live = { ...START, fetched: true, alerts: [shelved] };
+    expect(unshelved(live, at - 1)).toBe(live);
+    const after = unshelved(live, at);
+    expect(after.alerts.map((a) => a.state)).toEqual(["firing"]);
+    expect(after.announced).toHaveLength(1);
+  });
+
+  test("leaves an answered one answered", () => {
+    const live = { ...START, alerts: [{ ...shelved, acknowledged_at: "2026-07-13T17:30:00Z" }] };
+    expect(unshelved(live, at).alerts.map((a) => a.state)).toEqual(["acknowledged"]);
+  });
 });

@@ -53,10 +53,32 @@ def test_a_failed_reading_neither_raises_nor_hides_the_flood(api, rows):
     assert (raised.level_m, raised.flag, raised.flood_level) == (9.9, 4, 0)
 
 
-def test_a_trusted_reading_older_than_three_intervals_is_not_judged_by(api, rows):
+def test_a_sensor_that_sends_failed_readings_only_dies_at_its_last_known_level(api, rows):
     sensor = rows.station("long_failed", thresholds=THRESHOLDS)
-    rows.newest(sensor, 0.1, flag=4, tail=[(31, 3.2, 1), (1, 0.1, 4)])
-    assert (level_of(api, "long_failed").judged_m, level_of(api, "long_failed").flood_level) == (None, 0)
+    rows.newest(sensor, 0.1, flag=4, trend=0.8, tail=[(31, 3.2, 1), (1, 0.1, 4)])
+    rows.newest(rows.station("calm_beside", thresholds=THRESHOLDS), 1.2)
+    level = level_of(api, "long_failed")
+    assert (level.level_m, level.judged_m, level.flood_level) == (0.1, 3.2, 3)
+    assert level.observed_at - level.judged_at > timedelta(minutes=29)
+    assert (level.freshness, level.silence) == ("dead", None), "something arrives: no link is silent"
+    light = api.http.get("/lite").text
+    assert "有効な値なし" in light
+    assert light.index("long_failed橋") < light.index("calm_beside橋")
+
+
+def test_a_sensor_that_never_sent_a_trusted_reading_is_dead(api, rows):
+    rows.newest(rows.station("ever_failed", thresholds=THRESHOLDS), 99.0, flag=4)
+    level = level_of(api, "ever_failed")
+    assert (level.judged_m, level.judged_at, level.freshness, level.flood_level) == (None, None, "dead", 0)
+
+
+def test_a_failed_reading_does_not_make_a_crisis_gauge_report_once_a_day(api, rows):
+    sensor = rows.station("crisis_failed", thresholds=THRESHOLDS)
+    rows.sql("UPDATE sensor SET report_every_low = '1 day' WHERE sensor_id = %s", sensor)
+    rows.sql("INSERT INTO mark VALUES ('crisis_failed', 'observation_start', '2020-01-01Z', 2.0)")
+    rows.newest(sensor, -9.0, minutes_ago=60, flag=4, tail=[(70, 3.4, 1), (60, -9.0, 4)])
+    level = level_of(api, "crisis_failed")
+    assert (level.freshness, level.report_every_s, level.flood_level) == ("dead", 600, 3)
 
 
 @pytest.mark.parametrize(("minutes", "freshness"), [(14, "fresh"), (16, "late"), (31, "dead")])

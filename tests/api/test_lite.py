@@ -26,7 +26,8 @@ LEVELS = {level: {"ja": name, "en": f"level {level}"} for level, name in NAMES.i
 def station(id_="bridge", *, name="大橋", level=0, m=2.134, minutes=3.0, freshness="fresh", **more):
     return {
         "station_id": id_, "name": {"ja": name, "en": "Bridge"}, "river": "kuji", "river_name": {"ja": "久慈川", "en": "Kuji"},
-        "level_m": m, "judged_m": m, "observed_at": NIGHT - timedelta(minutes=minutes), "age_s": minutes * 60, "flag": 1,
+        "level_m": m, "judged_m": m, "judged_at": m and NIGHT - timedelta(minutes=minutes),
+        "observed_at": NIGHT - timedelta(minutes=minutes), "age_s": minutes * 60, "flag": 1,
         "quality_reasons": [], "flood_level": level, "flood_level_name": LEVELS[level], "freeboard_m": 1.2, "trend_m_per_h": 0.72,
         "next_threshold": {"level": level + 1, "value_m": 3.0, "metres_to_go": 0.866}, "freshness": freshness, "arrival": None,
         "level_share": None, "silence": None, **more,
@@ -83,8 +84,20 @@ def test_a_dead_number_says_so_and_of_when_it_is():
     assert line[2] == "2.13 m9/9 22:54 の値"
     assert line[4] == "—", "what a dead sensor's water does is not known"
     never = station(m=None, judged_m=None, observed_at=None, age_s=None, flag=None, freshness="dead", trend_m_per_h=None,
-                    next_threshold=None, freeboard_m=None)  # fmt: skip
-    assert cells(shown([never]))[0][:3] + cells(shown([never]))[0][6:] == ["欠測", "大橋 久慈川", "—", "受信なし"]
+                    silence="sensor", next_threshold=None, freeboard_m=None)  # fmt: skip
+    assert cells(shown([never]))[0][:3] + cells(shown([never]))[0][6:] == [
+        "欠測 センサー無通信", "大橋 久慈川", "—", "受信なし",
+    ]  # fmt: skip
+    failing = station(minutes=40, freshness="dead", level=4, flag=4, judged_m=3.4)
+    (line,) = cells(shown([failing]))
+    assert line[0] == "欠測 有効な値なし最終 4 氾濫危険"
+    assert line[2] == "2.13 m異常値 判定 3.40 m01:34 の値"
+
+
+def test_a_station_without_thresholds_is_not_called_calm():
+    text = shown([station(next_threshold=None)])
+    assert cells(text)[0][0] == "基準なし"
+    assert "– 平常 0" in text.replace('<b class="l0">', "").replace("</b>", "")
 
 
 @pytest.mark.parametrize(

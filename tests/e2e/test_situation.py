@@ -146,8 +146,9 @@ def test_on_a_phone_every_target_is_large_enough_for_a_thumb(
 ) -> None:
     page = page_of(width=360, height=780)
     expect(page.get_by_test_id("station-row")).to_have_count(12)
-    for tab in ("list", "map"):
-        page.get_by_test_id(f"tab-{tab}").click()
+    for tab in ("situation", "map", "situation"):
+        page.get_by_test_id(f"nav-{tab}").click()
+        expect(page.get_by_test_id(f"nav-{tab}")).to_have_attribute("aria-current", "page")
         drawn(page)
         small = page.evaluate(
             """() => [...document.querySelectorAll("a[href], button, select, input")]

@@ -1,8 +1,11 @@
 /** The alerts beside the situation: most urgent first. */
 import { unanswered } from "../store/answers";
-import { alerts, t } from "../store/store";
+import { alerts, alertsKnown, t } from "../store/store";
 import { ActingAs } from "./acting-as";
 import { AlertRow } from "./alert-row";
+
+/** Beside the situation; the alerts' own view has them all. */
+const MOST_ROWS = 100;
 
 export function AlertPanel() {
   const words = t.value;
@@ -18,13 +21,18 @@ export function AlertPanel() {
       </div>
       <div class="scroll">
         {list.length === 0 ? (
-          <p class="empty">{words.alertsNone}</p>
+          <p class="empty">{alertsKnown.value ? words.alertsNone : words.loading}</p>
         ) : (
           <ol class="alerts" data-testid="alert-list">
-            {list.map((alert) => (
+            {list.slice(0, MOST_ROWS).map((alert) => (
               <AlertRow key={alert.id} alert={alert} />
             ))}
           </ol>
+        )}
+        {list.length > MOST_ROWS && (
+          <a class="more" href="/alerts">
+            {words.alertsMore(list.length - MOST_ROWS)}
+          </a>
         )}
       </div>
     </section>

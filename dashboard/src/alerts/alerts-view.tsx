@@ -4,7 +4,7 @@ import { getOlderAlerts } from "../api/client";
 import type { Alert } from "../api/types";
 import { type AlertFilter, byUrgency, isShown, isUnanswered, matches, type Show } from "../domain/alerts";
 import { query, setQuery } from "../shell/route";
-import { alerts, stationLevels, stations, t } from "../store/store";
+import { alerts, alertsKnown, stationLevels, stations, t } from "../store/store";
 import { Segments } from "../ui/segments";
 import { ActingAs } from "./acting-as";
 import { AlertRow } from "./alert-row";
@@ -121,12 +121,16 @@ function Older() {
   );
 }
 
+/** Hundreds of rows at once would hold the page up; the most urgent stand first. */
+const ROWS_AT_A_TIME = 200;
+
 /** The station's chronology leaves the page: it is a document of its own. */
 const CHRONOLOGY = "/api/v1/chronology";
 
 export function AlertsView() {
   const words = t.value;
   const shown = useComputed(() => known.value.filter((a) => matches(a, filter.value, namesOf(a)))).value;
+  const most = useSignal(ROWS_AT_A_TIME);
   const hidden = known.value.filter((a) => isUnanswered(a) && !shown.includes(a)).length;
   return (
     <main class="view view-alerts" id="view" tabIndex={-1} data-testid="alerts-view">
@@ -155,13 +159,26 @@ export function AlertsView() {
           </p>
         )}
         {shown.length === 0 ? (
-          <p class="empty">{known.value.length === 0 ? words.alertsNone : words.alertsView.none}</p>
+          <p class="empty">
+            {!alertsKnown.value
+              ? words.loading
+              : known.value.length === 0
+                ? words.alertsNone
+                : words.alertsView.none}
+          </p>
         ) : (
           <ol class="alerts" data-testid="alert-list">
-            {shown.map((alert) => (
+            {shown.slice(0, most.value).map((alert) => (
               <AlertRow key={alert.id} alert={alert} />
             ))}
           </ol>
+        )}
+        {shown.length > most.value && (
+          <p class="more">
+            <button type="button" class="answer" onClick={() => (most.value += ROWS_AT_A_TIME)}>
+              {words.alertsMore(shown.length - most.value)}
+            </button>
+          </p>
         )}
         <Older />
       </section>

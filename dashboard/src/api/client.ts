@@ -1,4 +1,4 @@
-/** The only caller of the HTTP API. Same origin, one deadline a request, no retries of its own. */
+/** The only caller of the HTTP API. Same origin, no retries of its own; what is silent for too long is given up. */
 
 import type {
   Alert,
@@ -16,7 +16,10 @@ import type {
 } from "./types";
 
 const BASE = "/api/v1";
-const DEADLINE_MS = 8_000;
+/** So long may nothing come. A thin line is slow and not silent. */
+const SILENT_MS = 8_000;
+/** More pages than this would mean a server that never ends; `next` then says that there is more. */
+const MOST_PAGES = 5;
 
 export class ApiError extends Error {
   constructor(
@@ -52,14 +55,28 @@ export function actorHeaders({ name, token }: Actor): Record<string, string> {
 }
 
 async function get<T>(path: string, signal?: AbortSignal, headers: Record<string, string> = {}): Promise<T> {
-  const deadline = AbortSignal.timeout(DEADLINE_MS);
-  const response = await fetch(BASE + path, {
-    headers: { Accept: "application/json", ...headers },
-    cache: "no-store",
-    signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
-  });
-  if (!response.ok) throw new ApiError(path, response.status);
-  return (await response.json()) as T;
+  const given = new AbortController();
+  const giveUp = () => given.abort(new DOMException("nothing came for too long", "TimeoutError"));
+  let timer = setTimeout(giveUp, SILENT_MS);
+  try {
+    const response = await fetch(BASE + path, {
+      headers: { Accept: "application/json", ...headers },
+      cache: "no-store",
+      signal: signal ? AbortSignal.any([signal, given.signal]) : given.signal,
+    });
+    if (!response.ok || response.body === null) throw new ApiError(path, response.status);
+    const reader = response.body.getReader();
+    const decoder = new TextDecoder();
+    let text = "";
+    for (let read = await reader.read(); !read.done; read = await reader.read()) {
+      text += decoder.decode(read.value, { stream: true });
+      clearTimeout(timer);
+      timer = setTimeout(giveUp, SILENT_MS);
+    }
+    return JSON.parse(text + decoder.decode()) as T;
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 export const getSite = () => get<Site>("/site");
@@ -80,15 +97,25 @@ export const getQuarantine = async (limit: number, signal: AbortSignal) =>
 export const getBasemap = () => get<Basemap>("/basemap");
 export const getGeo = () => get<GeoCollection>("/stations.geojson");
 
-const alertsWith = async (query: string) => (await get<{ alerts: Alert[] }>(`/alerts?${query}`)).alerts;
+/** Page by page, to the end: what a cut list leaves out would be taken for gone. */
+async function allAlerts(query: string): Promise<Alert[]> {
+  const found: Alert[] = [];
+  for (let page = 1, cursor = ""; page <= MOST_PAGES; page++) {
+    const { alerts, next } = await get<AlertPage>(`/alerts?${query}&limit=400${cursor}`);
+    found.push(...alerts);
+    if (next === null) break;
+    cursor = `&cursor=${encodeURIComponent(next)}`;
+  }
+  return found;
+}
 
 /** The newest, and all that still last: an old one that nobody answered must not fall out of sight. */
 export async function getAlerts(): Promise<Alert[]> {
   const lists = await Promise.all([
-    alertsWith("limit=50"),
-    alertsWith("state=firing&limit=200"),
-    alertsWith("state=acknowledged&limit=100"),
-    alertsWith("state=shelved&limit=100"),
+    get<AlertPage>("/alerts?limit=50").then((page) => page.alerts),
+    allAlerts("state=firing"),
+    allAlerts("state=acknowledged"),
+    allAlerts("state=shelved"),
   ]);
   return [...new Map(lists.flat().map((a) => [a.id, a])).values()];
 }
@@ -158,7 +185,7 @@ async function post<T>(path: string, body: object, actor: Actor): Promise<T> {
       ...actorHeaders(actor),
     },
     body: JSON.stringify(body),
-    signal: AbortSignal.timeout(DEADLINE_MS),
+    signal: AbortSignal.timeout(SILENT_MS),
   });
   const said: unknown = await response.json().catch(() => null);
   if (!response.ok) throw refusal(path, response.status, said);
@@ -172,9 +199,6 @@ export const postAnswer = (id: number, action: string, body: object, actor: Acto
 /** Acknowledges all of a conversation that nobody has; returns those. */
 export const postIncident = async (id: number, body: object, actor: Actor) =>
   (await post<{ alerts: Alert[] }>(`/incidents/${id}/acknowledge`, body, actor)).alerts;
-
-/** More pages than this would mean a server that never ends; `next` then says that there is more. */
-const MOST_PAGES = 5;
 
 /** One quantity of one station between two times, oldest first. */
 export async function getReadings(

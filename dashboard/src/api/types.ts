@@ -37,8 +37,9 @@ export interface StationLevel {
   readonly river: string;
   readonly river_name?: Bilingual;
   readonly level_m: number | null;
-  /** What the flood level was judged by, where `level_m` itself failed the checks. */
+  /** What the station is judged by: `level_m`, or where that failed the newest trusted level. */
   readonly judged_m?: number | null;
+  readonly judged_at?: string | null;
   readonly observed_at: string | null;
   readonly age_s: number | null;
   readonly flag: Flag | null;
@@ -55,7 +56,7 @@ export interface StationLevel {
   readonly level_share?: number | null;
   readonly ward?: Bilingual | null;
   readonly freshness: Freshness;
-  /** Which link of the chain is quiet, where the station is not fresh. */
+  /** Which link of the chain is quiet, where no reading comes on time. */
   readonly silence?: "sensor" | "gateway" | "server" | null;
   /** Interval at which this station is expected to report now. */
   readonly report_every_s?: number;

@@ -6,7 +6,7 @@ import { clockOrDay, metres } from "../domain/format";
 import { pick } from "../i18n";
 import { stationHref } from "../shell/route";
 import { tableDatum } from "../store/datum";
-import { lang, type Range, range, selected, stationLevels, stations, t } from "../store/store";
+import { chooseRange, lang, type Range, range, selected, stationLevels, stations, t } from "../store/store";
 import { Segments } from "../ui/segments";
 import { type History, type Kept, keepHistory } from "./history";
 import { noteOf } from "./note";
@@ -47,7 +47,7 @@ function RangeButtons() {
       text={(r) => t.value.ranges[r]}
       name="range"
       set={(r) => {
-        range.value = r;
+        chooseRange(r);
       }}
     />
   );

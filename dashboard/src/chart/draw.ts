@@ -83,14 +83,19 @@ export function drawLines(u: uPlot, lines: readonly Line[], ink: Ink, px: number
     ctx.setLineDash([]);
     ctx.font = `${12 * px}px ${ink.font}`;
     ctx.textAlign = "left";
-    ctx.textBaseline = "bottom";
+    ctx.textBaseline = "middle";
     ctx.lineJoin = "round";
-    // Labels of lines that lie close together stand side by side rather than on each other.
+    // Each on its own line, as on a map's contours; where lines lie close together, side by side.
     let before = { y: Number.POSITIVE_INFINITY, right: b.left };
     for (const { y, label } of shown) {
       const x = (before.y - y < 15 * px ? before.right : b.left) + 8 * px;
-      halo(ctx, label, x, Math.max(y - 2 * px, b.top + 14 * px), ink, px);
-      before = { y, right: x + ctx.measureText(label).width + 6 * px };
+      const wide = ctx.measureText(label).width;
+      const middle = Math.max(y, b.top + 8 * px);
+      ctx.fillStyle = ink.paper;
+      ctx.fillRect(x - 4 * px, middle - 8 * px, wide + 8 * px, 16 * px);
+      ctx.fillStyle = ink.text;
+      ctx.fillText(label, x, middle);
+      before = { y, right: x + wide + 6 * px };
     }
   });
 }

@@ -135,11 +135,16 @@ export function createPlot(host: HTMLElement, hands: Hands): Plot {
             drawRain(u, picture.rain, picture.rainWidthS, pens, devicePixelRatio * scale);
           },
         ],
+        drawAxes: [
+          // over the grid and under the water: no label hides a reading
+          (u) => {
+            if (picture) drawLines(u, lines, pens, devicePixelRatio * scale);
+          },
+        ],
         draw: [
           (u) => {
             if (!picture) return;
             const px = devicePixelRatio * scale;
-            drawLines(u, lines, pens, px);
             drawMarks(u, special, alone, pens, px);
             drawNow(u, picture.nowS, picture.nowWord, pens, px);
             drawRainLabel(u, picture.rain, picture.rainWord, picture.rainUnit, pens, px);

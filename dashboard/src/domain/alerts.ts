@@ -60,12 +60,12 @@ export function byUrgency(a: Alert, b: Alert): number {
   );
 }
 
-/** Whether it must be read out: it begins, begins again, rises, or turns out to be true. */
+/** Whether it must be read out: it begins, begins again, is no longer shelved, rises, or turns out to be true. */
 export function mustBeSaid(before: Alert | undefined, after: Alert): boolean {
   if (!isUnanswered(after) || !isShown(after)) return false;
   if (before === undefined) return true;
   const state = stateOf(before);
-  if (state === "pending" || state === "resolved" || state === "withdrawn") return true;
+  if (state !== "firing" && state !== "acknowledged") return true;
   if ((after.flood_level ?? 0) > (before.flood_level ?? 0)) return true;
   return after.verified && !before.verified;
 }

@@ -23,12 +23,26 @@ export function ageSeconds(observedAt: string | null, nowMs: number): number | n
   return Math.max(0, (nowMs - Date.parse(observedAt)) / 1000);
 }
 
+type Measured = Pick<StationLevel, "level_m" | "observed_at" | "flag" | "judged_m" | "judged_at">;
+
+/** Nobody may read it as the level of the water. */
+export const failed = ({ flag }: Pick<StationLevel, "flag">) => flag !== null && flag >= 4;
+
+/** When the level was measured that the station is judged by; of one that never had any, when it was last heard. */
+export const measuredAt = (station: Measured) =>
+  failed(station) ? (station.judged_at ?? station.observed_at) : station.observed_at;
+
+/** The level to believe: the newest, or where that failed the newest trusted one. */
+export const believed = (station: Measured) =>
+  failed(station) ? (station.judged_m ?? null) : station.level_m;
+
 /** What to show for a station now: the server's word, worsened by the time since. */
 export function freshnessNow(
-  station: Pick<StationLevel, "freshness" | "observed_at" | "report_every_s">,
+  station: Measured & Pick<StationLevel, "freshness" | "report_every_s">,
   nowMs: number,
 ): Freshness {
-  if (station.observed_at === null) return "dead";
+  const at = measuredAt(station);
+  if (at === null) return "dead";
   if (!station.report_every_s) return station.freshness;
-  return worse(station.freshness, freshness(ageSeconds(station.observed_at, nowMs), station.report_every_s));
+  return worse(station.freshness, freshness(ageSeconds(at, nowMs), station.report_every_s));
 }

@@ -1,5 +1,15 @@
 /** Flood levels 0–5: shape and standing, so that colour is never the only sign. */
 
+import type { StationLevel } from "../api/types";
+
+/** Whether it has thresholds to be judged by; below the first of them the next one stands ahead. */
+export const hasThresholds = (
+  s: Pick<StationLevel, "flood_level" | "next_threshold" | "judged_m" | "level_m">,
+) =>
+  s.flood_level > 0 ||
+  s.next_threshold !== null ||
+  (s.judged_m === undefined ? s.level_m : s.judged_m) === null;
+
 /** Outlines in a 24 × 24 box. More danger, more corners pointing at you; 5 is the stop sign. */
 export const SHAPES: readonly string[] = [
   "M12 4a8 8 0 1 0 0 16a8 8 0 1 0 0-16z",

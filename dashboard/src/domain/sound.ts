@@ -80,6 +80,14 @@ export const NOT_PLAYED: Played = {
   linkMs: Number.NEGATIVE_INFINITY,
 };
 
+/** What it was asked against and is over, it no longer covers: whatever begins later is heard. */
+export function kept(mute: Mute | null, { level, link }: Wanted): Mute | null {
+  if (mute === null) return null;
+  const covers = level === null || mute.level === null ? null : Math.min(mute.level, level);
+  if (covers === mute.level && (link || !mute.link)) return mute;
+  return { ...mute, level: covers, link: mute.link && link };
+}
+
 export const muteHolds = (mute: Mute | null, nowMs: number): mute is Mute =>
   mute !== null && nowMs < mute.untilMs;
 

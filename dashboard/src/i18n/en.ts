@@ -14,6 +14,7 @@ export const en: Catalogue = {
   nav: {
     label: "Views",
     situation: "Situation",
+    map: "Map",
     alerts: "Alerts",
     system: "System",
   },
@@ -92,6 +93,7 @@ export const en: Catalogue = {
   toGo: (m) => `${m} m to go`,
   highestReached: "Above the highest",
   noThresholds: "No thresholds",
+  unjudged: "No thresholds",
   overCrest: (m) => `over by ${m}`,
   noCrest: "—",
   lastKnown: (word) => `Last: ${word}`,
@@ -133,7 +135,12 @@ export const en: Catalogue = {
     changes: (n: number) => `Apply changes: ${n}`,
     changesHint: "The order waits while you work in the table",
     arrival: (time: string) => `~${time} est.`,
-    silent: { sensor: "Sensor silent", gateway: "Gateway silent", server: "Server behind" },
+    silent: {
+      sensor: "Sensor silent",
+      gateway: "Gateway silent",
+      server: "Server behind",
+      failing: "No valid value",
+    },
     datum: "Levels above",
     datums: { zero: "gauge zero", tp: "T.P." },
     colArrival: "Expected (for reference)",
@@ -141,9 +148,6 @@ export const en: Catalogue = {
     colAnswer: "Answer",
     more: (n: number) => `Show the other ${n} stations`,
     keys: "↑↓ to move, Enter for details, A to acknowledge, / to search",
-    tabs: "What is shown",
-    list: "List",
-    mapTab: "Map",
   },
 
   wall: {
@@ -210,7 +214,7 @@ export const en: Catalogue = {
     arrivalNone: "None: not rising, or not to be told",
     reason: (why) => `Reason: ${why}`,
     doubtful: "Quality control doubts this value. Check it on site or against the next stations.",
-    failed: "This value failed quality control. It is not used to judge.",
+    failed: "The newest value failed quality control. The trusted level before it is used to judge.",
     missing: "The station reports that it has no value.",
     silence: {
       sensor: "Nothing comes from the sensor. The rest of the chain is alive.",
@@ -341,6 +345,7 @@ export const en: Catalogue = {
 
   alerts: "Alerts (automatic)",
   alertsNone: "There are no alerts.",
+  alertsMore: (n) => `Show the other ${n}`,
   alertTitle: (word) => `${word} level exceeded`,
   alertForecastTitle: (word) => `${word} level expected (for reference)`,
   alertKinds: {
@@ -498,6 +503,7 @@ export const en: Catalogue = {
   },
 
   unansweredCount: (n) => `${n} not answered`,
+  unansweredUnknown: "Unanswered: checking",
   unansweredNone: "None unanswered",
   alertingLine: "State of automatic alerting",
   alertingOk: "Alerting at work",

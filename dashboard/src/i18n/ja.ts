@@ -12,6 +12,7 @@ export const ja = {
   nav: {
     label: "画面",
     situation: "状況",
+    map: "地図",
     alerts: "アラート",
     system: "システム",
   },
@@ -89,6 +90,7 @@ export const ja = {
   toGo: (m: string) => `あと ${m} m`,
   highestReached: "最上位を超過",
   noThresholds: "基準水位の登録なし",
+  unjudged: "基準なし",
   overCrest: (m: string) => `超過 ${m}`,
   noCrest: "—",
   lastKnown: (word: string) => `最終 ${word}`,
@@ -130,7 +132,12 @@ export const ja = {
     changes: (n: number) => `${n}件の変化を反映`,
     changesHint: "操作中のため並べ替えを待っています",
     arrival: (time: string) => `${time}頃 参考`,
-    silent: { sensor: "センサー無通信", gateway: "ゲートウェイ無通信", server: "サーバー遅れ" },
+    silent: {
+      sensor: "センサー無通信",
+      gateway: "ゲートウェイ無通信",
+      server: "サーバー遅れ",
+      failing: "有効な値なし",
+    },
     datum: "水位の基準",
     datums: { zero: "零点高", tp: "T.P." },
     colArrival: "到達見込み【参考】",
@@ -138,9 +145,6 @@ export const ja = {
     colAnswer: "応答",
     more: (n: number) => `残り ${n} 局を表示`,
     keys: "↑↓ で移動、Enter で詳細、A で確認、/ で検索",
-    tabs: "表示の切り替え",
-    list: "一覧",
-    mapTab: "地図",
   },
 
   wall: {
@@ -207,7 +211,7 @@ export const ja = {
     arrivalNone: "見込みなし（上昇していないか、計算できません）",
     reason: (why: string) => `理由：${why}`,
     doubtful: "この値は品質検査で疑いがあります。現地や隣の観測所の値で確かめてください。",
-    failed: "この値は異常値と判定されました。判定には使っていません。",
+    failed: "最新の値は異常値と判定されました。水位の判定には、その前の正しい値を使っています。",
     missing: "観測所は欠測を知らせています。",
     silence: {
       sensor: "センサーから届いていません。ほかの経路は動いています。",
@@ -339,6 +343,7 @@ export const ja = {
 
   alerts: "アラート（自動判定）",
   alertsNone: "アラートはありません。",
+  alertsMore: (n: number) => `ほか ${n} 件を表示`,
   alertTitle: (word: string) => `${word}水位 超過`,
   alertForecastTitle: (word: string) => `${word}水位 到達見込み【参考】`,
   alertKinds: {
@@ -496,6 +501,7 @@ export const ja = {
 
   unansweredCount: (n: number) => `未応答 ${n} 件`,
   unansweredNone: "未応答なし",
+  unansweredUnknown: "未応答 確認中",
   alertingLine: "自動判定と通知の状態",
   alertingOk: "自動判定・通知 動作中",
   alertingStarved: "観測値が届かないため判定できません",

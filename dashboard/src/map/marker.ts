@@ -2,6 +2,7 @@
 import L from "leaflet";
 import type { Freshness, StationLevel } from "../api/types";
 import { metres } from "../domain/format";
+import { believed } from "../domain/freshness";
 import { clampLevel, digit, SHAPES } from "../domain/levels";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -33,7 +34,7 @@ function line(className: string, text: string): HTMLSpanElement {
   return span;
 }
 
-export const levelText = (station: StationLevel) => `${metres(station.level_m)} m`;
+export const levelText = (station: StationLevel) => `${metres(believed(station))} m`;
 
 /** One of many: its shape alone, at its own place. */
 export function smallIcon(station: StationLevel, state: Freshness): L.DivIcon {

@@ -2,7 +2,7 @@
 import L from "leaflet";
 import type { StationLevel } from "../api/types";
 import { freshnessNow } from "../domain/freshness";
-import { clampLevel } from "../domain/levels";
+import { clampLevel, hasThresholds } from "../domain/levels";
 import { pick } from "../i18n";
 import { chosen, lang, levels, now, order, selected, stations, t } from "../store/store";
 import { levelText, smallIcon, stationIcon } from "./marker";
@@ -83,7 +83,9 @@ export class Pins {
     }
     const marker = before?.marker ?? L.marker(at, { riseOnHover: true });
     const focused = before !== undefined && marker.getElement() === document.activeElement;
-    const spoken = state === "dead" ? t.value.noData : t.value.levelSpoken(station.flood_level);
+    const { noData, unjudged, levelSpoken } = t.value;
+    const judged = hasThresholds(station) ? levelSpoken(station.flood_level) : unjudged;
+    const spoken = state === "dead" ? noData : judged;
     // Small marks are for the eye; the keyboard has the table.
     marker.options.keyboard = pin;
     marker.setIcon(pin ? stationIcon(station, name, state, current, spoken) : smallIcon(station, state));

@@ -3,7 +3,7 @@
 import { word } from "../alerts/alert-words";
 import { judgingStopped } from "../domain/alerting";
 import { impaired, unanswered } from "../store/answers";
-import { heartbeat, lost, serverBehind, t } from "../store/store";
+import { alertsKnown, heartbeat, lost, serverBehind, t } from "../store/store";
 import { SoundControl } from "./sound-control";
 
 function Impaired({ why }: { why: readonly string[] }) {
@@ -35,7 +35,11 @@ export function AlertingLine() {
   return (
     <section class="alerting" aria-label={words.alertingLine}>
       <a class={`unanswered${open > 0 ? " unanswered-some" : ""}`} href="/alerts" data-testid="unanswered">
-        {open > 0 ? words.unansweredCount(open) : words.unansweredNone}
+        {open > 0
+          ? words.unansweredCount(open)
+          : alertsKnown.value
+            ? words.unansweredNone
+            : words.unansweredUnknown}
       </a>
       <div class="alerting-word">
         {why.length === 0 && <span class="alerting-ok">{quiet}</span>}

@@ -9,3 +9,6 @@ export function matching(query: string): ReadonlySignal<boolean> {
   });
   return found;
 }
+
+/** One hand, one column. */
+export const phone = matching("(max-width: 599px)");

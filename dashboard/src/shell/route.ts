@@ -39,6 +39,9 @@ const key = computed(() => JSON.stringify(parse(address.value.path, query.value)
 /** An equal route is the same one: a changed filter draws no view anew. */
 export const route = computed<Route>(() => JSON.parse(key.value));
 
+/** A phone has room for the list or the map. */
+export const mapOnPhone = computed(() => route.value.view === "situation" && query.value.get("map") === "1");
+
 /** What the browser keeps with an address: the place on the page, and how many steps back the situation is. */
 interface Kept {
   readonly y: number;

@@ -4,7 +4,7 @@ import type { StationLevel } from "../api/types";
 import { isUnanswered } from "../domain/alerts";
 import { read } from "../domain/datum";
 import { clockOrDay, cmPer10min, metres, signed, trend } from "../domain/format";
-import { freshnessNow } from "../domain/freshness";
+import { believed, failed, freshnessNow } from "../domain/freshness";
 import { pick } from "../i18n";
 import { stationHref } from "../shell/route";
 import { opened } from "../store/answers";
@@ -23,8 +23,9 @@ function FlagNote({ flag }: { flag: StationLevel["flag"] }) {
   return null;
 }
 
-/** In a 16 × 16 box: the link of the chain that is silent. A probe, a mast, a drum of disks. */
+/** In a 16 × 16 box: the link of the chain that is silent. A probe, a mast, a drum of disks. And a probe that errs. */
 const LINKS = {
+  failing: "M8 1v7 M5 8h6v5H5z M2 3l4 4 M6 3L2 7",
   sensor: "M8 1v7 M5 8h6v5H5z M3 15h10",
   gateway: "M8 15V6 M5 15h6 M5 3a4 4 0 0 1 6 0 M3 1a7 7 0 0 1 10 0",
   server: "M3 2h10v5H3z M3 9h10v5H3z M5 4.5h1 M5 11.5h1",
@@ -32,7 +33,7 @@ const LINKS = {
 
 /** Why nothing new comes, as far as the server knows; silence that began since then is not yet anybody's. */
 function SilentLink({ station }: { station: StationLevel }) {
-  const link = station.silence;
+  const link = station.silence ?? (failed(station) ? "failing" : null);
   if (!link || lost.value) return null;
   return (
     <span class={`silent silent-${link}`} data-testid="silence" data-link={link}>
@@ -64,7 +65,7 @@ function Next({ station, dead }: { station: StationLevel; dead: boolean }) {
       </>
     );
   }
-  if (station.level_m === null) return <>—</>;
+  if (believed(station) === null) return <>—</>;
   return <span class="next-name">{station.flood_level > 0 ? words.highestReached : words.noThresholds}</span>;
 }
 
@@ -133,7 +134,7 @@ export function LevelRow({ station }: { station: StationLevel }) {
       }}
     >
       <td role="cell" class="c-state">
-        <LevelChip level={station.flood_level} dead={dead} />
+        <LevelChip station={station} dead={dead} />
       </td>
       <th role="rowheader" scope="row" class="c-station">
         <a
@@ -150,15 +151,15 @@ export function LevelRow({ station }: { station: StationLevel }) {
         </a>
       </th>
       <td role="cell" class="c-level num">
-        <span class={station.flag === 4 ? "level level-failed" : "level"} data-testid="level">
+        <span class={failed(station) ? "level level-failed" : "level"} data-testid="level">
           {metres(station.level_m === null ? null : read(station.level_m, datum))}
         </span>
         {datum.kind !== wantedInTable.value && (
           <span class="datum-of">{words.situation.datums[datum.kind]}</span>
         )}
         {station.level_m !== null && <span class="unit-phone"> m</span>}
-        {!dead && <FlagNote flag={station.flag} />}
-        {station.flag === 4 && typeof station.judged_m === "number" && (
+        {(!dead || failed(station)) && <FlagNote flag={station.flag} />}
+        {failed(station) && typeof station.judged_m === "number" && (
           <span class="judged">{words.judgedBy(metres(station.judged_m))}</span>
         )}
       </td>

@@ -4,7 +4,7 @@ import { word } from "../alerts/alert-words";
 import type { StationLevel } from "../api/types";
 import { GAUGE_ZERO, read } from "../domain/datum";
 import { clockOrDay, cmPer10min, metres, signed, trend } from "../domain/format";
-import { freshnessNow } from "../domain/freshness";
+import { believed, failed, freshnessNow } from "../domain/freshness";
 import { pick } from "../i18n";
 import { lang, lost, now, t } from "../store/store";
 import { Age } from "../ui/age";
@@ -42,7 +42,7 @@ function Next({ station }: { station: StationLevel }) {
     );
   return (
     <Fact id="next" label={words.next}>
-      {station.level_m === null
+      {believed(station) === null
         ? "—"
         : station.flood_level > 0
           ? words.reached(thresholdName(station.flood_level))
@@ -125,7 +125,8 @@ function Doubts({ station, dead }: { station: StationLevel; dead: boolean }) {
   const words = t.value.station;
   const said: string[] = [];
   if (lost.value) said.push(words.screen);
-  else if (dead || station.silence) said.push(words.silence[station.silence ?? "unknown"]);
+  else if (station.silence || (dead && !failed(station)))
+    said.push(words.silence[station.silence ?? "unknown"]);
   if (station.flag === 3) said.push(words.doubtful);
   if (station.flag === 4) said.push(words.failed);
   if (station.flag === 9) said.push(words.missing);
@@ -156,15 +157,15 @@ function Now({ station }: { station: StationLevel }) {
   return (
     <>
       <div class={`now${dead ? " now-dead" : ""}`} data-testid="now" data-freshness={state}>
-        <LevelChip level={station.flood_level} dead={state === "dead"} />
+        <LevelChip station={station} dead={state === "dead"} />
         <p class="now-level">
           <span class="now-datum">{words.station.datumUse[datum.value.kind]}</span>
-          <span class={`now-number${station.flag === 4 ? " level-failed" : ""}`} data-testid="now-level">
+          <span class={`now-number${failed(station) ? " level-failed" : ""}`} data-testid="now-level">
             {value === null ? "—" : metres(read(value, datum.value))}
           </span>
           <span class="now-unit">m</span>
-          {!dead && <Flag flag={station.flag} />}
-          {station.flag === 4 && typeof station.judged_m === "number" && (
+          {(!dead || failed(station)) && <Flag flag={station.flag} />}
+          {failed(station) && typeof station.judged_m === "number" && (
             <span class="judged">{words.judgedBy(metres(read(station.judged_m, datum.value)))}</span>
           )}
         </p>

@@ -1,7 +1,7 @@
 /** Who is up and down the river: what comes, and where it goes. */
 import type { StationLevel } from "../api/types";
 import { cmPer10min, signed, trend } from "../domain/format";
-import { freshnessNow } from "../domain/freshness";
+import { believed, freshnessNow } from "../domain/freshness";
 import { pick } from "../i18n";
 import { stationHref } from "../shell/route";
 import { datumFor } from "../store/datum";
@@ -19,9 +19,9 @@ function Numbers({ station }: { station: StationLevel }) {
   const perHour = dead ? null : station.trend_m_per_h;
   return (
     <>
-      <LevelChip level={station.flood_level} dead={state === "dead"} />
+      <LevelChip station={station} dead={state === "dead"} />
       <span class={dead ? "near-level now-dead" : "near-level"}>
-        {heightIn(station.level_m, datumFor(stations.value.get(station.station_id)))}
+        {heightIn(believed(station), datumFor(stations.value.get(station.station_id)))}
       </span>
       {perHour !== null && (
         <span class={`trend trend-${trend(perHour)}`}>

@@ -5,7 +5,7 @@ import { useLayoutEffect, useRef } from "preact/hooks";
 import { crestColour, lineColour } from "../chart/picture";
 import { read } from "../domain/datum";
 import { dayOrYear, metres } from "../domain/format";
-import { freshnessNow } from "../domain/freshness";
+import { believed, freshnessNow } from "../domain/freshness";
 import { crests, type Point, scaleFor, spreadLabels, waterAt } from "../domain/section";
 import { pick } from "../i18n";
 import { lang, lost, now, t } from "../store/store";
@@ -44,8 +44,7 @@ const short = (height: number) => metres(read(height, datum.value));
 function waterNow(): { readonly height: number | null; readonly dead: boolean } {
   const at = level.value;
   if (!at) return { height: null, dead: true };
-  const height = at.flag === 4 || at.flag === 9 ? (at.judged_m ?? null) : at.level_m;
-  return { height, dead: lost.value || freshnessNow(at, now.value) === "dead" };
+  return { height: believed(at), dead: lost.value || freshnessNow(at, now.value) === "dead" };
 }
 
 const path = (points: readonly (readonly [number, number])[]) =>

@@ -2,7 +2,7 @@
 import type { StreamMessage } from "../api/stream";
 import type { Alert, LevelsLatest, StreamReading } from "../api/types";
 import { type Heartbeat, heardWord } from "../domain/alerting";
-import { byUrgency, isShown, mustBeSaid } from "../domain/alerts";
+import { byUrgency, isShown, mustBeSaid, stateOf } from "../domain/alerts";
 
 export interface Live {
   /** Unanswered first, one entry an id. */
@@ -48,7 +48,7 @@ const NOTHING: Wanted = {
   readings: [],
 };
 
-export const MOST_ALERTS = 400;
+export const MOST_ALERTS = 2_000;
 /** As many as a screen reader is still reading out. */
 const MOST_ANNOUNCED = 6;
 
@@ -59,8 +59,11 @@ export function step(live: Live, message: StreamMessage, nowMs: number): [Live, 
       return [{ ...live, broken: true }, NOTHING];
     case "open":
     case "resync":
-      // The first opening and every later one: what happened in between was not heard.
-      return [heard, { ...NOTHING, levels: true, alerts: true, history: true }];
+      // The first opening and every later one: what happened in between was not heard. Stations hardly ever change.
+      return [
+        heard,
+        { ...NOTHING, levels: true, alerts: true, stations: live.heardMs !== null, history: true },
+      ];
     case "heartbeat": {
       const { asOf, page } = message;
       const alerting = heardWord(live.heartbeat?.alerting ?? null, message.alerting);
@@ -97,17 +100,32 @@ function told(live: Live, news: readonly Alert[]): Pick<Live, "alerts" | "announ
 }
 
 /**
- * The whole list was fetched. `asked` is what was known when it was asked for: what the stream has said since is
- * newer than the answer, and what the answer no longer has is gone.
+ * The whole list was fetched. `asked` is what was known when it was asked for: what the stream has said since, be it
+ * that one is gone, is newer than the answer; and what the answer no longer has is gone.
  */
 export function fetched(live: Live, asked: readonly Alert[], answer: readonly Alert[]): Live {
   const old = new Set(asked);
   const newer = live.alerts.filter((a) => !old.has(a));
-  const known = new Set(newer.map((a) => a.id));
-  const news = answer.filter((a) => !known.has(a.id));
-  const alerts = mergeAlerts(answer, newer);
+  const present = new Set(live.alerts.map((a) => a.id));
+  const settled = new Set([...newer, ...asked.filter((a) => !present.has(a.id))].map((a) => a.id));
+  const news = answer.filter((a) => !settled.has(a.id));
+  const alerts = mergeAlerts(news, newer);
   const announced = live.fetched ? told(live, [...news].sort(byUrgency).reverse()).announced : live.announced;
   return { ...live, alerts, announced, fetched: true };
+}
+
+/** A shelving that has run out by the server's clock: nobody says so, and the alert asks for an answer again. */
+export function unshelved(live: Live, nowMs: number): Live {
+  const over = live.alerts.filter(
+    (a) => stateOf(a) === "shelved" && Date.parse(a.shelved_until ?? "") <= nowMs,
+  );
+  if (over.length === 0) return live;
+  const news = over.map((a) => ({
+    ...a,
+    state: a.acknowledged_at ? "acknowledged" : "firing",
+    shelved_until: null,
+  }));
+  return { ...live, ...told(live, news) };
 }
 
 /** The answer to an action: right, unless the stream has said something newer meanwhile. */

@@ -3,7 +3,7 @@ import { batch } from "@preact/signals";
 import { ApiError, getAlerts, getGeo, getLevels, getLevelsOf, getSite, getStations } from "../api/client";
 import { Stream, type StreamMessage } from "../api/stream";
 import { sync } from "../domain/clock";
-import { fetched, merged, step } from "./live";
+import { fetched, merged, step, unshelved } from "./live";
 import { keepSnapshot, lastSnapshot } from "./snapshot";
 import * as store from "./store";
 
@@ -13,8 +13,9 @@ const LEVELS_AT_MOST_EVERY_MS = 1_000;
 const REST_TIMES = 3;
 /** Fewer changed stations than this are asked for by name. */
 const FEW = 60;
-/** Without any event the levels are asked for anyway: silence must be confirmed, not assumed. */
+/** Without any event the levels are asked for anyway: silence must be confirmed, not assumed. So are the alerts. */
 const LEVELS_AT_LEAST_EVERY_MS = 15_000;
+const ALERTS_AT_LEAST_EVERY_MS = 60_000;
 const RETRY_AFTER_MS = 3_000;
 
 const SNAPSHOT_EVERY_MS = 30_000;
@@ -75,7 +76,7 @@ async function fetchLevels(): Promise<void> {
 
 function wantLevels(): void {
   if (levelsTimer !== undefined) return;
-  const rested = Math.min((1 + REST_TIMES) * Math.min(...tookMs), LEVELS_AT_LEAST_EVERY_MS);
+  const rested = Math.min((1 + REST_TIMES) * Math.min(...tookMs), 2 * LEVELS_AT_LEAST_EVERY_MS);
   const least = Math.max(LEVELS_AT_MOST_EVERY_MS, rested);
   const wait = levelsAskedMs + least - performance.now();
   levelsTimer = setTimeout(
@@ -87,25 +88,39 @@ function wantLevels(): void {
   );
 }
 
-const underWay = new Set<() => Promise<void>>();
+type Task = () => Promise<void>;
+/** What is being fetched; asked for once more meanwhile, the answer under way may be older than what was asked after. */
+const underWay = new Map<Task, () => void>();
 
 /** Repeats `task` until it succeeds, once at a time; a 404 is final (an older server without that page). */
-async function untilDone(task: () => Promise<void>): Promise<void> {
-  if (underWay.has(task)) return;
-  underWay.add(task);
-  await repeat(task);
-  underWay.delete(task);
-}
-
-async function repeat(task: () => Promise<void>): Promise<void> {
-  for (let wait = RETRY_AFTER_MS; ; wait = Math.min(wait * 2, 60_000)) {
+async function untilDone(task: Task): Promise<void> {
+  const again = underWay.get(task);
+  if (again) return again();
+  let wanted = true;
+  let hurry = () => {};
+  underWay.set(task, () => {
+    wanted = true;
+    hurry();
+  });
+  for (let wait = RETRY_AFTER_MS; wanted; ) {
+    wanted = false;
     try {
-      return await task();
+      await task();
     } catch (error) {
-      if (error instanceof ApiError && error.status === 404) return;
-      await new Promise((resume) => setTimeout(resume, wait));
+      if (wanted || (error instanceof ApiError && error.status === 404)) continue;
+      wanted = true;
+      await new Promise<void>((resume) => {
+        const timer = setTimeout(resume, wait);
+        hurry = () => {
+          clearTimeout(timer);
+          wait = RETRY_AFTER_MS;
+          resume();
+        };
+      });
+      wait = Math.min(wait * 2, 60_000);
     }
   }
+  underWay.delete(task);
 }
 
 async function fetchSite(): Promise<void> {
@@ -121,7 +136,10 @@ async function fetchGeo(): Promise<void> {
   store.geo.value = await getGeo();
 }
 
+let alertsAskedMs = Number.NEGATIVE_INFINITY;
+
 async function fetchAlerts(): Promise<void> {
+  alertsAskedMs = performance.now();
   const asked = store.live.peek().alerts;
   const answer = await getAlerts();
   store.live.value = fetched(store.live.peek(), asked, answer);
@@ -195,10 +213,12 @@ export function startSession(): void {
     beat();
     const { steadyMs } = store.tick.peek();
     remember();
+    store.live.value = unshelved(store.live.peek(), store.now.peek());
+    if (steadyMs - alertsAskedMs > ALERTS_AT_LEAST_EVERY_MS) void untilDone(fetchAlerts);
     if (steadyMs - allAskedMs > LEVELS_AT_LEAST_EVERY_MS) wantLevels();
-    // Half-open connections never raise an error: after the silence, hang up and dial again.
+    // Half-open connections never raise an error, and the browser may dial in vain: hang up, and dial again.
     if (store.connected.peek() !== "lost") silentSinceMs = steadyMs;
-    else if (before === "lost" && !store.live.peek().broken && steadyMs - silentSinceMs > 5_000) {
+    else if (before === "lost" && steadyMs - silentSinceMs > 5_000) {
       silentSinceMs = steadyMs;
       stream.replace();
     }

@@ -2,6 +2,7 @@
 import { computed, effect, signal } from "@preact/signals";
 import {
   type Call,
+  kept,
   LINK_AFTER_MS,
   LONGEST_MUTE_MS,
   type Mute,
@@ -98,9 +99,15 @@ export function unmute(): void {
 /** Once for the page. A screen that was armed before its reload tries to be so again, and says so where it may not. */
 export function keepSounding(): void {
   if (before.peek() === "yes") void start();
+  // Where the browser kept it quiet after a reload, the first press of anything will do.
+  for (const press of ["pointerdown", "keydown"])
+    addEventListener(press, () => {
+      if (speaker.peek() === "blocked") void start();
+    });
   let played = NOT_PLAYED;
   effect(() => {
     const nowMs = tick.value.steadyMs;
+    mute.value = kept(mute.value, sounding.value);
     const [call, after] = next(played, sounding.value, mute.value, nowMs);
     if (speaker.value !== "armed") return;
     played = after;

@@ -33,9 +33,8 @@ export const lang = remembered<Lang>("kawamori.lang", ["ja", "en"], "ja");
 const askedLang = new URLSearchParams(location.search).get("lang");
 if (askedLang === "ja" || askedLang === "en") lang.value = askedLang;
 export const theme = remembered<Theme>("kawamori.theme", ["dark", "light"], "dark");
-/** Nobody has chosen a range on this screen yet. */
-const rangeIsOpen = localStorage.getItem("kawamori.range") === null;
-export const range = remembered<Range>("kawamori.range", ["m30", "h3", "h24", "d7"], "h3");
+/** `auto`: nobody has chosen a range on this screen yet. */
+const chosenRange = remembered<Range | "auto">("kawamori.range", ["auto", "m30", "h3", "h24", "d7"], "auto");
 export const t = computed(() => catalogues[lang.value]);
 
 export const site = signal<Site | null>(null);
@@ -47,15 +46,23 @@ export const geo = signal<GeoCollection | null>(null);
 export const live = signal<Live>(START);
 /** Every word of the stream makes a new `live`; these change only when they do. */
 export const alerts = computed(() => live.value.alerts);
+/** Before the first answer nobody may read "none" anywhere. */
+export const alertsKnown = computed(() => live.value.fetched);
 export const heartbeat = computed(() => live.value.heartbeat);
 
 /** Where sensors report every few seconds (a demo, a drill), three hours would squeeze all into one line. */
-effect(() => {
+const quick = computed(() => {
   const every = [...stations.value.values()].flatMap((s) =>
     s.sensors.map((sensor) => sensor.report_every_s ?? Number.POSITIVE_INFINITY),
   );
-  if (rangeIsOpen && every.length > 0 && Math.max(...every) <= 10) range.value = "m30";
+  return every.length > 0 && Math.max(...every) <= 10;
 });
+export const range = computed<Range>(() =>
+  chosenRange.value === "auto" ? (quick.value ? "m30" : "h3") : chosenRange.value,
+);
+export const chooseRange = (wanted: Range) => {
+  chosenRange.value = wanted;
+};
 
 /** The station whose hydrograph is shown: the chosen one, else the most dangerous. */
 export const chosen = signal<string | null>(null);

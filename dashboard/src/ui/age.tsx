@@ -2,22 +2,21 @@
 import type { StationLevel } from "../api/types";
 import { ageWords } from "../domain/age";
 import { clockOrDay } from "../domain/format";
-import { ageSeconds, freshnessNow } from "../domain/freshness";
+import { ageSeconds, freshnessNow, measuredAt } from "../domain/freshness";
 import { lost, now, t } from "../store/store";
 
 /** A dead one says first when it is from: 「02:14 の値」. */
 export function Age({ station }: { station: StationLevel }) {
   const words = t.value;
-  const age = ageSeconds(station.observed_at, now.value);
-  if (age === null || station.observed_at === null) return <>{words.neverReported}</>;
+  const at = measuredAt(station);
+  const age = ageSeconds(at, now.value);
+  if (age === null || at === null) return <>{words.neverReported}</>;
   const dead = lost.value || freshnessNow(station, now.value) === "dead";
   return (
     <>
       {dead && (
         <>
-          <strong class="age-of">
-            {words.valueOf(clockOrDay(Date.parse(station.observed_at), now.value))}
-          </strong>{" "}
+          <strong class="age-of">{words.valueOf(clockOrDay(Date.parse(at), now.value))}</strong>{" "}
         </>
       )}
       <span class="age-ticking">{ageWords(age, words)}</span>

@@ -1,5 +1,6 @@
 /** A flood level as digit, shape, word and colour together. */
-import { clampLevel, digit, SHAPES } from "../domain/levels";
+import type { StationLevel } from "../api/types";
+import { clampLevel, digit, hasThresholds, SHAPES } from "../domain/levels";
 import { t } from "../store/store";
 
 export function LevelShape({ level, size = 26 }: { level: number; size?: number }) {
@@ -20,8 +21,8 @@ export function levelWord(level: number): string {
   return t.value.levelWords[clampLevel(level)] ?? "";
 }
 
-export function LevelChip({ level, dead }: { level: number; dead: boolean }) {
-  const n = clampLevel(level);
+export function LevelChip({ station, dead }: { station: StationLevel; dead: boolean }) {
+  const n = clampLevel(station.flood_level);
   if (dead)
     return (
       <span class="chip chip-missing" data-testid="flood-level" data-level={n}>
@@ -32,6 +33,12 @@ export function LevelChip({ level, dead }: { level: number; dead: boolean }) {
           <span class="chip-word">{t.value.noData}</span>
           {n > 0 && <span class="chip-last">{t.value.lastKnown(`${n} ${levelWord(n)}`)}</span>}
         </span>
+      </span>
+    );
+  if (!hasThresholds(station))
+    return (
+      <span class="chip chip-unjudged" data-testid="flood-level" data-level="">
+        <span class="chip-word">{t.value.unjudged}</span>
       </span>
     );
   return (

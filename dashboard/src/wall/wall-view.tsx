@@ -7,13 +7,14 @@ import type { StationLevel } from "../api/types";
 import { ChartPanel } from "../chart/chart-panel";
 import { isUnanswered } from "../domain/alerts";
 import { calendar, clockSeconds, cmPer10min, metres, signed, trend } from "../domain/format";
-import { freshnessNow } from "../domain/freshness";
+import { believed, failed, freshnessNow } from "../domain/freshness";
 import { inTheLight, shift, WORST } from "../domain/wall";
 import { pick } from "../i18n";
 import { MapPanel } from "../map/map-panel";
 import { Summary } from "../situation/summary";
 import {
   alerts,
+  alertsKnown,
   chosen,
   connected,
   lang,
@@ -84,14 +85,14 @@ function Row({ station, fits }: { station: StationLevel; fits: boolean }) {
       data-freshness={state}
     >
       <td>
-        <LevelChip level={station.flood_level} dead={dead} />
+        <LevelChip station={station} dead={dead} />
       </td>
       <th scope="row">
         <span class="station-name">{pick(station.name, lang.value)}</span>
       </th>
       <td class="num">
         <span class="level" data-testid="level">
-          {metres(station.level_m)}
+          {metres(believed(station))}
         </span>
         {!dead && (station.flag === 3 || station.flag === 4) && (
           <span class="flag flag-suspect">{station.flag === 3 ? words.flagSuspect : words.flagFail}</span>
@@ -110,8 +111,8 @@ function Row({ station, fits }: { station: StationLevel; fits: boolean }) {
       <td class="c-next">{next && !dead ? words.toGo(metres(next.metres_to_go)) : "—"}</td>
       <td class="num" data-testid="age">
         <Age station={station} />
-        {state !== "fresh" && station.silence && !lost.value && (
-          <span class="wall-silent">{words.situation.silent[station.silence]}</span>
+        {state !== "fresh" && (station.silence || failed(station)) && !lost.value && (
+          <span class="wall-silent">{words.situation.silent[station.silence ?? "failing"]}</span>
         )}
       </td>
     </tr>
@@ -210,7 +211,7 @@ function Unanswered() {
   return (
     <section class="panel wall-alerts" aria-label={words.alerts}>
       {open.length === 0 ? (
-        <p class="wall-quiet">{words.unansweredNone}</p>
+        <p class="wall-quiet">{alertsKnown.value ? words.unansweredNone : words.unansweredUnknown}</p>
       ) : (
         <ol>
           {open.slice(0, ALERTS).map((alert) => (

@@ -41,7 +41,7 @@ class SilentRule(SensorRule):
             return None
         age, usual = now - facts.observed_at, facts.sensor.report_every
         interval = expected_interval(
-            facts.value, usual, facts.sensor.report_every_low, facts.station.observation_start_m
+            facts.believed, usual, facts.sensor.report_every_low, facts.station.observation_start_m
         )
         if age > self.factor * interval + self.grace:
             return Finding(
