@@ -1,6 +1,6 @@
 /** One alert: what is known of it, what can be answered, and what happened so far. */
 import { useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Alert } from "../api/types";
 import { mayAcknowledge, mayShelve, mayWithdraw, stateOf } from "../domain/alerts";
 import { type Action, opened } from "../store/answers";
@@ -43,7 +43,8 @@ function OpenDialog({ id, listed }: { id: number; listed: Alert | undefined }) {
   if (known) last.current = known;
   const turn = useSignal(0);
   const done = useSignal(false);
-  useEffect(() => {
+  // At once, not after the next picture: what is typed meanwhile belongs to the dialog.
+  useLayoutEffect(() => {
     const before = document.activeElement;
     const dialog = box.current;
     dialog?.showModal();
