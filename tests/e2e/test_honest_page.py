@@ -141,6 +141,30 @@ def test_a_silent_station_dies_alone(town_of: Callable[..., Any], page_of: Calla
     page.context.close()
 
 
+def test_a_sensor_that_sends_nothing_but_failed_readings_dies_and_is_not_called_calm(
+    town_of: Callable[..., Any], page_of: Callable[..., Page]
+) -> None:
+    town = town_of()
+    station = "shigi-takinoue"
+    town.rises(station, 2)
+    page = page_of(url=town.url)
+    row = row_of(page, station)
+    expect(row.get_by_test_id("flood-level")).to_have_attribute("data-level", "2")
+    for _ in range(20):
+        town.says(station, 99.0)
+        page.wait_for_timeout(500)
+        if dead(page, station).count():
+            break
+    expect(dead(page, station)).to_have_count(1)
+    expect(row.get_by_test_id("silence")).to_have_attribute("data-link", "failing")
+    expect(row.get_by_test_id("flood-level")).to_have_attribute("data-level", "2")
+    expect(row.get_by_test_id("flood-level")).to_contain_text("欠測")
+    expect(row.get_by_test_id("age")).to_contain_text("の値")
+    row.scroll_into_view_if_needed()
+    page.screenshot(path=ARTEFACTS / "failing-1440-ja.png")
+    page.context.close()
+
+
 def test_a_screen_switched_on_while_the_server_is_away_shows_what_it_last_knew_as_old(
     town_of: Callable[..., Any], browser: Browser, wait_until: Callable[..., Any]
 ) -> None:

@@ -3,10 +3,14 @@
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+
+from simulators.city import plans
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -62,13 +66,19 @@ def test_the_first_load_is_small_all_told(quiet_town: Any, browser: Browser) -> 
     context.close()
 
 
-def test_a_thin_line_is_enough(quiet_town: Any, browser: Browser, drawn: Callable[..., None]) -> None:
-    context = browser.new_context(locale="ja-JP")
-    page = context.new_page()
+def thin(context: BrowserContext) -> Page:
+    """A page at the end of a thin line."""
+    page: Page = context.new_page()
     session = context.new_cdp_session(page)
     session.send("Network.enable")
     line = {"offline": False, "latency": 100, "downloadThroughput": THIN, "uploadThroughput": THIN}
     session.send("Network.emulateNetworkConditions", line)
+    return page
+
+
+def test_a_thin_line_is_enough(quiet_town: Any, browser: Browser, drawn: Callable[..., None]) -> None:
+    context = browser.new_context(locale="ja-JP")
+    page = thin(context)
     station = "shigi-ohashi"
     begun = time.monotonic()
     page.goto(quiet_town.url, wait_until="commit")
@@ -88,6 +98,30 @@ def test_a_thin_line_is_enough(quiet_town: Any, browser: Browser, drawn: Callabl
     print(f"\n64 kbit/s: first numbers after {first:.1f} s, a new level after {[round(d, 1) for d in delays]} s")
     assert first < 30
     assert max(delays) < 10
+    context.close()
+
+
+def test_a_thousand_stations_reach_a_thin_line_too(
+    town_of: Callable[..., Any], browser: Browser, payload: Callable[..., bytes]
+) -> None:
+    one = plans(datetime.now(UTC))[0]
+    names = [f"thin-{n:04}" for n in range(1000)]
+    many = [
+        replace(one, station_id=name, name_ja=f"第{n}観測所", sensors=tuple(
+            replace(sensor, device_id=f"{name}-{sensor.quantity}") for sensor in one.sensors
+        ))
+        for n, name in enumerate(names)
+    ]  # fmt: skip
+    town = town_of(many)
+    now = datetime.now(UTC).isoformat()
+    devices = [next(s.device_id for s in plan.sensors if s.quantity == "water_level") for plan in many]
+    town.chain.publish([(device, payload(now, 0.5)) for device in devices])
+    context = browser.new_context(locale="ja-JP")
+    page = thin(context)
+    begun = time.monotonic()
+    page.goto(town.url, wait_until="commit")
+    expect(page.get_by_test_id("filter-count")).to_have_text("1000 局", timeout=90_000)
+    print(f"\n64 kbit/s, 1,000 stations: first numbers after {time.monotonic() - begun:.1f} s")
     context.close()
 
 
@@ -115,7 +149,7 @@ def test_a_screen_learns_that_it_is_an_older_build_and_the_wall_reloads_itself(
     wall.on("load", lambda _: loads.append(wall.url))
     wall.route(re.compile(r"/\?wall=1$"), older, times=1)
     wall.goto(quiet_town.url + "/?wall=1")
-    wall.wait_for_function("document.querySelector('meta[name=version]').content !== 'older'", timeout=15_000)
+    expect(wall.locator("meta[name=version]")).not_to_have_attribute("content", "older", timeout=15_000)
     wall.wait_for_timeout(6_000)
     assert len(loads) == 2, "it reloads once, and finds itself up to date"
     context.close()

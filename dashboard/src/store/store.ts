@@ -80,8 +80,11 @@ export const link = signal<Link>({ startedMs: performance.now(), heardMs: null, 
 /** Ticks once a second; whatever shows an age reads it. */
 export const tick = signal({ browserMs: Date.now(), steadyMs: performance.now() });
 
-/** The server's time, to the second of the last tick. */
-export const now = computed(() => serverNow(clockSync.value, tick.value.browserMs, tick.value.steadyMs));
+/** The server's time, to the second of the last tick. What is recalled makes nobody younger whose clock is slow. */
+export const now = computed(() => {
+  const told = serverNow(clockSync.value, tick.value.browserMs, tick.value.steadyMs);
+  return recalled.value ? Math.max(told, Date.parse(levels.value?.as_of ?? "") || told) : told;
+});
 export const clockOff = computed(() => clockError(clockSync.value));
 export const connected = computed(() => connection(link.value, tick.value.steadyMs));
 export const lost = computed(() => connected.value === "lost" || recalled.value);
