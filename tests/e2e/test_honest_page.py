@@ -163,6 +163,8 @@ def test_a_screen_switched_on_while_the_server_is_away_shows_what_it_last_knew_a
       return JSON.stringify(got.result ?? null);
     }"""
     wait_until(lambda: page.wait_for_timeout(200) or "0.63" in page.evaluate(known), 40, "what is known is kept")
+    page.goto(f"{town.url}/healthz")  # one of the server's other pages: not the one to be kept
+    expect(page.locator("body")).to_have_text("alive")
     page.close()
     town.chain.kill("api")
     page = context.new_page()
