@@ -9,15 +9,18 @@ import { type Live, START } from "./live";
 export type Range = "m30" | "h3" | "h24" | "d7";
 export type Theme = "dark" | "light";
 
-export function remembered<T extends string>(key: string, allowed: readonly T[], otherwise: T) {
-  let start = otherwise;
+/** Storage may be forbidden on a locked-down terminal; the page then forgets, and works. */
+function kept(key: string): string | null {
   try {
-    const found = localStorage.getItem(key);
-    if (allowed.includes(found as T)) start = found as T;
+    return localStorage.getItem(key);
   } catch {
-    // Storage may be forbidden on a locked-down terminal; the page then forgets, and works.
+    return null;
   }
-  const value = signal<T>(start);
+}
+
+export function remembered<T extends string>(key: string, allowed: readonly T[], otherwise: T) {
+  const found = kept(key) as T;
+  const value = signal<T>(allowed.includes(found) ? found : otherwise);
   effect(() => {
     const keep = value.value;
     try {
@@ -34,7 +37,7 @@ const askedLang = new URLSearchParams(location.search).get("lang");
 if (askedLang === "ja" || askedLang === "en") lang.value = askedLang;
 export const theme = remembered<Theme>("kawamori.theme", ["dark", "light"], "dark");
 /** Nobody has chosen a range on this screen yet. */
-const rangeIsOpen = localStorage.getItem("kawamori.range") === null;
+const rangeIsOpen = kept("kawamori.range") === null;
 export const range = remembered<Range>("kawamori.range", ["m30", "h3", "h24", "d7"], "h3");
 export const t = computed(() => catalogues[lang.value]);
 
