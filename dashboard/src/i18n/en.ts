@@ -39,6 +39,7 @@ export const en: Catalogue = {
 
   newVersion: "There is a newer version of this page.",
   reload: "Reload",
+  partMissing: "This part of the page could not be loaded.",
   recalledHint: "These values were kept by this device.",
   serverBehind: (n: number) =>
     `The server is behind in taking in readings${n > 0 ? ` (stations: ${n})` : ""}`,

@@ -37,6 +37,7 @@ export const ja = {
 
   newVersion: "新しい版の画面があります。",
   reload: "読み直す",
+  partMissing: "画面のこの部分を読み込めませんでした。",
   recalledHint: "この端末に残っていた値です。",
   serverBehind: (n: number) => `サーバーの取り込みが遅れています${n > 0 ? `（${n} 局）` : ""}`,
   serverBehindHint: "センサーの故障とは限りません。水位は現地や電話で確かめてください。",

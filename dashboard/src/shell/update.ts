@@ -2,6 +2,7 @@
 import { computed, effect } from "@preact/signals";
 import { reloadWaitMs } from "../domain/reload";
 import { live, lost } from "../store/store";
+import { incomplete } from "./part";
 import { route } from "./route";
 
 const own = document.querySelector<HTMLMetaElement>('meta[name="version"]')?.content ?? null;
@@ -14,7 +15,7 @@ export const outdated = computed(() => {
 /** The wall has nobody to press a button: it reloads itself, while the server is there to answer. */
 export function keepUpToDate(): void {
   effect(() => {
-    if (!outdated.value || lost.value || route.value.view !== "wall") return;
+    if (!(outdated.value || incomplete.value) || lost.value || route.value.view !== "wall") return;
     const [opened] = performance.getEntriesByType("navigation") as PerformanceNavigationTiming[];
     const timer = setTimeout(() => location.reload(), reloadWaitMs(opened?.type, performance.now()));
     return () => clearTimeout(timer);
