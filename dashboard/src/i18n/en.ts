@@ -469,6 +469,7 @@ export const en: Catalogue = {
     quarantine: "Quarantine (messages not accepted)",
     quarantineSaid: (hour: number, day: number) => `${hour} in the last hour, ${day} in 24 hours`,
     quarantineNone: "No message is in quarantine",
+    quarantineFailed: "The newest messages cannot be fetched. What is below is old.",
     newest: "Newest",
     received: "Received",
     reason: "Reason",

@@ -466,6 +466,7 @@ export const ja = {
     quarantine: "隔離（受け付けなかった電文）",
     quarantineSaid: (hour: number, day: number) => `1時間 ${hour} 件・24時間 ${day} 件`,
     quarantineNone: "隔離された電文はありません",
+    quarantineFailed: "新しい電文の一覧を取得できません。下にあるものは古いものです。",
     newest: "最新",
     received: "受信",
     reason: "理由",
