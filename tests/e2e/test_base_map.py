@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,9 +16,13 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
+ARTEFACTS = Path(__file__).parents[1] / "artefacts"
+
 #: Around the middle of the demo city's stations, where the map zooms in.
 LAKE = [(140.46, 36.42), (140.52, 36.42), (140.52, 36.46), (140.46, 36.46)]
 ROAD = [[140.40, 36.395], [140.49, 36.46], [140.58, 36.50]]
+#: The files of their own in which the map and the chart come.
+PARTS = re.compile(r"/assets/(river-map|plot)-[^/]+\.js$")
 PICTURES = "https://tiles.city.example/pale/{z}/{x}/{y}.png"
 #: How many pixels of each colour of the base map its canvases show; an edge that is smoothed keeps its colour.
 COUNT = """kinds => {
@@ -85,7 +90,7 @@ def opened(context: BrowserContext, url: str) -> tuple[Page, set[str], list[str]
     return page, hosts, refused
 
 
-def drawn(page: Page, *, water: int = 50, road: int = 50) -> dict[str, int]:
+def pixels(page: Page, *, water: int = 50, road: int = 50) -> dict[str, int]:
     """Pixels of lake and road, once there are more than so many; fails where they do not come."""
     for _ in range(20):
         found: dict[str, int] = page.evaluate(COUNT, ["water", "road"])
@@ -100,7 +105,7 @@ def test_lines_and_tiles_are_drawn_under_the_stations(
 ) -> None:
     url = mapped.chain.url("api-2")
     page, hosts, refused = opened(context, url)
-    night = drawn(page)
+    night = pixels(page)
     assert night["water"] > 5 * night["road"]
     credit = page.locator(".leaflet-control-attribution")
     expect(credit).to_have_text(
@@ -112,13 +117,13 @@ def test_lines_and_tiles_are_drawn_under_the_stations(
     assert faults_axe_finds(page) == []
 
     page.get_by_role("button", name="明るい画面にする").click()
-    assert drawn(page), "in the colours of the light page"
+    assert pixels(page), "in the colours of the light page"
 
     page.locator(".leaflet-control-zoom-in").focus()
     for _ in range(4):  # finer than the file: cut out of its finest tiles
         page.keyboard.press("Enter")
         page.wait_for_timeout(400)
-    drawn(page, water=3 * night["water"], road=0)
+    pixels(page, water=3 * night["water"], road=0)
     assert hosts == {url.split("/")[2]}
     assert refused == []
 
@@ -154,3 +159,71 @@ def test_pictures_of_another_host_come_only_where_the_site_has_set_them(mapped: 
     page.evaluate("new Image().src = 'https://elsewhere.example/x.png'")
     page.wait_for_timeout(300)
     assert len(refused) == 1
+
+
+def without(context: BrowserContext, files: re.Pattern[str]) -> list[str]:
+    """Let these files fail until they are routed no more; the ones that were asked for."""
+    asked: list[str] = []
+
+    def fail(route: Any) -> None:
+        asked.append(route.request.url)
+        route.abort()
+
+    context.route(files, fail)
+    return asked
+
+
+def test_a_map_and_a_chart_that_fail_once_come_by_themselves(
+    mapped: Any, context: BrowserContext, wait_until: Callable[..., Any], drawn: Callable[..., None]
+) -> None:
+    asked = without(context, PARTS)
+    page = context.new_page()
+    page.goto(mapped.url)
+    expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "live")
+    wait_until(lambda: page.wait_for_timeout(50) or len({*asked}) == 2, 10, "both files were asked for")
+    expect(page.locator(".leaflet-marker-icon")).not_to_be_attached()
+    context.unroute(PARTS)
+    page.evaluate("window.sameLife = true")
+    drawn(page)
+    expect(page.get_by_test_id("missing")).not_to_be_attached()
+    assert page.evaluate("window.sameLife") is True
+
+
+def test_what_does_not_come_is_said_with_a_way_out(
+    mapped: Any, context: BrowserContext, faults_axe_finds: Callable[[Page], list[str]], drawn: Callable[..., None]
+) -> None:
+    # of the map its style sheet alone, which the build's loader asks for only once
+    lost = re.compile(r"/assets/(river-map-[^/]+\.css|plot-[^/]+\.js)$")
+    without(context, lost)
+    page = context.new_page()
+    page.goto(mapped.url)
+    words = page.get_by_test_id("missing")
+    expect(words).to_have_count(2, timeout=20_000)
+    expect(words.first).to_contain_text("読み込めませんでした")
+    expect(page.get_by_test_id("level").first).to_be_visible()
+    assert faults_axe_finds(page) == []
+    page.screenshot(path=ARTEFACTS / "missing-1440-ja.png")
+    context.unroute(lost)
+    words.last.get_by_role("button").click()
+    expect(words).to_have_count(0)
+    drawn(page)
+
+    view = re.compile(r"/assets/system-view-[^/]+\.js$")
+    without(context, view)
+    page.get_by_test_id("nav-system").click()
+    expect(words).to_be_visible(timeout=20_000)
+    context.unroute(view)
+
+
+def test_a_wall_without_its_map_reloads_itself_once_a_minute_at_most(
+    mapped: Any, context: BrowserContext, wait_until: Callable[..., Any]
+) -> None:
+    without(context, PARTS)
+    page = context.new_page()
+    loads: list[str] = []
+    page.on("load", lambda _: loads.append(page.url))
+    page.goto(mapped.url + "/?wall=1")
+    wait_until(lambda: page.wait_for_timeout(50) or len(loads) == 2, 25, "the wall reloads itself")
+    expect(page.get_by_test_id("missing").first).to_be_visible(timeout=20_000)
+    page.wait_for_timeout(5_000)
+    assert len(loads) == 2

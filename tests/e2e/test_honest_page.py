@@ -187,6 +187,8 @@ def test_a_screen_switched_on_while_the_server_is_away_shows_what_it_last_knew_a
       return JSON.stringify(got.result ?? null);
     }"""
     wait_until(lambda: page.wait_for_timeout(200) or "0.63" in page.evaluate(known), 40, "what is known is kept")
+    page.goto(f"{town.url}/healthz")  # one of the server's other pages: not the one to be kept
+    expect(page.locator("body")).to_have_text("alive")
     page.close()
     town.chain.kill("api")
     page = context.new_page()
@@ -230,4 +232,32 @@ def test_sensor_gateway_and_server_are_told_apart(town_of: Callable[..., Any], p
     expect(link).to_have_text("ゲートウェイ無通信", timeout=95_000)
     print(f"gateway killed → its stations say so after {time.monotonic() - begun:.1f} s")
     expect(page.get_by_test_id("banner-behind")).not_to_be_attached()
+    page.context.close()
+
+
+def test_the_state_of_the_system_is_never_one_of_an_earlier_visit(
+    town_of: Callable[..., Any], page_of: Callable[..., Page]
+) -> None:
+    town = town_of()
+    page = page_of(url=town.url, at="/system")
+    database = page.get_by_test_id("link-database")
+    expect(database).to_have_attribute("data-health", "ok")
+    quarantine = page.get_by_role("region", name="隔離")
+    expect(quarantine).to_contain_text("隔離された電文はありません")
+    page.route("**/api/v1/quarantine*", lambda route: route.abort())
+    expect(quarantine).to_contain_text("取得できません", timeout=10_000)
+    expect(quarantine).not_to_contain_text("隔離された電文はありません")
+    expect(database).to_have_attribute("data-health", "ok")
+
+    page.get_by_test_id("nav-situation").click()
+    expect(page.get_by_test_id("system-view")).not_to_be_attached()
+    town.chain.freeze("api")
+    page.get_by_test_id("nav-system").click()
+    view = page.get_by_test_id("system-view")
+    expect(view).to_be_visible()
+    expect(page.get_by_test_id("chain")).not_to_be_attached()
+    expect(view).to_contain_text("状態をまだ取得していません", timeout=12_000)
+    expect(page.get_by_test_id("chain")).not_to_be_attached()
+    town.chain.thaw("api")
+    expect(database).to_have_attribute("data-health", "ok", timeout=15_000)
     page.context.close()

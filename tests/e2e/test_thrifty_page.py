@@ -125,6 +125,11 @@ def test_a_thousand_stations_reach_a_thin_line_too(
     context.close()
 
 
+#: As on a terminal that is locked down.
+FORBIDDEN = """for (const name of ['localStorage', 'sessionStorage', 'indexedDB'])
+  Object.defineProperty(window, name, { get() { throw new DOMException(name, 'SecurityError'); } });"""
+
+
 def older(route: Route) -> None:
     """The page as an older build of it would say of itself."""
     answer = route.fetch()
@@ -146,6 +151,7 @@ def test_a_screen_learns_that_it_is_an_older_build_and_the_wall_reloads_itself(
 
     wall: Page = context.new_page()
     loads: list[str] = []
+    wall.add_init_script(FORBIDDEN)
     wall.on("load", lambda _: loads.append(wall.url))
     wall.route(re.compile(r"/\?wall=1$"), older, times=1)
     wall.goto(quiet_town.url + "/?wall=1")

@@ -4,13 +4,14 @@ import { useEffect, useRef } from "preact/hooks";
 import { read } from "../domain/datum";
 import { clockOrDay, metres } from "../domain/format";
 import { pick } from "../i18n";
+import { Missing } from "../shell/part";
 import { stationHref } from "../shell/route";
 import { tableDatum } from "../store/datum";
 import { chooseRange, lang, type Range, range, selected, stationLevels, stations, t } from "../store/store";
 import { Segments } from "../ui/segments";
 import { type History, type Kept, keepHistory } from "./history";
 import { noteOf } from "./note";
-import { inside, marksOf, mountPlot, pictureOf, steadyNow } from "./picture";
+import { inside, marksOf, mountPlot, pictureOf, plotFile, steadyNow } from "./picture";
 import { extent, type Mark } from "./series";
 
 const RANGES: readonly Range[] = ["m30", "h3", "h24", "d7"];
@@ -105,7 +106,7 @@ export function ChartPanel() {
       </div>
       <div class="plot-box">
         <div class="plot" ref={host} role="img" aria-label={summary(name)} />
-        {note && <p class="plot-note">{note}</p>}
+        {plotFile.missing.value ? <Missing /> : note && <p class="plot-note">{note}</p>}
       </div>
       <div class="chart-foot">
         <span>{words.legendSuspect}</span>

@@ -6,6 +6,7 @@ import { metres } from "../domain/format";
 import { clampLevel, LEVEL_COLOURS } from "../domain/levels";
 import { type Span, type Window, windowOf } from "../domain/span";
 import { pick } from "../i18n";
+import { part } from "../shell/part";
 import { lang, now, stationLevels, stations, t, theme } from "../store/store";
 import type { Line } from "./draw";
 import type { History } from "./history";
@@ -80,7 +81,10 @@ export function pictureOf(past: History, marks: readonly Mark[], datum: Datum, n
   };
 }
 
-/** Draws into `host` for as long as it is there. The plot itself comes in a file of its own. */
+/** The plot itself comes in a file of its own. */
+export const plotFile = part(() => import("./plot").then((m) => m.createPlot));
+
+/** Draws into `host` for as long as it is there. */
 export function mountPlot(
   host: HTMLElement,
   picture: ReadonlySignal<Picture | null>,
@@ -90,7 +94,7 @@ export function mountPlot(
   const plot = signal<Plot | null>(null);
   const stops: (() => void)[] = [];
   let gone = false;
-  void import("./plot").then(({ createPlot }) => {
+  void plotFile.ready().then((createPlot) => {
     if (gone) return;
     stops.push(
       effect(() => {

@@ -40,6 +40,7 @@ export const en: Catalogue = {
 
   newVersion: "There is a newer version of this page.",
   reload: "Reload",
+  partMissing: "This part of the page could not be loaded.",
   recalledHint: "These values were kept by this device.",
   serverBehind: (n: number) =>
     `The server is behind in taking in readings${n > 0 ? ` (stations: ${n})` : ""}`,
@@ -473,6 +474,7 @@ export const en: Catalogue = {
     quarantine: "Quarantine (messages not accepted)",
     quarantineSaid: (hour: number, day: number) => `${hour} in the last hour, ${day} in 24 hours`,
     quarantineNone: "No message is in quarantine",
+    quarantineFailed: "The newest messages cannot be fetched. What is below is old.",
     newest: "Newest",
     received: "Received",
     reason: "Reason",

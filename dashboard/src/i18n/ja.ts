@@ -38,6 +38,7 @@ export const ja = {
 
   newVersion: "新しい版の画面があります。",
   reload: "読み直す",
+  partMissing: "画面のこの部分を読み込めませんでした。",
   recalledHint: "この端末に残っていた値です。",
   serverBehind: (n: number) => `サーバーの取り込みが遅れています${n > 0 ? `（${n} 局）` : ""}`,
   serverBehindHint: "センサーの故障とは限りません。水位は現地や電話で確かめてください。",
@@ -470,6 +471,7 @@ export const ja = {
     quarantine: "隔離（受け付けなかった電文）",
     quarantineSaid: (hour: number, day: number) => `1時間 ${hour} 件・24時間 ${day} 件`,
     quarantineNone: "隔離された電文はありません",
+    quarantineFailed: "新しい電文の一覧を取得できません。下にあるものは古いものです。",
     newest: "最新",
     received: "受信",
     reason: "理由",

@@ -1,14 +1,17 @@
 import { useEffect, useRef } from "preact/hooks";
+import { Missing, part } from "../shell/part";
 import { t } from "../store/store";
 import { mapHint } from "./base/under";
 
 /** The map itself comes in a file of its own, after the numbers. */
+const riverMap = part(() => import("./river-map").then((m) => m.mountMap));
+
 export function MapPanel() {
   const host = useRef<HTMLDivElement>(null);
   useEffect(() => {
     let stop: (() => void) | undefined;
     let gone = false;
-    import("./river-map").then(({ mountMap }) => {
+    void riverMap.ready().then((mountMap) => {
       if (!gone && host.current) stop = mountMap(host.current);
     });
     return () => {
@@ -23,6 +26,7 @@ export function MapPanel() {
         <span class="panel-note">{mapHint()}</span>
       </div>
       <div class="map" data-testid="map" ref={host} />
+      {riverMap.missing.value && <Missing />}
     </section>
   );
 }

@@ -2,30 +2,21 @@
 import { signal } from "@preact/signals";
 import type { ComponentType } from "preact";
 import { t } from "../store/store";
-
-const RETRY_MS = 3_000;
+import { Missing, part } from "./part";
 
 export function lazy<P extends object>(load: () => Promise<ComponentType<P>>): ComponentType<P> {
   const found = signal<ComponentType<P> | null>(null);
-  let asked = false;
-  const ask = () => {
-    load().then(
-      (view) => {
-        found.value = view;
-      },
-      () => setTimeout(ask, RETRY_MS),
-    );
-  };
+  const view = part(async () => {
+    found.value = await load();
+  });
   return (props: P) => {
     const View = found.value;
     if (View) return <View {...props} />;
-    if (!asked) {
-      asked = true;
-      ask();
-    }
+    void view.ready();
+    const missing = view.missing.value;
     return (
-      <main class="view" id="view" tabIndex={-1} aria-busy="true">
-        <p class="empty">{t.value.loading}</p>
+      <main class="view" id="view" tabIndex={-1} aria-busy={!missing}>
+        {missing ? <Missing /> : <p class="empty">{t.value.loading}</p>}
       </main>
     );
   };

@@ -1,6 +1,8 @@
 /** Which build of the page this is, and whether the server hands out a newer one. */
 import { computed, effect } from "@preact/signals";
+import { reloadWaitMs } from "../domain/reload";
 import { live, lost } from "../store/store";
+import { incomplete } from "./part";
 import { route } from "./route";
 
 const own = document.querySelector<HTMLMetaElement>('meta[name="version"]')?.content ?? null;
@@ -10,20 +12,12 @@ export const outdated = computed(() => {
   return own !== null && served !== null && served !== own;
 });
 
-/** A server that says one thing and hands out another must not make the screen reload for ever. */
-const RELOAD_AT_MOST_EVERY_MS = 60_000;
-const KEY = "kawamori.reloaded";
-
 /** The wall has nobody to press a button: it reloads itself, while the server is there to answer. */
 export function keepUpToDate(): void {
   effect(() => {
-    if (!outdated.value || lost.value || route.value.view !== "wall") return;
-    const last = Number(sessionStorage.getItem(KEY) ?? 0);
-    const wait = Math.max(0, last + RELOAD_AT_MOST_EVERY_MS - Date.now());
-    const timer = setTimeout(() => {
-      sessionStorage.setItem(KEY, String(Date.now()));
-      location.reload();
-    }, wait);
+    if (!(outdated.value || incomplete.value) || lost.value || route.value.view !== "wall") return;
+    const [opened] = performance.getEntriesByType("navigation") as PerformanceNavigationTiming[];
+    const timer = setTimeout(() => location.reload(), reloadWaitMs(opened?.type, performance.now()));
     return () => clearTimeout(timer);
   });
   const worker = navigator.serviceWorker;

@@ -2,10 +2,11 @@
 import { useComputed } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { noteOf } from "../chart/note";
-import { mountPlot } from "../chart/picture";
+import { mountPlot, plotFile } from "../chart/picture";
 import { extent, type Mark } from "../chart/series";
 import { spanBetween } from "../domain/span";
 import { pick } from "../i18n";
+import { Missing } from "../shell/part";
 import { query, setQuery } from "../shell/route";
 import { lang, t } from "../store/store";
 import { NumbersTable } from "./numbers-table";
@@ -124,10 +125,14 @@ function Plot() {
           pointed.value = null;
         }}
       />
-      {note && (
-        <p class="plot-note" role="status">
-          {note}
-        </p>
+      {plotFile.missing.value ? (
+        <Missing />
+      ) : (
+        note && (
+          <p class="plot-note" role="status">
+            {note}
+          </p>
+        )
       )}
     </div>
   );

@@ -9,32 +9,17 @@ import { chain, gatewayHealth, type Health, type LinkName } from "../domain/chai
 import { clockSeconds } from "../domain/format";
 import { refusalKind } from "../domain/refusal";
 import { live, lost, now, t } from "../store/store";
+import { keepLooking, type Look, NOT_YET } from "./look";
 
-const EVERY_MS = 5_000;
 const SHOWN = 20;
 
-const system = signal<System | null>(null);
-const refusals = signal<readonly Refusal[]>([]);
-const failed = signal(false);
+const system = signal<Look<System>>(NOT_YET);
+const refusals = signal<Look<readonly Refusal[]>>(NOT_YET);
 
 function keepSystem(): () => void {
-  const stop = new AbortController();
-  let timer: ReturnType<typeof setTimeout>;
-  const look = async () => {
-    try {
-      const found = await getSystem(stop.signal);
-      system.value = found;
-      failed.value = false;
-      refusals.value = await getQuarantine(SHOWN, stop.signal);
-    } catch {
-      if (!stop.signal.aborted) failed.value = true;
-    }
-    if (!stop.signal.aborted) timer = setTimeout(look, EVERY_MS);
-  };
-  void look();
+  const stops = [keepLooking(system, getSystem), keepLooking(refusals, (stop) => getQuarantine(SHOWN, stop))];
   return () => {
-    clearTimeout(timer);
-    stop.abort();
+    for (const stop of stops) stop();
   };
 }
 
@@ -137,6 +122,7 @@ function Panel({ title, id, children }: { title: string; id: string; children: C
 
 function Chain({ at }: { at: System }) {
   const words = t.value.system;
+  const { failed } = system.value;
   return (
     <ol class="chain" data-testid="chain">
       {chain(at, !lost.value).map(({ name, health }) => (
@@ -144,10 +130,10 @@ function Chain({ at }: { at: System }) {
           key={name}
           class={`link link-${health}`}
           data-testid={`link-${name}`}
-          data-health={failed.value ? "unknown" : health}
+          data-health={failed ? "unknown" : health}
         >
           <h3>{words[name]}</h3>
-          <HealthMark health={failed.value ? "unknown" : health} />
+          <HealthMark health={failed ? "unknown" : health} />
           {facts(name, at).map((line) => (
             <p key={line}>{line}</p>
           ))}
@@ -201,13 +187,14 @@ function Reason({ text }: { text: string }) {
 function Quarantine({ at }: { at: System }) {
   const words = t.value.system;
   const { quarantine } = at;
+  const { found, failed } = refusals.value;
   return (
     <Panel title={words.quarantine} id="quarantine-title">
       <div class="panel-body">
         {quarantine && <p>{words.quarantineSaid(quarantine.last_hour, quarantine.last_day)}</p>}
-        {refusals.value.length === 0 ? (
-          <p class="empty">{words.quarantineNone}</p>
-        ) : (
+        <div role="status">{failed && <p class="wrong">{words.quarantineFailed}</p>}</div>
+        {found?.length === 0 && !failed && <p class="empty">{words.quarantineNone}</p>}
+        {found && found.length > 0 && (
           <div>
             <table class="facts" aria-label={words.messages}>
               <thead>
@@ -218,7 +205,7 @@ function Quarantine({ at }: { at: System }) {
                 </tr>
               </thead>
               <tbody>
-                {refusals.value.map((one) => (
+                {found.map((one) => (
                   <tr key={one.id}>
                     <td>{ago(one.received_at)}</td>
                     <td>{one.device_id ?? one.topic}</td>
@@ -239,7 +226,7 @@ function Quarantine({ at }: { at: System }) {
 export function SystemView() {
   const words = t.value.system;
   useEffect(keepSystem, []);
-  const at = system.value;
+  const { found: at, failed } = system.value;
   return (
     <main class="view view-system" id="view" tabIndex={-1} data-testid="system-view">
       <Panel title={words.title} id="system-title">
@@ -248,7 +235,7 @@ export function SystemView() {
             {words.intro}{" "}
             {at && <span class="panel-note">{words.asOf(clockSeconds(Date.parse(at.as_of)))}</span>}
           </p>
-          <div role="alert">{failed.value && <p class="wrong">{at ? words.failed : words.never}</p>}</div>
+          <div role="alert">{failed && <p class="wrong">{at ? words.failed : words.never}</p>}</div>
           {at && <Chain at={at} />}
         </div>
       </Panel>
