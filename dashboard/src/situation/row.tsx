@@ -11,17 +11,11 @@ import { opened } from "../store/answers";
 import { tableDatum, wantedInTable } from "../store/datum";
 import { chosen, lang, live, lost, now, selected, stations, t } from "../store/store";
 import { Age } from "../ui/age";
+import { FlagNote } from "../ui/flag-note";
 import { LevelChip, levelWord } from "../ui/level-chip";
 import { TrendArrow } from "../ui/trend-arrow";
 import { unansweredLevels } from "./order";
 import { Spark } from "./spark";
-
-function FlagNote({ flag }: { flag: StationLevel["flag"] }) {
-  if (flag === 3) return <span class="flag flag-suspect">{t.value.flagSuspect}</span>;
-  if (flag === 4) return <span class="flag flag-fail">{t.value.flagFail}</span>;
-  if (flag === 9) return <span class="flag flag-fail">{t.value.flagMissing}</span>;
-  return null;
-}
 
 /** In a 16 × 16 box: the link of the chain that is silent. A probe, a mast, a drum of disks. And a probe that errs. */
 const LINKS = {

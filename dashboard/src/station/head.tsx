@@ -8,6 +8,7 @@ import { believed, failed, freshnessNow } from "../domain/freshness";
 import { pick } from "../i18n";
 import { lang, lost, now, t } from "../store/store";
 import { Age } from "../ui/age";
+import { FlagNote } from "../ui/flag-note";
 import { LevelChip, levelWord } from "../ui/level-chip";
 import { TrendArrow } from "../ui/trend-arrow";
 import { DatumSwitch } from "./datum-switch";
@@ -142,13 +143,6 @@ function Doubts({ station, dead }: { station: StationLevel; dead: boolean }) {
   );
 }
 
-function Flag({ flag }: { flag: StationLevel["flag"] }) {
-  if (flag === 3) return <span class="flag flag-suspect">{t.value.flagSuspect}</span>;
-  if (flag === 4) return <span class="flag flag-fail">{t.value.flagFail}</span>;
-  if (flag === 9) return <span class="flag flag-fail">{t.value.flagMissing}</span>;
-  return null;
-}
-
 function Now({ station }: { station: StationLevel }) {
   const words = t.value;
   const state = freshnessNow(station, now.value);
@@ -164,7 +158,7 @@ function Now({ station }: { station: StationLevel }) {
             {value === null ? "—" : metres(read(value, datum.value))}
           </span>
           <span class="now-unit">m</span>
-          {(!dead || failed(station)) && <Flag flag={station.flag} />}
+          {(!dead || failed(station)) && <FlagNote flag={station.flag} />}
           {failed(station) && typeof station.judged_m === "number" && (
             <span class="judged">{words.judgedBy(metres(read(station.judged_m, datum.value)))}</span>
           )}
