@@ -27,6 +27,7 @@ import {
   tick,
 } from "../store/store";
 import { Age } from "../ui/age";
+import { FlagNote } from "../ui/flag-note";
 import { LevelChip } from "../ui/level-chip";
 import { TrendArrow } from "../ui/trend-arrow";
 import "../styles/wall.css";
@@ -94,9 +95,7 @@ function Row({ station, fits }: { station: StationLevel; fits: boolean }) {
         <span class="level" data-testid="level">
           {metres(believed(station))}
         </span>
-        {!dead && (station.flag === 3 || station.flag === 4) && (
-          <span class="flag flag-suspect">{station.flag === 3 ? words.flagSuspect : words.flagFail}</span>
-        )}
+        {(!dead || failed(station)) && <FlagNote flag={station.flag} />}
       </td>
       <td class="num">
         {dead || way === null || perHour === null ? (
