@@ -121,7 +121,8 @@ def test_a_screen_learns_that_it_is_an_older_build_and_the_wall_reloads_itself(
     wall.on("load", lambda _: loads.append(wall.url))
     wall.route(re.compile(r"/\?wall=1$"), older, times=1)
     wall.goto(quiet_town.url + "/?wall=1")
-    wall.wait_for_function("document.querySelector('meta[name=version]').content !== 'older'", timeout=15_000)
+    build = wall.locator("meta[name=version]")
+    expect(build).not_to_have_attribute("content", "older", timeout=15_000)
     wall.wait_for_timeout(6_000)
     assert len(loads) == 2, "it reloads once, and finds itself up to date"
     context.close()
