@@ -130,6 +130,10 @@ class Engine:
             await self._herald.tell(connection, self._registry)
             fail_point("alerts.told")
             await self._herald.escalate(connection, self._registry)
+            await record.describe_duty(
+                connection, has_listeners=await self._herald.has_listeners(connection),
+                self_test_every=self._settings.self_test_every(),
+            )  # fmt: skip
         fail_point("alerts.ticked")
 
     async def _look(self) -> None:

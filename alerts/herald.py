@@ -189,6 +189,16 @@ class Herald:
             contacts[mailed.id] = mailed
         return Duty(contacts, await people.escalations(connection), now)
 
+    async def has_listeners(self, connection: Connection) -> bool:
+        """Whether a flood that begins now would be told to anybody: in the file that the settings name, by their mail,
+        or by any escalation of floods.
+        """
+        duty = await self._duty(connection, self._clock())
+        return bool(
+            self._settings.log or self._everybody(duty)
+            or any(duty.reach(Place(escalation=e.id))[1] for e in duty.escalations.values() if "flood" in e.topics)
+        )  # fmt: skip
+
     def _everybody(self, duty: Duty) -> list[Person]:
         """Whom the settings name, told while no escalation says otherwise."""
         return [c for c in duty.contacts.values() if isinstance(c, Person) and c.id.startswith("mail:")]

@@ -85,8 +85,8 @@ class Service:
         group.create_task(self.blackout.run(stop), name="blackout")
         if self._settings.mqtt_url is not None:
             group.create_task(forever(self._mirror.run, stop, StorageUnavailable, "mirror away"), name="mirror")
-            if self._settings.alerts.self_test_every:
-                group.create_task(self.self_test.run(stop), name="self-test")
+        if self._settings.self_test_every():
+            group.create_task(self.self_test.run(stop), name="self-test")
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:

@@ -88,7 +88,9 @@ WORDS: Mapping[str, Words] = {
         behind="サーバーの取り込みが遅れています。センサーの故障とは限りません。水位は現地や電話で確かめてください。",
         why={
             "no_engine": "判定サービスが動いていません", "behind": "判定が遅れています",
-            "unsent": "送れていない通知があります", "self_test": "自己点検に失敗しました",
+            "nobody": "通知先が登録されていません", "unsent": "送れていない通知があります",
+            "given_up": "誰にも届かないまま打ち切った通知があります",
+            "self_test": "自己点検に失敗したか、自己点検が行われていません",
             "database": "データベースに届きません",
         },
         between="、",
@@ -139,7 +141,9 @@ WORDS: Mapping[str, Words] = {
         behind="The server is behind with readings. The sensors may be well. Check levels on site or by telephone.",
         why={
             "no_engine": "nothing judges the levels", "behind": "judging is behind",
-            "unsent": "notifications wait to be sent", "self_test": "the self-test failed",
+            "nobody": "nobody is set up to be told", "unsent": "notifications wait to be sent",
+            "given_up": "a notification was given up and reached nobody",
+            "self_test": "the self-test failed or is overdue",
             "database": "the database does not answer",
         },
         between=", ",

@@ -391,9 +391,11 @@ class AlertingState(_Shape):
     """Whether people would be told now."""
 
     ok: bool
-    why: list[Literal["no_engine", "behind", "unsent", "self_test"]] = Field(
-        description="no_engine: none holds the lease; behind: readings wait to be evaluated; unsent: a message waits to"
-        " be delivered; self_test: the last one did not come out. On the stream also `database`: it does not answer,"
+    why: list[Literal["no_engine", "behind", "nobody", "unsent", "given_up", "self_test"]] = Field(
+        description="no_engine: none holds the lease; behind: readings wait to be evaluated; nobody: no escalation"
+        " and no setting leads to anybody who would be told of a flood; unsent: a message waits to be delivered;"
+        " given_up: one was tried for two days, and nobody has been told of what still lasts; self_test: the last one"
+        " did not come out, or is older than two of their intervals. On the stream also `database`: it does not answer,"
         " and `unknown`: not looked yet"
     )
     leader: str | None

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import random
 import time
 from collections import deque
@@ -54,6 +55,8 @@ _RESENT_WITHIN = 8.0
 _ROOM_WITHIN = timedelta(seconds=1)
 #: Seconds between signs of life.
 _ALIVE_EVERY = 10.0
+#: A gateway that devices cannot reach for so many seconds is none.
+_CUT_OFF = 10.0
 #: A disk fuller than this is worth a person's attention.
 _DISK_ALARM = 0.85
 
@@ -161,8 +164,15 @@ class Gateway:
         #: When the newest readings were last sent out of turn, and whether there was a backlog to send them before.
         self._knocked = 0.0
         self._knocking = False
-        self.trouble: str | None = None
+        #: Why the journal takes nothing, and why nothing can be deleted from it.
+        self._refused: str | None = None
+        self._undeleted: str | None = None
         self.disk_used = 0.0
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the journal is not to be relied on now."""
+        return self._refused or self._undeleted
 
     async def _on_disk(self, work: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, work, *arguments)
@@ -182,7 +192,7 @@ class Gateway:
                     break
                 except StorageUnavailable as error:
                     self._acknowledged = acknowledged + self._acknowledged
-                    self.trouble = str(error)
+                    self._refused = str(error)
                     attempt += 1
                     if attempt in (1, 10) or attempt % 100 == 0:
                         log().error("nothing is acknowledged until the journal's disk has room", error=str(error))
@@ -190,7 +200,7 @@ class Gateway:
                     if await sleep_or_stop(backoff(attempt, cap=_ROOM_WITHIN), stop):
                         return
             fail_point("gateway.journalled")
-            self.trouble = None
+            self._refused = self._undeleted = None
             self._keep_fresh(rows)
             self._moved.set()
             self._devices.acknowledge(messages)
@@ -208,11 +218,22 @@ class Gateway:
             self._fresh_bytes -= len(self._fresh.popleft()[1])
 
     async def say_alive(self, stop: asyncio.Event) -> None:
-        """Let ingest know every few seconds that this gateway is there, and how much waits."""
-        while not await sleep_or_stop(_ALIVE_EVERY, stop):
+        """Let ingest know every few seconds that this gateway is there, and how much waits.
+
+        One that can take nothing, because its journal refuses it or no device reaches it, says nothing: it is not the
+        sensors behind it that are silent.
+        """
+        said = reached = -math.inf
+        while not await sleep_or_stop(1.0, stop):
+            moment = time.monotonic()
+            if self._devices.connected:
+                reached = moment
+            if self._refused or moment - reached > _CUT_OFF or moment - said < _ALIVE_EVERY:
+                continue
             waiting = await self._on_disk(self._journal.waiting)
             with contextlib.suppress(BrokerUnavailable):
                 self._uplink.publish(wire.alive_topic(self._settings.id), wire.encode(wire.Alive(waiting)))
+                said = moment
 
     async def hear_acks(self) -> None:
         """Take ingest's acknowledgements for ever."""
@@ -263,9 +284,10 @@ class Gateway:
         if acknowledged:
             try:
                 await self._on_disk(self._journal.append, [], acknowledged)
+                self._undeleted = None
             except StorageUnavailable as error:
                 self._acknowledged += acknowledged
-                self.trouble = str(error)
+                self._undeleted = str(error)
 
     async def _forward_some(self) -> None:
         moment = time.monotonic()

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -48,6 +48,10 @@ _TRIES = 3
 _REGISTRY_AGE = 5.0
 #: How often a worker says that it is there.
 _SIGN_OF_LIFE = 5.0
+#: A worker that has stored nothing of what it was given for so many seconds is as good as none, and says nothing.
+_STUCK = 10.0
+#: What a gateway has not sent again within so many seconds is with another worker, or its gateway is gone.
+_SENT_AGAIN_WITHIN = 30.0
 #: A worker that freezes while it holds sensors' locks makes the others wait for so long at most.
 _FROZEN = timedelta(seconds=8)
 
@@ -69,9 +73,12 @@ class Work:
 class Ingest:
     """Decodes, validates and writes; one object a worker process."""
 
-    def __init__(self, database: Database, settings: IngestSettings) -> None:
+    def __init__(
+        self, database: Database, settings: IngestSettings, steady: Callable[[], float] = time.monotonic
+    ) -> None:
         self._database = database
         self._settings = settings
+        self._steady = steady
         self._gate = Gate(Registry(version=0), settings)
         self._registry_checked = 0.0
         #: What was last known of each sensor, by the revision of its row.
@@ -81,6 +88,10 @@ class Ingest:
         self._ways: dict[SensorId, str] = {}
         #: Whose batches were acknowledged since then.
         self._served: set[str] = set()
+        #: Since when, by the steady clock, nothing has been stored of what came; None while nothing is to be stored.
+        self._owed_since: float | None = None
+        #: When the last attempt at it failed; None while one is under way.
+        self._left_at: float | None = None
 
     async def take(self, messages: list[Message]) -> list[tuple[str, wire.Ack]]:
         """Store these batches, and return what to acknowledge, by topic.
@@ -93,7 +104,15 @@ class Ingest:
             while count < len(messages) and size < _BYTES_TOGETHER:
                 size += len(messages[count].payload)
                 count += 1
-            acks += await self._take(messages[:count])
+            if self._owed_since is None:
+                self._owed_since = self._steady()
+            self._left_at = None
+            try:
+                acks += await self._take(messages[:count])
+            except KawamoriError:
+                self._left_at = self._steady()
+                raise
+            self._owed_since = None
             messages = messages[count:]
         return acks
 
@@ -109,8 +128,19 @@ class Ingest:
             async with self._database.transaction() as connection:
                 await rows.see_gateways(connection, seen)
 
+    def is_stuck(self) -> bool:
+        """Whether what came is not being stored: somebody else holds a row, say. Each commit is progress."""
+        moment = self._steady()
+        if self._left_at is not None and moment - self._left_at > _SENT_AGAIN_WITHIN:
+            self._owed_since = self._left_at = None
+        return self._owed_since is not None and moment - self._owed_since > _STUCK
+
     async def say_alive(self, name: str) -> None:
-        """Write down that this worker is there: without it a dead ingest looks like silent sensors."""
+        """Write down that this worker is there: without it a dead ingest looks like silent sensors. One that is stuck
+        says nothing, for the same reason.
+        """
+        if self.is_stuck():
+            return
         ways, self._ways = self._ways, {}
         served, self._served = self._served, set()
         try:
@@ -274,6 +304,7 @@ class Ingest:
                 await rows.recompute_summaries(connection, changed, zones)
             await rows.quarantine(connection, work.refused)
             await rows.save_statuses(connection, work.statuses)
+        self._owed_since = self._steady()
         if added or changed:
             self._tails.update((s, (revisions[s] + 1, o.tail)) for s, o in outcomes.items())
         STORED.inc(len(added))

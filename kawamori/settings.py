@@ -189,6 +189,10 @@ class Settings(BaseSettings):
             raise ConfigurationError("KAWAMORI_DATABASE_URL is not set: where is TimescaleDB? (postgresql://…)")
         return self.database_url.get_secret_value()
 
+    def self_test_every(self) -> timedelta | None:
+        """How often the whole chain is tested; None where it is switched off, or there is no broker to begin at."""
+        return (self.alerts.self_test_every or None) if self.mqtt_url is not None else None
+
     def mqtt(self) -> str:
         """The broker's URL, with `?ca=` where one is set; raises ConfigurationError when it is not set."""
         if self.mqtt_url is None:

@@ -166,7 +166,7 @@ describe("whether people are told", () => {
   });
 
   test("a message that waits is another trouble than a judgement that does not happen", () => {
-    expect(judgingStopped(["unsent"])).toBe(false);
+    expect(judgingStopped(["unsent", "nobody", "given_up", "self_test"])).toBe(false);
     expect(judgingStopped(["unsent", "behind"])).toBe(true);
   });
 });

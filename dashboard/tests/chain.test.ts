@@ -38,7 +38,12 @@ describe("the chain", () => {
     ];
     for (const why of ["no_engine", "behind"] as const)
       broken.push([{ alerting: WELL.alerting && { ...WELL.alerting, ok: false, why: [why] } }, "judging"]);
-    broken.push([{ alerting: WELL.alerting && { ...WELL.alerting, ok: false, why: ["unsent"] } }, "telling"]);
+    for (const why of ["nobody", "unsent", "given_up"] as const)
+      broken.push([{ alerting: WELL.alerting && { ...WELL.alerting, ok: false, why: [why] } }, "telling"]);
+    broken.push([
+      { alerting: WELL.alerting && { ...WELL.alerting, ok: false, why: ["self_test"] } },
+      "selfTest",
+    ]);
     for (const [given, name] of broken) {
       const bad = chain({ ...WELL, ...given }, true).filter((link) => link.health === "bad");
       expect(bad.map((link) => link.name)).toEqual([name]);

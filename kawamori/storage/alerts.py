@@ -61,6 +61,12 @@ async def take_lease(connection: Connection, holder: str, length: timedelta) -> 
     return None if row is None else int(row[0])
 
 
+async def describe_duty(connection: Connection, *, has_listeners: bool, self_test_every: timedelta | None) -> None:
+    """Say, as who holds the lease, whether anybody would be told of a flood, and how often the chain is tested."""
+    values = {"has_listeners": has_listeners, "self_test_every": self_test_every}
+    await connection.execute(query("describe_duty"), values)
+
+
 async def rows_to_evaluate(connection: Connection, spans: Sequence[Span]) -> dict[SensorId, list[Reading]]:
     """Each sensor's readings after the start and up to the end of its span, failed ones left out."""
     cursor = await connection.execute(

@@ -11,11 +11,15 @@ from kawamori.storage.database import Database
 BEHIND = timedelta(seconds=20)
 #: A message may wait this long: the second channel is tried after a minute.
 UNSENT = timedelta(minutes=2)
+#: A self-test begins within 5 s of its time and comes out within 60 s.
+SELF_TEST_TAKES = timedelta(seconds=65)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alerting:
-    """Whether people would be told now, and if not why: `database`, `no_engine`, `behind`, `unsent`, `self_test`."""
+    """Whether people would be told now, and if not why: `database`, `no_engine`, `behind`, `nobody`, `unsent`,
+    `given_up`, `self_test`.
+    """
 
     ok: bool
     why: list[str] = field(default_factory=list)
@@ -28,8 +32,9 @@ class Alerting:
 
 
 def judge(
-    *, leader: str | None, until: datetime | None, now: datetime, waits_since: datetime | None,
-    unsent_since: datetime | None, self_test: tuple[datetime, bool] | None,
+    *, leader: str | None, until: datetime | None, now: datetime, has_listeners: bool | None,
+    waits_since: datetime | None, unsent_since: datetime | None, given_up: bool,
+    self_test: tuple[datetime, bool] | None, self_test_every: timedelta | None,
 ) -> Alerting:  # fmt: skip
     """What these facts mean. Pure."""
     behind = max(timedelta(0), now - waits_since) if waits_since else timedelta(0)
@@ -39,10 +44,16 @@ def judge(
         why.append("no_engine")
     if behind > BEHIND:
         why.append("behind")
+    if has_listeners is False:
+        why.append("nobody")
     if unsent > UNSENT:
         why.append("unsent")
-    if self_test is not None and not self_test[1]:
-        why.append("self_test")
+    if given_up:
+        why.append("given_up")
+    if self_test is not None:
+        tested_at, passed = self_test
+        if not passed or (self_test_every and now - tested_at > 2 * self_test_every + SELF_TEST_TAKES):
+            why.append("self_test")
     return Alerting(
         ok=not why, why=why, leader=leader if until is not None and until >= now else None, lease_until=until,
         behind_s=round(behind.total_seconds(), 1), oldest_unsent_s=round(unsent.total_seconds(), 1),
@@ -52,9 +63,12 @@ def judge(
 
 async def alerting_now(database: Database) -> Alerting:
     """How alerting is at this moment, by the database's clock; raises StorageUnavailable."""
-    holder, until, now, waits, unsent, tested_at, tested = (await database.fetch("alerting_state"))[0]
+    ((holder, until, listeners, every, now, waits, unsent, given_up, tested_at, tested),) = await database.fetch(
+        "alerting_state"
+    )
     return judge(
-        leader=holder, until=until, now=now, waits_since=waits, unsent_since=unsent,
+        leader=holder, until=until, now=now, has_listeners=listeners, waits_since=waits, unsent_since=unsent,
+        given_up=given_up, self_test_every=every,
         self_test=None if tested_at is None else (tested_at, tested == "self_test_passed"),
     )  # fmt: skip
 

@@ -24,6 +24,9 @@ def judged(**change):
         "waits_since": None,
         "unsent_since": None,
         "self_test": (NOW, True),
+        "has_listeners": True,
+        "given_up": False,
+        "self_test_every": timedelta(hours=1),
     }
     return judge(**{**facts, **change})
 
@@ -35,6 +38,9 @@ def judged(**change):
         ({"waits_since": NOW - 10 * S}, []), ({"waits_since": NOW - 30 * S}, ["behind"]),
         ({"unsent_since": NOW - 60 * S}, []), ({"unsent_since": NOW - 180 * S}, ["unsent"]),
         ({"self_test": None}, []), ({"self_test": (NOW, False)}, ["self_test"]),
+        ({"self_test": (NOW - 7200 * S, True)}, []), ({"self_test": (NOW - 7300 * S, True)}, ["self_test"]),
+        ({"self_test": (NOW - 7300 * S, True), "self_test_every": None}, []),
+        ({"has_listeners": False}, ["nobody"]), ({"has_listeners": None}, []), ({"given_up": True}, ["given_up"]),
         ({"until": NOW - S, "waits_since": NOW - 30 * S, "self_test": (NOW, False)}, ["no_engine", "behind", "self_test"]),
     ],
 )  # fmt: skip
@@ -85,6 +91,20 @@ def test_a_batch_that_nobody_evaluates_and_a_message_that_nobody_sends_are_told(
 def test_the_stream_says_so_too(api):
     with api.stream() as stream:
         stream.until(lambda e: e["event"] == "heartbeat" and "behind" in e["data"]["alerting"]["why"])
+
+
+@pytest.mark.integration
+def test_whether_anybody_would_be_told_and_how_old_the_self_test_is_are_said_by_who_leads(api, rows):
+    rows.sql("UPDATE lease SET until = now() + interval '1 minute', has_listeners = false, self_test_every = 'PT1H'")
+    rows.sql("UPDATE feed_cursor SET xid = '9000000000000000000' WHERE follower = 'alerts'")
+    rows.sql("UPDATE notification SET delivered_at = now()")
+    rows.sql(
+        "INSERT INTO audit (at, who, subject, subject_id, event) VALUES"
+        " (now() - interval '1 year', 'kawamori', 'alerting', 'self_test', 'self_test_passed')"
+    )
+    assert alerting(api).why == ["nobody", "self_test"]
+    rows.sql("UPDATE lease SET has_listeners = true, self_test_every = NULL")
+    assert alerting(api).why == []
 
 
 @pytest.mark.integration

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import time
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -13,7 +15,7 @@ from msgspec import Raw
 from ingest.service import Ingest
 from kawamori import wire
 from kawamori.domain.freshness import INGEST_SILENT_AFTER
-from kawamori.errors import StorageRefused
+from kawamori.errors import StorageRefused, StorageUnavailable
 from kawamori.mqtt import Message
 from kawamori.settings import IngestSettings
 from kawamori.storage.database import Database
@@ -34,11 +36,12 @@ def plan(name: str) -> StationPlan:
     )  # fmt: skip
 
 
-def through(gateway: str, name: str, seq: int, payload: Callable[..., bytes]) -> Message:
-    """A batch with one reading of the station's device."""
+def through(gateway: str, name: str, seq: int, payload: Callable[..., bytes], padding: bytes = b"") -> Message:
+    """A batch with one reading of the station's device, and what could not be decoded."""
     at = datetime.now(UTC)
     uplink = wire.UplinkReading(f"dev-{name}", at, Raw(payload(at.isoformat(), 1.0)))
-    batch = wire.Batch(epoch=gateway, seq=seq, readings=[uplink])
+    undecoded = [wire.UplinkUndecoded("t", at, padding, "too large", None)] if padding else []
+    batch = wire.Batch(epoch=gateway, seq=seq, readings=[uplink], undecoded=undecoded)
     return Message(wire.batch_topic(gateway), wire.encode(batch), at, 1, 1, 1)
 
 
@@ -124,6 +127,110 @@ def test_a_gateway_whose_rows_are_not_stored_is_known_though_the_others_go_on(fr
             assert not links.gateways["west"].waiting(now), "back from an hour's silence it has waited for a moment"
 
     asyncio.run(scene())
+
+
+def test_a_worker_that_stores_nothing_of_what_it_was_given_says_nothing_and_one_that_goes_on_does(
+    fresh_database_url, payload
+):
+    steady = 0.0
+
+    async def scene():
+        nonlocal steady
+        async with Database(fresh_database_url, "test", size=2) as database:
+            await register(database, [plan("a"), plan("b")])
+            ingest = Ingest(database, IngestSettings(), lambda: steady)
+            observer = await psycopg.AsyncConnection.connect(fresh_database_url, autocommit=True)
+            holders = {n: await psycopg.AsyncConnection.connect(fresh_database_url) for n in ("a", "b")}
+
+            async def speaks() -> bool:
+                await observer.execute("DELETE FROM process")
+                await ingest.say_alive("one")
+                return (await observer.execute("SELECT FROM process")).rowcount == 1
+
+            async def hold(name: str) -> None:
+                await holders[name].execute(
+                    "SELECT FROM latest_reading JOIN sensor USING (sensor_id) WHERE station_id = %s FOR UPDATE", (name,)
+                )
+
+            async def stored(count: int) -> None:
+                async with asyncio.timeout(10):
+                    text = "SELECT FROM ingest_batch"
+                    while (await observer.execute(text)).rowcount < count:  # noqa: ASYNC110 - the commit is another session's
+                        await asyncio.sleep(0.05)
+
+            await ingest.take([through("west", "a", 1, payload), through("west", "b", 2, payload)])
+            for name in holders:
+                await hold(name)
+            large = through("west", "a", 3, payload, padding=b"x" * 1_200_000)
+            taking = asyncio.create_task(ingest.take([large, through("west", "b", 4, payload)]))
+            await asyncio.sleep(0)
+            steady = 9.0
+            assert await speaks()
+            await holders["a"].rollback()
+            await stored(2)
+            steady = 18.0
+            assert await speaks(), "a backlog whose transactions each end in time is no standstill"
+            steady = 20.0
+            assert not await speaks(), "nothing has been stored for 11 s"
+            await holders["b"].rollback()
+            await taking
+            assert await speaks()
+
+            await hold("a")
+            limited = through("west", "a", 5, payload)
+            await observer.execute(f"ALTER DATABASE \"{observer.info.dbname}\" SET lock_timeout = '100ms'")
+        async with Database(fresh_database_url, "test", size=2) as database:
+            ingest = Ingest(database, IngestSettings(), lambda: steady)
+            with pytest.raises(StorageUnavailable):
+                await ingest.take([limited])
+            steady += 11
+            assert not await speaks(), "the attempt is over, but what came is not stored"
+            with pytest.raises(StorageUnavailable):
+                await ingest.take([limited])
+            assert not await speaks(), "another attempt is no progress"
+            steady += 31
+            assert await speaks(), "nobody has sent it again"
+            for connection in (observer, *holders.values()):
+                await connection.close()
+
+    asyncio.run(scene())
+
+
+@pytest.mark.timeout(180)
+def test_a_worker_that_waits_for_a_lock_in_vain_is_not_taken_for_a_silent_sensor(fresh_chain_of, payload, wait_until):
+    chain = fresh_chain_of()
+    slow = [replace(s, report_every=timedelta(seconds=20)) for s in plan("weir").sensors]
+    chain.register([replace(plan("weir"), sensors=tuple(slow))])
+    chain.start("gateway", "ingest", "api")
+
+    def levels():
+        with urllib.request.urlopen(f"{chain.url('api')}/api/v1/levels/latest", timeout=5) as answer:
+            found = json.load(answer)
+            return found["server_behind"], found["stations"][0]["silence"]
+
+    def measure():
+        chain.publish([("dev-weir", payload(datetime.now(UTC).isoformat(), 1.0))])
+
+    measure()
+    wait_until(lambda: levels() == (False, None), 20, "all is well")
+    with psycopg.connect(chain.database_url) as other:
+        other.execute("SELECT FROM latest_reading FOR UPDATE")
+        begun = time.monotonic()
+        behind_after, said = None, set()
+        while (passed := time.monotonic() - begun) < 45:
+            measure()
+            behind, silence = levels()
+            said.add(silence)
+            if behind and behind_after is None:
+                behind_after = passed
+            assert behind or behind_after is None, "a standstill is not over because an attempt is"
+            time.sleep(1)
+        other.rollback()
+    assert behind_after is not None
+    assert behind_after < 30
+    assert said == {None, "server"}
+    measure()
+    wait_until(lambda: levels() == (False, None), 20, "all is well again")
 
 
 @pytest.mark.timeout(120)

@@ -36,6 +36,9 @@ export function heardWord(before: AlertingWord | null, word: AlertingWord | null
   return word;
 }
 
+/** Nobody has been or would be told of a level, though it is judged. */
+export const NOT_TOLD: readonly string[] = ["nobody", "unsent", "given_up"];
+
 /** Nothing is judged any more; otherwise only the way to the people is in doubt. */
 export const judgingStopped = (why: readonly string[]) =>
-  why.some((code) => code !== "unsent" && code !== "self_test");
+  why.some((code) => !NOT_TOLD.includes(code) && code !== "self_test");

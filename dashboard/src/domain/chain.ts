@@ -1,6 +1,7 @@
 /** Is every link between a sensor and a person alive? Pure: from what `/system` says, and when. */
 
 import type { System } from "../api/types";
+import { NOT_TOLD } from "./alerting";
 
 export type Health = "ok" | "warn" | "bad" | "unknown";
 
@@ -58,7 +59,7 @@ export function chain(system: System, screenLive: boolean): readonly Link[] {
   const { alerting, database } = system;
   const why = new Set(alerting?.why ?? []);
   const judged: Health = !alerting ? "unknown" : why.has("no_engine") || why.has("behind") ? "bad" : "ok";
-  const told: Health = !alerting ? "unknown" : why.has("unsent") ? "bad" : "ok";
+  const told: Health = !alerting ? "unknown" : NOT_TOLD.some((code) => why.has(code)) ? "bad" : "ok";
   const test = alerting?.last_self_test;
   return [
     { name: "sensors", health: sensors(system) },
@@ -70,7 +71,7 @@ export function chain(system: System, screenLive: boolean): readonly Link[] {
     },
     { name: "judging", health: judged },
     { name: "telling", health: told },
-    { name: "selfTest", health: !test ? "unknown" : test.ok ? "ok" : "bad" },
+    { name: "selfTest", health: !test ? "unknown" : test.ok && !why.has("self_test") ? "ok" : "bad" },
     { name: "screen", health: screenLive ? "ok" : "bad" },
   ];
 }

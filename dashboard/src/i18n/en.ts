@@ -517,8 +517,10 @@ export const en: Catalogue = {
   impairedWhy: {
     no_engine: "no alerting service is running",
     behind: "judgement lags behind",
+    nobody: "nobody is set up to be told",
     unsent: "notifications wait unsent",
-    self_test: "the self-test failed",
+    given_up: "a notification was given up and reached nobody",
+    self_test: "the self-test failed or is overdue",
     database: "the database does not answer",
     unknown: "its state is not known",
   },

@@ -514,8 +514,10 @@ export const ja = {
   impairedWhy: {
     no_engine: "判定サービスが動いていません",
     behind: "判定が遅れています",
+    nobody: "通知先が登録されていません",
     unsent: "送れていない通知があります",
-    self_test: "自己点検に失敗しました",
+    given_up: "誰にも届かないまま打ち切った通知があります",
+    self_test: "自己点検に失敗したか、自己点検が行われていません",
     database: "データベースに届きません",
     unknown: "状態が分かりません",
   },

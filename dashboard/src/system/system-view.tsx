@@ -2,9 +2,11 @@
 import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
+import { word } from "../alerts/alert-words";
 import { getQuarantine, getSystem } from "../api/client";
 import type { Refusal, System } from "../api/types";
 import { ageWords } from "../domain/age";
+import { NOT_TOLD } from "../domain/alerting";
 import { chain, gatewayHealth, type Health, type LinkName } from "../domain/chain";
 import { clockSeconds } from "../domain/format";
 import { refusalKind } from "../domain/refusal";
@@ -95,6 +97,9 @@ function facts(name: LinkName, at: System): readonly string[] {
       if (!alerting) return [];
       return [
         alerting.oldest_unsent_s > 0 ? words.tellingWaits(span(alerting.oldest_unsent_s)) : words.tellingNone,
+        ...NOT_TOLD.filter((code) => code !== "unsent" && alerting.why.includes(code)).map((code) =>
+          word(t.value.impairedWhy, code),
+        ),
       ];
     case "selfTest": {
       const test = alerting?.last_self_test;

@@ -11,6 +11,11 @@ ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.unti
     WHERE lease.holder = excluded.holder OR lease.until < clock_timestamp()
 RETURNING token
 
+-- name: describe_duty
+-- Said by whoever holds the lease; what is said already is not written again.
+UPDATE lease SET has_listeners = %(has_listeners)s, self_test_every = %(self_test_every)s WHERE name = 'alerts'
+    AND (has_listeners, self_test_every) IS DISTINCT FROM (%(has_listeners)s::boolean, %(self_test_every)s::interval)
+
 -- name: rows_to_evaluate
 -- Readings of several sensors, each in its own span (start excluded), in order of measurement; the outer bounds let the
 -- planner leave out chunks.

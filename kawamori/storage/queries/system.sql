@@ -28,12 +28,17 @@ SELECT count(*) FILTER (WHERE received_at > %(now)s::timestamptz - interval '1 h
 FROM (SELECT received_at FROM quarantine WHERE received_at > %(now)s::timestamptz - interval '1 day' ORDER BY received_at DESC LIMIT %(limit)s) recent
 
 -- name: alerting_state
--- Who leads and until when; since when a batch waits to be evaluated, and a message to be sent for which no other
--- channel has stood in (a person's test of a contact aside); the last self-test.
-SELECT l.holder, l.until, clock_timestamp(),
+-- Who leads, until when, and what it says of itself; since when a batch waits to be evaluated, and a message to be sent
+-- for which no other channel has stood in (a person's test of a contact aside); whether a message about what still lasts
+-- and nobody has answered was given up, and nothing else of its conversation reached anybody since; the last self-test.
+SELECT l.holder, l.until, l.has_listeners, l.self_test_every, clock_timestamp(),
     (SELECT b.committed_at FROM ingest_batch b WHERE (b.xid, b.batch_id) > (f.xid, f.batch_id) ORDER BY b.xid, b.batch_id LIMIT 1),
     (SELECT min(n.created_at) FROM notification n WHERE n.delivered_at IS NULL AND n.given_up_at IS NULL AND n.event <> 'test'
         AND NOT EXISTS (SELECT FROM notification o WHERE o.instead_of = n.notification_id AND o.delivered_at IS NOT NULL)),
+    EXISTS (SELECT FROM alert a JOIN notification n USING (incident_id)
+        WHERE a.state = 'firing' AND a.acknowledged_at IS NULL AND a.paged_at <= n.created_at AND n.given_up_at IS NOT NULL
+        AND n.last_error IS DISTINCT FROM 'delivered by another channel' AND NOT EXISTS (SELECT FROM notification o WHERE o.incident_id = n.incident_id
+            AND o.contact_id IS NOT NULL AND o.delivered_at IS NOT NULL AND o.created_at >= n.created_at)),
     t.at, t.event
 FROM (SELECT) one
 LEFT JOIN lease l ON l.name = 'alerts'
