@@ -46,8 +46,9 @@ _REMEMBERED = 4096
 _TRIES = 3
 #: How often to look for a changed registry when nothing points to one.
 _REGISTRY_AGE = 5.0
-#: How often a worker says that it is there.
+#: How often a worker says that it is there, and how soon after it has found the broker.
 _SIGN_OF_LIFE = 5.0
+_UNTIL_CONNECTED = 0.5
 #: A worker that has stored nothing of what it was given for so many seconds is as good as none, and says nothing.
 _STUCK = 10.0
 #: What a gateway has not sent again within so many seconds is with another worker, or its gateway is gone.
@@ -446,7 +447,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         async def say_alive() -> None:
             if link.connected:  # a worker that hears no gateway is none
                 await ingest.say_alive(name)
-            await sleep_or_stop(_SIGN_OF_LIFE, stop)
+            await sleep_or_stop(_SIGN_OF_LIFE if link.connected else _UNTIL_CONNECTED, stop)
 
         async with stopping(stop) as group:
             group.create_task(link.stay_connected(), name="broker")
