@@ -253,7 +253,8 @@ def test_a_dead_ingest_is_told_from_a_silent_sensor(fresh_chain_of, payload, wai
     wait_until(lambda: silences()["lock"] == "sensor", 30, "the server is back")
 
 
-def test_an_ingest_is_known_as_soon_as_it_hears_the_broker(fresh_chain, wait_until):
-    fresh_chain.start("ingest")
+def test_an_ingest_is_known_as_soon_as_it_hears_the_broker(fresh_chain_of, wait_until):
+    chain = fresh_chain_of()
+    chain.start("ingest")
     found = "SELECT 1 FROM process WHERE seen_at > now() - interval '10 s'"
-    wait_until(lambda: fresh_chain.sql(found), 3, "the ingest is known before its first five seconds have passed")
+    wait_until(lambda: chain.sql(found), 3, "the ingest is known before its first five seconds have passed")
