@@ -41,7 +41,7 @@ POLL_S = 1.0
 IMPATIENT_S = 0.1
 HEARTBEAT_S = 5.0
 #: So long may the database take to say how alerting is.
-ANSWER_S = 2.0
+ANSWER = timedelta(seconds=2)
 #: A feed not read for so long is a trouble.
 STALE = timedelta(seconds=10)
 
@@ -168,9 +168,12 @@ class LiveFeed:
     """Follows the database for the hub, and tells a client that comes back what it missed."""
 
     def __init__(
-        self, database: Database, directory: DirectoryCache, clock: Clock, hub: Hub, page: str | None = None
-    ) -> None:
+        self, database: Database, directory: DirectoryCache, clock: Clock, hub: Hub, page: str | None = None, *,
+        resuming: Database | None = None,
+    ) -> None:  # fmt: skip
         self._database = database
+        #: What clients that come back read from: many may come at once.
+        self._resuming = resuming or database
         self._directory = directory
         self._clock = clock
         self.hub = hub
@@ -256,9 +259,8 @@ class LiveFeed:
 
     async def _alerting(self) -> Alerting:
         try:
-            async with asyncio.timeout(ANSWER_S):
-                return await alerting_now(self._database)
-        except (StorageUnavailable, TimeoutError):
+            return await alerting_now(self._database.within(ANSWER))
+        except StorageUnavailable:
             return Alerting(ok=False, why=["database"])
 
     def _heartbeat(self) -> bytes:
@@ -291,12 +293,12 @@ class LiveFeed:
         begun: datetime | None = None
         try:
             position = Position.parse(last_event_id)
-            if not await batch_known(self._database, position.cursor):
+            if not await batch_known(self._resuming, position.cursor):
                 yield frame("resync", {"reason": "too long ago"})
                 return
             while True:
                 news = await news_after(
-                    self._database, position.cursor, position.alert_change, BATCHES, self._clock()
+                    self._resuming, position.cursor, position.alert_change, BATCHES, self._clock()
                 )  # fmt: skip
                 readings += len(news.readings)
                 begun = begun or (news.changes[0].committed_at if news.changes else None)
