@@ -52,7 +52,7 @@ HOT = {
         "sensors": [3, 7], "starts": [END - timedelta(hours=1)] * 2, "ends": [END] * 2,
         "earliest": END - timedelta(days=30), "latest": END,
     },
-    "batch_known": {"xid": "1000", "batch_id": 5},
+    "missed_after": {"xid": "1000", "batch_id": 5, "each": 50, "limit": 5000},
     "alert_changes_after": {"xid": "17000", "audit_id": 0, "limit": 5000},
     "alerting_state": {},
     "told_of_alert": {"alert": 7},

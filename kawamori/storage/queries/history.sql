@@ -175,8 +175,17 @@ CROSS JOIN LATERAL (
 ) r
 ORDER BY t.span, r.observed_at
 
--- name: batch_known
-SELECT EXISTS (SELECT FROM ingest_batch WHERE xid = %(xid)s::xid8 AND batch_id = %(batch_id)s)
+-- name: missed_after
+-- Whether the feed still knows the place, and of the batches after it, no further than the limit, how many they are, how many
+-- readings of them would travel, and over how long they were stored.
+SELECT EXISTS (SELECT FROM ingest_batch WHERE xid = %(xid)s::xid8 AND batch_id = %(batch_id)s),
+    count(*), coalesce(sum(least(readings, %(each)s * cardinality(sensor_ids))), 0)::bigint,
+    coalesce(max(committed_at) - min(committed_at), '0')
+FROM (
+    SELECT readings, sensor_ids, committed_at FROM ingest_batch b
+    WHERE (b.xid, batch_id) > (%(xid)s::xid8, %(batch_id)s) AND b.xid < pg_snapshot_xmin(pg_current_snapshot())
+    ORDER BY b.xid, batch_id LIMIT %(limit)s
+) missed
 
 -- name: alert_changes_after
 -- `settled`: no row before it can still appear.
