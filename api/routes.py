@@ -372,10 +372,31 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
 
     @router.get("/quarantine", response_model=schemas.Quarantine, tags=["quarantine"])
     async def quarantine(limit: Limit = 100, cursor: IdCursor = LARGEST_ID, device: Text = None) -> Response:
-        """What was refused and why, newest first."""
+        """What was refused and why, newest first; of long messages the beginning."""
         found = await history.quarantine_page(using.database, device=device, before=cursor, limit=limit + 1)
         more = str(found[limit - 1].id) if len(found) > limit else None
         return answer({"messages": [shapes.refused(m) for m in found[:limit]], "next": more})
+
+    @router.get(
+        "/quarantine/{message_id}",
+        response_class=Response,
+        responses={
+            200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}},
+            404: PROBLEM,
+        },
+        tags=["quarantine"],
+    )
+    async def quarantined(message_id: Id) -> Response:
+        """A refused message, byte for byte as it came."""
+        found = await history.quarantined_payload(using.database, message_id)
+        if found is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND, "no message of this id in quarantine")
+        headers = {
+            "Cache-Control": "no-store",
+            "Content-Disposition": f'attachment; filename="quarantine-{message_id}.bin"',
+            "X-Content-Type-Options": "nosniff",  # the bytes are a stranger's
+        }
+        return Response(found, headers=headers, media_type="application/octet-stream")
 
     @router.get("/site", response_model=schemas.Site, tags=["site"])
     async def site() -> Response:

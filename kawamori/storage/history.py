@@ -21,6 +21,8 @@ from kawamori.storage.people import silences
 CHART_POINTS = 2000
 #: Of one sensor in one batch the live stream carries no more; the page fetches the history behind it.
 STREAM_READINGS = 50
+#: Of a message in quarantine a list shows no more bytes.
+SHOWN_BYTES = 4096
 #: Counting raw readings over more time than this would visit too many chunks.
 _RAW_SPAN = timedelta(days=92)
 #: Batches read at once, as many as carry about so many readings, and changes of alerts.
@@ -365,22 +367,33 @@ async def notifications_by_id(database: Database, ids: Iterable[int]) -> list[No
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A message in quarantine, as it came."""
+    """A message in quarantine."""
 
     id: int
     received_at: datetime
     topic: str
     device: str | None
     reason: str
+    #: Its first SHOWN_BYTES bytes.
     payload: bytes
+    #: How many it has.
+    size: int
 
 
 async def quarantine_page(
     database: Database, *, device: str | None = None, before: int = LARGEST_ID, limit: int
 ) -> list[Refused]:
     """Messages in quarantine, newest first, older than the id `before`."""
-    rows = await database.fetch("quarantine_page", {"device": device, "before_id": before, "limit": limit})
+    rows = await database.fetch(
+        "quarantine_page", {"device": device, "before_id": before, "limit": limit, "most": SHOWN_BYTES}
+    )
     return [Refused(*row) for row in rows]
+
+
+async def quarantined_payload(database: Database, id_: int) -> bytes | None:
+    """All bytes of a message in quarantine, as it came; None where there is none of this id."""
+    rows = await database.fetch("quarantine_payload", {"id": id_})
+    return rows[0][0] if rows else None
 
 
 @dataclass(frozen=True, slots=True)

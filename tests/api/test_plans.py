@@ -39,7 +39,8 @@ HOT = {
     "notifications_page": {"before_id": LARGEST_ID, "limit": 101},
     "notifications_by_id": {"ids": [1, 2, 3]},
     "notifications_of_alert": {"alert": 7, "limit": 1000},
-    "quarantine_page": {"device": None, "before_id": LARGEST_ID, "limit": 101},
+    "quarantine_page": {"device": None, "before_id": LARGEST_ID, "limit": 101, "most": 4096},
+    "quarantine_payload": {"id": 7},
     "newest_in_spans": {
         "sensors": [3, 7], "starts": [END - timedelta(hours=1)] * 2, "ends": [END] * 2,
         "earliest": END - timedelta(hours=1), "latest": END, "each": 50,

@@ -158,9 +158,14 @@ FROM notification n LEFT JOIN contact c USING (contact_id)
 WHERE n.notification_id = ANY(%(ids)s) ORDER BY n.notification_id DESC
 
 -- name: quarantine_page
-SELECT quarantine_id, received_at, topic, device_id, reason, payload FROM quarantine
+-- Of a payload only its beginning: a whole batch may be a megabyte.
+SELECT quarantine_id, received_at, topic, device_id, reason, substring(payload, 1, %(most)s), octet_length(payload)
+FROM quarantine
 WHERE quarantine_id < %(before_id)s AND (%(device)s::text IS NULL OR device_id = %(device)s)
 ORDER BY quarantine_id DESC LIMIT %(limit)s
+
+-- name: quarantine_payload
+SELECT payload FROM quarantine WHERE quarantine_id = %(id)s
 
 -- name: newest_in_spans
 -- Of each touched span the newest readings; the outer bounds let the planner leave out chunks.
