@@ -19,9 +19,9 @@ from starlette.types import Receive, Scope, Send
 from api import schemas, shapes
 from api.directory import Directory, DirectoryCache
 from api.levels import Levels
-from api.problems import PROBLEM, WrongField
+from api.problems import PROBLEM, WrongField, busy
 from api.recent import RecentLevels
-from api.stream import LiveFeed
+from api.stream import Hub, LiveFeed
 from api.who import Actor, Who
 from kawamori.domain.reading import StationId
 from kawamori.domain.registry import Sensor, Station
@@ -81,18 +81,20 @@ def answer(body: Any, media_type: str = "application/json", status: int = HTTPSt
 
 
 class EventStream(StreamingResponse):
-    """Server-Sent Events; what feeds it is closed when the client is gone."""
+    """Server-Sent Events, where there is a seat; what feeds it is closed when the client is gone."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, frames: AsyncGenerator[bytes]) -> None:
+    def __init__(self, frames: AsyncGenerator[bytes], hub: Hub) -> None:
         super().__init__(frames, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
-        self._frames = frames
+        self._frames, self._hub = frames, hub
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the end of the frames or of the client."""
         try:
-            await super().__call__(scope, receive, send)
+            with self._hub.seat() as seated:
+                answer = super().__call__ if seated else busy("as many screens listen as this server can serve")
+                await answer(scope, receive, send)
         finally:
             await self._frames.aclose()
 
@@ -433,9 +435,10 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
         """Server-Sent Events `reading`, `alert`, `alert_gone`, `station`, `heartbeat` (every 5 s) and `resync`.
 
         Each event is delivered at least once to a client that comes back with the last id it saw. `resync`
-        says that this was not possible: fetch everything anew, and go on listening.
+        says that this was not possible: fetch everything anew, and go on listening. 503 where as many clients
+        listen as the server serves at once.
         """
-        return EventStream(using.feed.subscribe(last_event_id or resume))
+        return EventStream(using.feed.subscribe(last_event_id or resume), using.feed.hub)
 
     return router
 

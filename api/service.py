@@ -73,7 +73,9 @@ async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[str],
         ):
             directory = DirectoryCache(live, now)
             page = find_page()
-            feed = LiveFeed(live, directory, now, Hub(), page_version(page), resuming=database)
+            feed = LiveFeed(
+                live, directory, now, Hub(settings.api.stream_clients), page_version(page), resuming=database
+            )
             health = Health()
             health.check("live feed", feed.trouble)
             using = Dependencies(

@@ -7,7 +7,7 @@ it missed, each event at least once.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -107,13 +107,24 @@ class Client:
 
 
 class Hub:
-    """Where the follower publishes and clients listen."""
+    """Where the follower publishes and clients listen, `most` at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = 500) -> None:
         self._clients: set[Client] = set()
         self._closed = False
+        self._seats = most
         #: What everybody has been told.
         self.position: Position | None = None
+
+    @contextlib.contextmanager
+    def seat(self) -> Iterator[bool]:
+        """Count somebody in for as long as their connection lasts; false where every seat is taken."""
+        free = self._seats > 0
+        self._seats -= free
+        try:
+            yield free
+        finally:
+            self._seats += free
 
     def join(self, size: int = QUEUE_FRAMES) -> Client:
         """A new client, who hears everything published from now on."""

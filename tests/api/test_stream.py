@@ -210,6 +210,25 @@ def test_a_client_that_joins_after_the_end_is_sent_away_at_once():
     asyncio.run(scene())
 
 
+def test_one_client_too_many_is_told_to_try_again_and_a_seat_that_is_left_is_free(serve_again, wait_until):
+    with serve_again(api={"stream_clients": 2}) as api, api.stream() as one:
+        first_heartbeat(one)
+        with api.stream() as two:
+            first_heartbeat(two)
+            for _ in range(5):  # a refusal takes no seat
+                refused = api.get("/stream")
+                assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+                assert schemas.Problem.model_validate_json(refused.content).status == 503
+            assert api.get("/site").status_code == 200
+
+        def seated():
+            with api.http.stream("GET", "/api/v1/stream") as response:
+                return response.status_code == 200
+
+        wait_until(seated, 5, "the seat that was left is free")
+        first_heartbeat(one)
+
+
 def test_the_service_ends_within_two_seconds_with_clients_on_the_stream(serve_again):
     with serve_again() as api:
         with api.stream() as one, api.stream() as two:
