@@ -71,7 +71,7 @@ async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[str],
             # of its own: however many ask, one follows and one tells how alerting is
             Database(settings.database(), "live", size=2, within=PASS) as live,
         ):
-            directory = DirectoryCache(live, now)
+            directory = DirectoryCache(live.within(ANSWER), now)
             page = find_page()
             feed = LiveFeed(
                 live, directory, now, Hub(settings.api.stream_clients), page_version(page), resuming=database
