@@ -1,12 +1,12 @@
 """The registry and the flood levels' names, kept in memory and read again when they change."""
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from api.once import Once
 from kawamori.domain.flood import Threshold
 from kawamori.domain.reading import RiverId, StationId
 from kawamori.domain.registry import Registry, Sensor, Station
@@ -63,18 +63,20 @@ class DirectoryCache:
         self._clock = clock
         self._directory: Directory | None = None
         self._read_at: datetime | None = None
-        self._lock = asyncio.Lock()
+        self._once: Once[Directory] = Once()
 
     async def get(self, version: int = 0) -> Directory:
         """The directory, at least of that version; raises StorageUnavailable."""
         if (current := self._current(version)) is not None:
             return current
-        async with self._lock:
-            if (current := self._current(version)) is not None:
-                return current
-            self._directory = await self._read()
-            self._read_at = self._clock()
-            return self._directory
+        found = await self._once.do(self._renew)
+        # what was being read already may have been of the version before
+        return found if found.registry.version >= version else await self._once.do(self._renew)
+
+    async def _renew(self) -> Directory:
+        self._directory = await self._read()
+        self._read_at = self._clock()
+        return self._directory
 
     def forget(self) -> None:
         """Read again at the next request."""

@@ -35,6 +35,12 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None, **m
     return Response(msgspec.json.encode(body), status, headers, media_type="application/problem+json")
 
 
+def busy(why: str) -> Response:
+    """The answer to whoever may try again in some seconds."""
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{why}; try again", headers)
+
+
 def wrong_fields(errors: list[dict[str, str]]) -> Response:
     """The answer that names each wrong field."""
     names = ", ".join(dict.fromkeys(error["field"] for error in errors))
@@ -80,11 +86,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(StorageUnavailable)
     async def unavailable(_request: Request, error: StorageUnavailable) -> Response:
         log().warning("the database did not answer a request", error=str(error))
-        return problem(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "the database does not answer right now; try again",
-            {"Retry-After": str(RETRY_AFTER_S)},
-        )
+        return busy("the database does not answer right now")
 
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> Response:

@@ -1,11 +1,13 @@
 """The last hours of every station, for sparklines: read once a minute for all clients together."""
 
 import asyncio
+from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import Any
 
 from api import shapes
 from api.directory import Directory
+from api.once import Once
 from kawamori.storage import history
 from kawamori.storage.database import Database
 from kawamori.storage.history import Resolution, bucket_start
@@ -18,16 +20,22 @@ class RecentLevels:
 
     def __init__(self) -> None:
         self._kept: dict[int, tuple[datetime, dict[str, Any]]] = {}
+        #: A wall of screens that starts together asks the database once, and for one span at a time.
+        self._once: dict[int, Once[dict[str, Any]]] = defaultdict(Once)
         self._lock = asyncio.Lock()
 
     async def of(self, hours: int, database: Database, directory: Directory, at: datetime) -> dict[str, Any]:
         """Ten-minute means of the last `hours` hours, the running ten minutes included. Raises StorageUnavailable."""
-        async with self._lock:  # a wall of screens that starts together asks the database once
-            kept = self._kept.get(hours)
-            if kept is None or not timedelta(0) <= at - kept[0] < KEPT:
-                steps = hours * timedelta(hours=1) // shapes.RECENT_STEP + 1
-                start = bucket_start(at, Resolution.TEN_MINUTES, "UTC") - hours * timedelta(hours=1)
-                end = start + steps * shapes.RECENT_STEP
-                found = await history.recent_levels(database, start, end)
-                kept = self._kept[hours] = at, shapes.recent(found, directory, start, steps)
+        kept = self._kept.get(hours)
+        if kept is not None and timedelta(0) <= at - kept[0] < KEPT:
             return kept[1]
+        return await self._once[hours].do(lambda: self._renew(hours, database, directory, at))
+
+    async def _renew(self, hours: int, database: Database, directory: Directory, at: datetime) -> dict[str, Any]:
+        steps = hours * timedelta(hours=1) // shapes.RECENT_STEP + 1
+        start = bucket_start(at, Resolution.TEN_MINUTES, "UTC") - hours * timedelta(hours=1)
+        end = start + steps * shapes.RECENT_STEP
+        async with self._lock:
+            found = await history.recent_levels(database, start, end)
+        self._kept[hours] = at, shapes.recent(found, directory, start, steps)
+        return self._kept[hours][1]

@@ -19,9 +19,9 @@ from starlette.types import Receive, Scope, Send
 from api import schemas, shapes
 from api.directory import Directory, DirectoryCache
 from api.levels import Levels
-from api.problems import PROBLEM, WrongField
+from api.problems import PROBLEM, WrongField, busy
 from api.recent import RecentLevels
-from api.stream import LiveFeed
+from api.stream import Hub, LiveFeed
 from api.who import Actor, Who
 from kawamori.domain.reading import StationId
 from kawamori.domain.registry import Sensor, Station
@@ -81,18 +81,20 @@ def answer(body: Any, media_type: str = "application/json", status: int = HTTPSt
 
 
 class EventStream(StreamingResponse):
-    """Server-Sent Events; what feeds it is closed when the client is gone."""
+    """Server-Sent Events, where there is a seat; what feeds it is closed when the client is gone."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, frames: AsyncGenerator[bytes]) -> None:
+    def __init__(self, frames: AsyncGenerator[bytes], hub: Hub) -> None:
         super().__init__(frames, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
-        self._frames = frames
+        self._frames, self._hub = frames, hub
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the end of the frames or of the client."""
         try:
-            await super().__call__(scope, receive, send)
+            with self._hub.seat() as seated:
+                answer = super().__call__ if seated else busy("as many screens listen as this server can serve")
+                await answer(scope, receive, send)
         finally:
             await self._frames.aclose()
 
@@ -372,10 +374,31 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
 
     @router.get("/quarantine", response_model=schemas.Quarantine, tags=["quarantine"])
     async def quarantine(limit: Limit = 100, cursor: IdCursor = LARGEST_ID, device: Text = None) -> Response:
-        """What was refused and why, newest first."""
+        """What was refused and why, newest first; of long messages the beginning."""
         found = await history.quarantine_page(using.database, device=device, before=cursor, limit=limit + 1)
         more = str(found[limit - 1].id) if len(found) > limit else None
         return answer({"messages": [shapes.refused(m) for m in found[:limit]], "next": more})
+
+    @router.get(
+        "/quarantine/{message_id}",
+        response_class=Response,
+        responses={
+            200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}},
+            404: PROBLEM,
+        },
+        tags=["quarantine"],
+    )
+    async def quarantined(message_id: Id) -> Response:
+        """A refused message, byte for byte as it came."""
+        found = await history.quarantined_payload(using.database, message_id)
+        if found is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND, "no message of this id in quarantine")
+        headers = {
+            "Cache-Control": "no-store",
+            "Content-Disposition": f'attachment; filename="quarantine-{message_id}.bin"',
+            "X-Content-Type-Options": "nosniff",  # the bytes are a stranger's
+        }
+        return Response(found, headers=headers, media_type="application/octet-stream")
 
     @router.get("/site", response_model=schemas.Site, tags=["site"])
     async def site() -> Response:
@@ -412,9 +435,10 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
         """Server-Sent Events `reading`, `alert`, `alert_gone`, `station`, `heartbeat` (every 5 s) and `resync`.
 
         Each event is delivered at least once to a client that comes back with the last id it saw. `resync`
-        says that this was not possible: fetch everything anew, and go on listening.
+        says that this was not possible: fetch everything anew, and go on listening. 503 where as many clients
+        listen as the server serves at once.
         """
-        return EventStream(using.feed.subscribe(last_event_id or resume))
+        return EventStream(using.feed.subscribe(last_event_id or resume), using.feed.hub)
 
     return router
 

@@ -487,14 +487,15 @@ class System(_Shape):
 
 
 class QuarantinedMessage(_Shape):
-    """A message that was refused, as it came."""
+    """A message that was refused."""
 
     id: int
     received_at: AwareDatetime
     topic: str
     device_id: str | None
     reason: str
-    payload_base64: str
+    payload_base64: str = Field(description="Its first 4,096 bytes; all of them: `/quarantine/{id}`")
+    payload_bytes: int = Field(description="How many it has")
 
 
 class Quarantine(_Shape):

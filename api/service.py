@@ -18,6 +18,10 @@ from kawamori.runtime import now, stopping
 from kawamori.settings import Settings
 from kawamori.storage.database import Database
 
+#: A page waits no longer for an answer.
+ANSWER = timedelta(seconds=8)
+#: The follower reads more at once than any page, and nobody waits for it; more than this it never needs.
+PASS = timedelta(seconds=30)
 #: Ports to try after the wanted one.
 NEXT_PORTS = 100
 #: What the kernel keeps for a client that does not read; left alone it would grow to megabytes each.
@@ -62,10 +66,16 @@ async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[str],
     """Serve until `stop` is set; `on_ready` gets the page's address once it answers."""
     with listener(settings.api.host, settings.api.port, settings.api.frozen_after) as listening:
         url = address(listening)
-        async with Database(settings.database(), "api", size=8) as database:
-            directory = DirectoryCache(database, now)
+        async with (
+            Database(settings.database(), "api", size=8, within=ANSWER) as database,
+            # of its own: however many ask, one follows and one tells how alerting is
+            Database(settings.database(), "live", size=2, within=PASS) as live,
+        ):
+            directory = DirectoryCache(live.within(ANSWER), now)
             page = find_page()
-            feed = LiveFeed(database, directory, now, Hub(), page_version(page))
+            feed = LiveFeed(
+                live, directory, now, Hub(settings.api.stream_clients), page_version(page), resuming=database
+            )
             health = Health()
             health.check("live feed", feed.trouble)
             using = Dependencies(

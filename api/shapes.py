@@ -388,6 +388,7 @@ def refused(found: Refused) -> Json:
         "device_id": found.device,
         "reason": found.reason,
         "payload_base64": b64encode(found.payload).decode(),
+        "payload_bytes": found.size,
     }
 
 

@@ -7,7 +7,7 @@ it missed, each event at least once.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,17 +23,16 @@ from kawamori.observe import log
 from kawamori.runtime import Clock, fail_point, forever, sleep_or_stop
 from kawamori.storage.changes import Cursor
 from kawamori.storage.database import Database
-from kawamori.storage.history import AlertChange, News, batch_known, newest, news_after
+from kawamori.storage.history import AlertChange, News, missed_after, newest, news_after
 from kawamori.storage.system import Alerting, alerting_now
 
 #: Frames a client may lag behind.
 QUEUE_FRAMES = 256
 #: Readings a frame; a larger batch is several frames.
 FRAME_READINGS = 500
-#: Batches read at once.
-BATCHES = 64
 #: The most that a client that comes back is told: more, or more time of the feed, and it must fetch everything anew.
 RESUME_READINGS = 50_000
+RESUME_BATCHES = 5_000
 RESUME_OVER = timedelta(minutes=10)
 RESUME_ALERTS = 512
 POLL_S = 1.0
@@ -41,7 +40,7 @@ POLL_S = 1.0
 IMPATIENT_S = 0.1
 HEARTBEAT_S = 5.0
 #: So long may the database take to say how alerting is.
-ANSWER_S = 2.0
+ANSWER = timedelta(seconds=2)
 #: A feed not read for so long is a trouble.
 STALE = timedelta(seconds=10)
 
@@ -108,12 +107,24 @@ class Client:
 
 
 class Hub:
-    """Where the follower publishes and clients listen. `position` is what everybody has been told."""
+    """Where the follower publishes and clients listen, `most` at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = 500) -> None:
         self._clients: set[Client] = set()
         self._closed = False
+        self._seats = most
+        #: What everybody has been told.
         self.position: Position | None = None
+
+    @contextlib.contextmanager
+    def seat(self) -> Iterator[bool]:
+        """Count somebody in for as long as their connection lasts; false where every seat is taken."""
+        free = self._seats > 0
+        self._seats -= free
+        try:
+            yield free
+        finally:
+            self._seats += free
 
     def join(self, size: int = QUEUE_FRAMES) -> Client:
         """A new client, who hears everything published from now on."""
@@ -140,13 +151,10 @@ class Hub:
         self._clients.discard(client)
         CLIENTS.set(len(self._clients))
 
-    def publish(self, frames: Iterable[bytes], position: Position | None = None) -> None:
-        """Hand the frames to every client; nobody waits for anybody."""
-        frames = list(frames)
-        if position is not None:
-            self.position = position
+    def publish(self, what: bytes) -> None:
+        """Hand a frame to every client; nobody waits for anybody."""
         for client in list(self._clients):
-            if not all(client.offer(what) for what in frames):
+            if not client.offer(what):
                 client.end(frame("resync", {"reason": "fell behind"}))
                 self.leave(client)
                 DROPPED.inc()
@@ -168,9 +176,12 @@ class LiveFeed:
     """Follows the database for the hub, and tells a client that comes back what it missed."""
 
     def __init__(
-        self, database: Database, directory: DirectoryCache, clock: Clock, hub: Hub, page: str | None = None
-    ) -> None:
+        self, database: Database, directory: DirectoryCache, clock: Clock, hub: Hub, page: str | None = None, *,
+        resuming: Database | None = None,
+    ) -> None:  # fmt: skip
         self._database = database
+        #: What clients that come back read from: many may come at once.
+        self._resuming = resuming or database
         self._directory = directory
         self._clock = clock
         self.hub = hub
@@ -179,6 +190,8 @@ class LiveFeed:
         self.read_at: datetime | None = None
         self._wake = asyncio.Event()
         self._begun = asyncio.Event()
+        #: Held while what was read at once is told: who joins hears all of it or nothing.
+        self._telling = asyncio.Lock()
         self._version: int | None = None
         #: Changes of alerts that were told before it was certain that none comes before them.
         self._told: frozenset[Cursor] = frozenset()
@@ -229,21 +242,26 @@ class LiveFeed:
         """Read and publish what came since; whether there was anything."""
         position = self.hub.position or Position()
         listening = self.hub.listening
+        at = self._clock()  # what commits while the database answers is not in its answer
         news = await news_after(
-            self._database, position.cursor, position.alert_change, BATCHES, self._clock(),
-            with_readings=listening, told=self._told,
-        )  # fmt: skip
+            self._database, position.cursor, position.alert_change, at, with_readings=listening, told=self._told
+        )
         frames, position = await self._frames(news, position)
-        if self.hub.listening and not listening:
-            return True  # somebody came meanwhile: the same again, with its readings
-        self._told = frozenset(change.place for change in news.alert_changes if not change.settled)
-        if self._version is not None and news.registry_version != self._version:
-            self._directory.forget()
-            frames.append(frame("station", {"version": news.registry_version}, position))
-        self._version = news.registry_version
-        fail_point("api.read")
-        self.hub.publish(frames, position)
-        self.read_at = self._clock()
+        async with self._telling:
+            if self.hub.listening and not listening:
+                return True  # somebody came meanwhile: the same again, with its readings
+            self._told = frozenset(change.place for change in news.alert_changes if not change.settled)
+            if self._version is not None and news.registry_version != self._version:
+                self._directory.forget()
+                frames.append(frame("station", {"version": news.registry_version}, position))
+            self._version = news.registry_version
+            fail_point("api.read")
+            for what in frames:
+                self.hub.publish(what)
+                await asyncio.sleep(0)  # whoever reads takes it: however much there is, only who does not falls behind
+            self.hub.position = position
+        if not news.more:
+            self.read_at = at
         return bool(frames or news.changes)
 
     async def heartbeats(self, stop: asyncio.Event) -> None:
@@ -252,13 +270,12 @@ class LiveFeed:
         """
         while not await sleep_or_stop(HEARTBEAT_S, stop):
             self.alerting = await self._alerting()
-            self.hub.publish([self._heartbeat()])
+            self.hub.publish(self._heartbeat())
 
     async def _alerting(self) -> Alerting:
         try:
-            async with asyncio.timeout(ANSWER_S):
-                return await alerting_now(self._database)
-        except (StorageUnavailable, TimeoutError):
+            return await alerting_now(self._database.within(ANSWER))
+        except StorageUnavailable:
             return Alerting(ok=False, why=["database"])
 
     def _heartbeat(self) -> bytes:
@@ -273,8 +290,9 @@ class LiveFeed:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HEARTBEAT_S):
                     await self._begun.wait()
-        client = self.hub.join()
-        joined = self._heartbeat()  # its id is the place from which the queue goes on, not a later one
+        async with self._telling:
+            client = self.hub.join()
+            joined = self._heartbeat()  # its id is the place from which the queue goes on, not a later one
         try:
             if last_event_id is not None:
                 async for what in self._missed(last_event_id):
@@ -288,27 +306,27 @@ class LiveFeed:
     async def _missed(self, last_event_id: str) -> AsyncGenerator[bytes]:
         """What was published after that event until now; at worst the advice to fetch everything anew ends it."""
         readings = 0
-        begun: datetime | None = None
         try:
             position = Position.parse(last_event_id)
-            if not await batch_known(self._database, position.cursor):
+            missed = await missed_after(self._resuming, position.cursor, RESUME_BATCHES)
+            much = missed.batches == RESUME_BATCHES or missed.readings > RESUME_READINGS or missed.over > RESUME_OVER
+            if much or not missed.known:
                 yield frame("resync", {"reason": "too long ago"})
                 return
-            while True:
+            more = True
+            while more:
                 news = await news_after(
-                    self._database, position.cursor, position.alert_change, BATCHES, self._clock()
+                    self._resuming, position.cursor, position.alert_change, self._clock(),
+                    most_alert_changes=RESUME_ALERTS + 1,
                 )  # fmt: skip
                 readings += len(news.readings)
-                begun = begun or (news.changes[0].committed_at if news.changes else None)
-                over = news.changes[-1].committed_at - begun if begun and news.changes else timedelta()
-                if readings > RESUME_READINGS or over > RESUME_OVER or len(news.alert_changes) > RESUME_ALERTS:
+                if readings > RESUME_READINGS or len(news.alert_changes) > RESUME_ALERTS:
                     yield frame("resync", {"reason": "too long ago"})
                     return
                 frames, position = await self._frames(news, position)
                 for what in frames:
                     yield what
-                if len(news.changes) < BATCHES:
-                    return
+                more = news.more
         except ValueError:
             yield frame("resync", {"reason": "unknown event id"})
         except StorageUnavailable as error:
@@ -335,5 +353,10 @@ class LiveFeed:
             for reading in news.readings
             if (sensor := sensors.get(reading.sensor))
         ]
-        parts = [rows[i : i + FRAME_READINGS] for i in range(0, len(rows), FRAME_READINGS)]
-        return [frame("reading", {"readings": part}, position if part is parts[-1] else None) for part in parts]
+        frames = []
+        for first in range(0, len(rows), FRAME_READINGS):
+            last = first + FRAME_READINGS >= len(rows)
+            readings = rows[first : first + FRAME_READINGS]
+            frames.append(frame("reading", {"readings": readings}, position if last else None))
+            await asyncio.sleep(0)  # nobody waits for more than one frame to be made
+        return frames

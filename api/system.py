@@ -3,29 +3,41 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 from fastapi import APIRouter, Response
 
 from api import schemas, shapes
+from api.once import Once
 from api.problems import PROBLEM
 from api.routes import Dependencies, answer
-from kawamori.errors import KawamoriError, StorageUnavailable
+from kawamori.errors import KawamoriError
 from kawamori.observe import log
 from kawamori.storage import history, system
 
 #: One slow question must not keep the others' answers back.
-PATIENCE_S = 2.0
+PATIENCE = timedelta(seconds=2)
+#: Each answer takes most of the pool's connections for a moment: one is learned at a time, and kept for so long.
+KEPT = timedelta(seconds=2)
 
 
 def system_routes(using: Dependencies) -> APIRouter:
     """The one route."""
     router = APIRouter(prefix="/api/v1", responses={503: PROBLEM}, tags=["site"])
+    once: Once[dict[str, Any]] = Once()
+    kept: dict[str, Any] | None = None
 
     @router.get("/system", response_model=schemas.System)
     async def system() -> Response:
-        """How every link from the sensor to the person is; a part that could not be learned is named in `unknown`."""
-        return answer(await _state(using))
+        """How every link from the sensor to the person is; a part that could not be learned is named in `unknown`.
+
+        All who ask within two seconds get the same answer: `as_of` is when it was learned.
+        """
+        nonlocal kept
+        if kept is None or not timedelta(0) <= using.clock() - kept["as_of"] < KEPT:
+            kept = await once.do(lambda: _state(using))
+        return answer(kept)
 
     return router
 
@@ -34,15 +46,12 @@ async def _state(using: Dependencies) -> dict[str, Any]:
     """Everything that can be learned now; raises StorageUnavailable when the database does not answer at all."""
     at = using.clock()
     begun = time.perf_counter()
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            await using.database.ping()
-    except TimeoutError as error:
-        raise StorageUnavailable(f"no answer within {PATIENCE_S:g} s") from error
+    asked = using.database.within(PATIENCE)
+    await asked.ping()
     answers_ms = round((time.perf_counter() - begun) * 1000, 2)
 
     async def gateways() -> list[dict[str, Any]]:
-        links, now = await system.links_now(using.database)
+        links, now = await system.links_now(asked)
         return [
             {
                 "gateway_id": name, "seen_at": one.seen_at, "backlog": one.backlog, "alive": one.heard(now),
@@ -52,24 +61,24 @@ async def _state(using: Dependencies) -> dict[str, Any]:
         ]  # fmt: skip
 
     async def ingest() -> list[dict[str, Any]]:
-        return [shapes.process(one) for one in await system.processes(using.database, "ingest")]
+        return [shapes.process(one) for one in await system.processes(asked, "ingest")]
 
     async def database() -> dict[str, Any]:
-        return {"answers_ms": answers_ms, "size_bytes": await system.database_size(using.database)}
+        return {"answers_ms": answers_ms, "size_bytes": await system.database_size(asked)}
 
     async def stations() -> dict[str, int]:
-        found, version = await history.latest_levels(using.database)
+        found, version = await history.latest_levels(asked)
         levels = shapes.latest_levels(found, await using.directory.get(version), at)["stations"]
         return {name: sum(level["freshness"] == name for level in levels) for name in ("fresh", "late", "dead")}
 
     async def alerting() -> dict[str, Any]:
-        return shapes.alerting(await system.alerting_now(using.database))
+        return shapes.alerting(await system.alerting_now(asked))
 
     async def intake() -> dict[str, Any]:
-        return (await system.intake(using.database))._asdict()
+        return (await system.intake(asked))._asdict()
 
     async def quarantine() -> dict[str, Any]:
-        return shapes.quarantined(await system.quarantine_facts(using.database, at))
+        return shapes.quarantined(await system.quarantine_facts(asked, at))
 
     parts: dict[str, Callable[[], Awaitable[Any]]] = {
         "alerting": alerting, "gateways": gateways, "ingest": ingest, "database": database,
@@ -80,9 +89,8 @@ async def _state(using: Dependencies) -> dict[str, Any]:
 
     async def learn(name: str, part: Callable[[], Awaitable[Any]]) -> None:
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                found[name] = await part()
-        except (KawamoriError, TimeoutError) as error:
+            found[name] = await part()
+        except KawamoriError as error:
             log().warning("a part of the system's state could not be learned", part=name, error=repr(error))
             unknown.append(name)
 

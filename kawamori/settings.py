@@ -113,6 +113,8 @@ class ApiSettings(_Part):
     port: Port = 8000
     #: A client that takes nothing of what waits for it for so long is let go; it comes back by itself.
     frozen_after: Positive = timedelta(seconds=20)
+    #: Clients on the live stream at once; each holds a connection. More are told to try again.
+    stream_clients: int = Field(500, ge=1)
     #: Whoever reaches the API acts as manager, under the name they give: for demos, and behind a proxy that knows who
     #: is who.
     open: bool = False

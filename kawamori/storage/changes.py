@@ -43,6 +43,8 @@ class Change:
     cursor: Cursor
     committed_at: datetime
     touched: tuple[Touched, ...]
+    #: New and changed ones.
+    readings: int
 
 
 async def changes_after(connection: Connection, cursor: Cursor, limit: int) -> list[Change]:
@@ -55,8 +57,9 @@ async def changes_after(connection: Connection, cursor: Cursor, limit: int) -> l
             Cursor(int(xid), batch_id),
             committed_at,
             tuple(map(Touched, sensors, starts, ends, highs or [inf] * len(sensors))),
+            readings,
         )
-        for xid, batch_id, committed_at, sensors, starts, ends, highs in await found.fetchall()
+        for xid, batch_id, committed_at, sensors, starts, ends, highs, readings in await found.fetchall()
     ]
 
 

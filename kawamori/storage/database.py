@@ -1,9 +1,12 @@
 """The way to TimescaleDB: a pool, named queries from .sql files, and errors translated once."""
 
 import asyncio
+import os
 import re
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from copy import copy
 from datetime import timedelta
 from functools import cache
 from importlib.resources import files
@@ -24,6 +27,19 @@ _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 #: SQLSTATE classes and codes after which the same work may succeed: connection, resources, operator
 #: intervention, system error, serialization failure, deadlock, lock timeout, a session that idled for too long.
 _RETRYABLE = ("08", "53", "57", "58", "40001", "40P01", "55P03", "25P03")
+
+#: A host that vanished sends no farewell. The kernel gives a line up on which nothing was acknowledged for 10 s,
+#: whether something was sent or it was silent.
+_LINE: dict[str, Any] = {
+    "connect_timeout": 5, "tcp_user_timeout": 10_000,
+    "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3,
+}  # fmt: skip
+_MS = timedelta(milliseconds=1)
+_STATEMENT = timedelta(seconds=60)
+#: A server that is alive answers an empty query sooner, whatever else it does.
+_CHECKED_WITHIN = timedelta(seconds=2)
+#: A server that is alive ends a statement itself: this much later we no longer wait for it to say so.
+_GRACE = timedelta(seconds=1)
 
 
 @cache
@@ -61,9 +77,34 @@ async def translated() -> AsyncIterator[None]:
     try:
         yield
     except (PoolTimeout, OSError) as error:
-        raise StorageUnavailable(str(error)) from error
+        raise StorageUnavailable(str(error) or "no connection in time") from error
     except psycopg.Error as error:
         raise translate(error) from error
+
+
+def _sever(connection: Connection) -> None:
+    """Cut the line, so that whoever waits on it hears at once that it is broken: a frozen server closes nothing.
+
+    Cancelling instead would ask that same server to stop, and wait for its answer.
+    """
+    with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as line:
+        line.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def _severed_at(when: float, connection: Connection) -> Iterator[None]:
+    """Whatever still waits on the connection at `when`, by the loop's clock, fails with the library's error."""
+    timer = asyncio.get_running_loop().call_at(when, _sever, connection)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+async def _checked(connection: Connection) -> None:
+    """Raise when the server does not answer on this connection; the pool then replaces it."""
+    with _severed_at(asyncio.get_running_loop().time() + _CHECKED_WITHIN.total_seconds(), connection):
+        await AsyncConnectionPool.check_connection(connection)
 
 
 class Database:
@@ -71,11 +112,15 @@ class Database:
 
     Each connection is tried before it is handed out, unless the caller tries again by himself (`check`).
     A process that freezes inside a transaction keeps its locks for `idle` at most; then the server ends the session.
+    A statement may take `within`, or 60 s. Where it is given, no transaction lasts more than a second longer, the wait
+    for a connection included, even if the server is frozen or gone: StorageUnavailable is raised, and the connection
+    replaced.
     """
 
     def __init__(
-        self, url: str, name: str, size: int = 4, *, idle: timedelta = timedelta(seconds=60), check: bool = True
-    ) -> None:
+        self, url: str, name: str, size: int = 4, *, idle: timedelta = timedelta(seconds=60), check: bool = True,
+        within: timedelta | None = None,
+    ) -> None:  # fmt: skip
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
             min_size=1,
@@ -84,16 +129,17 @@ class Database:
             timeout=5,
             reconnect_timeout=5,  # its back-off doubles without a cap: give up early, the next request begins anew
             max_idle=600,
-            check=AsyncConnectionPool.check_connection if check else None,
+            check=_checked if check else None,
             kwargs={
                 "application_name": f"kawamori-{name}",
-                "connect_timeout": 5,
-                "keepalives_idle": 10,
-                "options": "-c timezone=UTC -c statement_timeout=60s"
+                **_LINE,
+                "options": f"-c timezone=UTC -c statement_timeout={(within or _STATEMENT) // _MS}"
                 f" -c idle_in_transaction_session_timeout={idle.total_seconds():.0f}s",
             },
         )
         self.url = url
+        #: The longest that a transaction may take.
+        self.limit = within and within + _GRACE
         self._handing: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
@@ -103,14 +149,23 @@ class Database:
     async def __aexit__(self, *_: object) -> None:
         await self._pool.close(timeout=2)
 
+    def within(self, limit: timedelta) -> Self:
+        """The same pool for somebody who can wait only so long."""
+        hurried = copy(self)
+        hurried.limit = limit
+        return hurried
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """A connection inside a transaction: commits at the end, rolls back on any error."""
+        end = None if self.limit is None else asyncio.get_running_loop().time() + self.limit.total_seconds()
         async with translated():
-            connection = await self._borrow()
+            async with asyncio.timeout_at(end):
+                connection = await self._borrow()
             try:
-                async with connection:
-                    yield connection
+                with nullcontext() if end is None else _severed_at(end, connection):
+                    async with connection:
+                        yield connection
             finally:
                 await asyncio.shield(self._task(self._pool.putconn(connection)))
 
@@ -153,7 +208,7 @@ class Database:
         async with (
             translated(),
             await psycopg.AsyncConnection.connect(
-                self.url, autocommit=True, connect_timeout=5, application_name="kawamori-listen"
+                self.url, autocommit=True, application_name="kawamori-listen", **_LINE
             ) as connection,
         ):
             for channel in channels:

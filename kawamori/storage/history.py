@@ -21,9 +21,13 @@ from kawamori.storage.people import silences
 CHART_POINTS = 2000
 #: Of one sensor in one batch the live stream carries no more; the page fetches the history behind it.
 STREAM_READINGS = 50
+#: Of a message in quarantine a list shows no more bytes.
+SHOWN_BYTES = 4096
 #: Counting raw readings over more time than this would visit too many chunks.
 _RAW_SPAN = timedelta(days=92)
-#: Changes of alerts read at once.
+#: Batches read at once, as many as carry about so many readings, and changes of alerts.
+BATCHES = 64
+PASS_READINGS = 20_000
 ALERT_CHANGES = 5000
 
 FIRST = datetime(1, 1, 2, tzinfo=UTC)
@@ -363,22 +367,33 @@ async def notifications_by_id(database: Database, ids: Iterable[int]) -> list[No
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A message in quarantine, as it came."""
+    """A message in quarantine."""
 
     id: int
     received_at: datetime
     topic: str
     device: str | None
     reason: str
+    #: Its first SHOWN_BYTES bytes.
     payload: bytes
+    #: How many it has.
+    size: int
 
 
 async def quarantine_page(
     database: Database, *, device: str | None = None, before: int = LARGEST_ID, limit: int
 ) -> list[Refused]:
     """Messages in quarantine, newest first, older than the id `before`."""
-    rows = await database.fetch("quarantine_page", {"device": device, "before_id": before, "limit": limit})
+    rows = await database.fetch(
+        "quarantine_page", {"device": device, "before_id": before, "limit": limit, "most": SHOWN_BYTES}
+    )
     return [Refused(*row) for row in rows]
+
+
+async def quarantined_payload(database: Database, id_: int) -> bytes | None:
+    """All bytes of a message in quarantine, as it came; None where there is none of this id."""
+    rows = await database.fetch("quarantine_payload", {"id": id_})
+    return rows[0][0] if rows else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -436,23 +451,36 @@ class News:
     alerts: tuple[Alert, ...]
     gone: frozenset[int]
     registry_version: int
+    #: Whether there was too much to be read at once.
+    more: bool
+
+
+def _at_once(changes: Sequence[Change]) -> Sequence[Change]:
+    """The first of the changes, whose readings are not too many to be read at once; always one. Pure."""
+    readings = 0
+    for n, change in enumerate(changes):
+        readings += min(change.readings, STREAM_READINGS * len(change.touched))
+        if n and readings > PASS_READINGS:
+            return changes[:n]
+    return changes
 
 
 async def news_after(
-    database: Database, cursor: Cursor, alert_change: Cursor, limit: int, now: datetime, *,
-    with_readings: bool = True, told: Collection[Cursor] = (),
+    database: Database, cursor: Cursor, alert_change: Cursor, now: datetime, *, with_readings: bool = True,
+    told: Collection[Cursor] = (), most_alert_changes: int = ALERT_CHANGES,
 ) -> News:  # fmt: skip
-    """At most `limit` batches after `cursor` with their readings, and the alerts changed after `alert_change`.
+    """Some batches after `cursor` with their readings, and the alerts changed after `alert_change`.
 
     A change of an alert is told at once, though one that began earlier may still commit: `told` are those that were.
     """
     async with database.transaction() as connection:
-        changes = await changes_after(connection, cursor, limit)
+        found = await changes_after(connection, cursor, BATCHES)
+        changes = _at_once(found) if with_readings else found
         spans = [span for change in changes for span in change.touched] if with_readings else []
         readings = await newest_in_spans(connection, spans)
-        parameters = {"xid": str(alert_change.xid), "audit_id": alert_change.batch_id, "limit": ALERT_CHANGES}
-        found = await (await connection.execute(query("alert_changes_after"), parameters)).fetchall()
-        alert_changes = [AlertChange(Cursor(int(xid), audit), alert, settled) for xid, audit, alert, settled in found]
+        parameters = {"xid": str(alert_change.xid), "audit_id": alert_change.batch_id, "limit": most_alert_changes}
+        lines = await (await connection.execute(query("alert_changes_after"), parameters)).fetchall()
+        alert_changes = [AlertChange(Cursor(int(xid), audit), alert, settled) for xid, audit, alert, settled in lines]
         fresh = {change.alert for change in alert_changes if change.place not in told}
         alerts = await alerts_by_id(connection, fresh, now) if fresh else []
         gone = fresh - {alert.id for alert in alerts}
@@ -463,6 +491,7 @@ async def news_after(
     return News(
         tuple(changes), tuple(readings), tuple(alert_changes), tuple(alerts), frozenset(gone),
         version[0] if version else 0,
+        more=len(changes) < len(found) or len(found) == BATCHES or len(lines) == most_alert_changes,
     )  # fmt: skip
 
 
@@ -474,9 +503,23 @@ async def newest(database: Database) -> tuple[Cursor, Cursor]:
     return cursor, Cursor(int(row[0]), row[1]) if row else Cursor()
 
 
-async def batch_known(database: Database, cursor: Cursor) -> bool:
-    """Whether the feed still reaches back to `cursor`; the very beginning counts as known."""
-    if cursor == Cursor():
-        return True
-    found = await database.fetch("batch_known", {"xid": str(cursor.xid), "batch_id": cursor.batch_id})
-    return bool(found[0][0])
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """What came after a place in the feed of batches."""
+
+    #: Whether the feed still reaches back to the place; it does to its beginning only while nothing has come.
+    known: bool
+    #: Counted no further than asked.
+    batches: int
+    #: About so many travel.
+    readings: int
+    over: timedelta
+
+
+async def missed_after(database: Database, cursor: Cursor, limit: int) -> Missed:
+    """How much came after `cursor`, counted to `limit` batches, without reading any of it."""
+    ((known, batches, readings, over),) = await database.fetch(
+        "missed_after",
+        {"xid": str(cursor.xid), "batch_id": cursor.batch_id, "each": STREAM_READINGS, "limit": limit},
+    )
+    return Missed(known or (cursor == Cursor() and not batches), batches, readings, over)

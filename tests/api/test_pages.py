@@ -2,11 +2,14 @@
 """Stations, alerts, notifications, quarantine and the site: each shape, each page once."""
 
 import base64
+import hashlib
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from api import schemas
+from api.stream import HEARTBEAT_S
 
 pytestmark = pytest.mark.integration
 NIGHT = datetime(2026, 9, 9, 12, tzinfo=UTC)
@@ -145,6 +148,36 @@ def test_quarantine_keeps_the_bytes_and_pages_newest_first(api, rows):
     assert [
         base64.b64decode(m["payload_base64"])[2] for m in paged(api, "/quarantine", "messages", device="d1", limit=1)
     ] == [7, 4, 1]
+
+
+def test_the_list_shows_the_beginning_of_a_long_message_and_its_own_address_all_of_it(api, rows):
+    size, count = 2**20, 60
+    rows.sql(
+        "INSERT INTO quarantine (received_at, topic, reason, payload, gateway_id)"
+        " SELECT now(), 'long-' || n, 'no JSON', convert_to(n || repeat(md5(n::text), %s), 'UTF8'), 'g'"
+        " FROM generate_series(1, %s) n",
+        size // 32 - 1, count,
+    )  # fmt: skip
+    with api.stream() as stream:
+        stream.until(lambda e: e["event"] == "heartbeat")
+        begun = time.monotonic()
+        answer = api.get("/quarantine", limit=1000)
+        took = time.monotonic() - begun
+        stream.until(lambda e: e["event"] == "heartbeat")
+        assert time.monotonic() - begun < HEARTBEAT_S + 2
+    assert took < 2
+    assert len(answer.content) < count * 6000
+    newest = schemas.Quarantine.model_validate_json(answer.content).messages[0]
+    shown = base64.b64decode(newest.payload_base64)
+    whole = api.get(f"/quarantine/{newest.id}")
+    assert (len(shown), len(whole.content)) == (4096, newest.payload_bytes)
+    assert whole.content.startswith(shown)
+    assert whole.content == f"{count}{hashlib.md5(str(count).encode()).hexdigest() * (size // 32 - 1)}".encode()
+    assert whole.headers["content-type"] == "application/octet-stream"
+    assert whole.headers["content-disposition"].startswith("attachment")
+    assert whole.headers["x-content-type-options"] == "nosniff"
+    assert api.get("/quarantine/999999").status_code == 404
+    rows.sql("DELETE FROM quarantine WHERE topic ~ '^long-'")
 
 
 def test_a_drill_is_told_to_every_screen(serve_again):

@@ -39,7 +39,8 @@ HOT = {
     "notifications_page": {"before_id": LARGEST_ID, "limit": 101},
     "notifications_by_id": {"ids": [1, 2, 3]},
     "notifications_of_alert": {"alert": 7, "limit": 1000},
-    "quarantine_page": {"device": None, "before_id": LARGEST_ID, "limit": 101},
+    "quarantine_page": {"device": None, "before_id": LARGEST_ID, "limit": 101, "most": 4096},
+    "quarantine_payload": {"id": 7},
     "newest_in_spans": {
         "sensors": [3, 7], "starts": [END - timedelta(hours=1)] * 2, "ends": [END] * 2,
         "earliest": END - timedelta(hours=1), "latest": END, "each": 50,
@@ -52,7 +53,7 @@ HOT = {
         "sensors": [3, 7], "starts": [END - timedelta(hours=1)] * 2, "ends": [END] * 2,
         "earliest": END - timedelta(days=30), "latest": END,
     },
-    "batch_known": {"xid": "1000", "batch_id": 5},
+    "missed_after": {"xid": "1000", "batch_id": 5, "each": 50, "limit": 5000},
     "alert_changes_after": {"xid": "17000", "audit_id": 0, "limit": 5000},
     "alerting_state": {},
     "told_of_alert": {"alert": 7},

@@ -1,8 +1,11 @@
 """The live stream: nothing skipped, nobody slowed, everybody let go in time."""
 
 import asyncio
+import socket
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from urllib.parse import urlsplit
 
 import httpx
 import psycopg
@@ -14,6 +17,7 @@ from api.stream import HEARTBEAT_S, Hub, LiveFeed, Position, frame
 from kawamori.runtime import now
 from kawamori.storage.changes import Cursor
 from kawamori.storage.database import Database
+from kawamori.storage.history import BATCHES, STREAM_READINGS, newest
 
 pytestmark = pytest.mark.integration
 MINUTE = timedelta(minutes=1)
@@ -110,7 +114,8 @@ def test_a_query_parameter_resumes_too(api, rows, sensor):
 
 
 @pytest.mark.parametrize(
-    "last_id", ["nonsense", "1-2", "1-2-3", "-1-2-3-4", "1-99999999999999999999-1-1", "999999-999999-0-0", "٣-٣-٣-٣"]
+    "last_id",
+    ["nonsense", "1-2", "1-2-3", "-1-2-3-4", "1-99999999999999999999-1-1", "999999-999999-0-0", "٣-٣-٣-٣", "0-0-0-0"],
 )
 def test_an_id_that_cannot_be_resumed_asks_for_a_fresh_start_and_goes_live(api, rows, sensor, last_id):
     with api.http.stream("GET", "/api/v1/stream", params={"last_event_id": last_id}) as response:
@@ -183,7 +188,7 @@ def test_a_slow_client_is_told_and_let_go_without_slowing_the_others():
 
         listener = asyncio.create_task(listen())
         for n in range(50):
-            hub.publish([frame("reading", n, Position(Cursor(1, n)))])
+            hub.publish(frame("reading", n, Position(Cursor(1, n))))
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         left = [what async for what in slow.frames()]
@@ -203,6 +208,25 @@ def test_a_client_that_joins_after_the_end_is_sent_away_at_once():
         assert [what async for what in hub.join().frames()] == []
 
     asyncio.run(scene())
+
+
+def test_one_client_too_many_is_told_to_try_again_and_a_seat_that_is_left_is_free(serve_again, wait_until):
+    with serve_again(api={"stream_clients": 2}) as api, api.stream() as one:
+        first_heartbeat(one)
+        with api.stream() as two:
+            first_heartbeat(two)
+            for _ in range(5):  # a refusal takes no seat
+                refused = api.get("/stream")
+                assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+                assert schemas.Problem.model_validate_json(refused.content).status == 503
+            assert api.get("/site").status_code == 200
+
+        def seated():
+            with api.http.stream("GET", "/api/v1/stream") as response:
+                return response.status_code == 200
+
+        wait_until(seated, 5, "the seat that was left is free")
+        first_heartbeat(one)
 
 
 def test_the_service_ends_within_two_seconds_with_clients_on_the_stream(serve_again):
@@ -241,3 +265,67 @@ async def test_a_client_who_comes_while_nobody_listened_hears_what_is_being_read
             async for what in directory.client.frames():
                 if b"6.25" in what:
                     break
+
+
+SENSORS, BATCHES_AT_ONCE = 200, 20
+#: Of each sensor as many readings a batch as travel, a second apart, the batches one after the other.
+MANY = f"""
+WITH sensors AS (
+    SELECT sensor_id FROM sensor WHERE station_id LIKE 'many-%'
+), batches AS (
+    SELECT b, now() - interval '1 day' + b * interval '1 hour' AS start FROM generate_series(1, {BATCHES_AT_ONCE}) b
+), stored AS (
+    INSERT INTO reading SELECT sensor_id, start + n * interval '1 second', b, 1, 0, now()
+    FROM batches, sensors, generate_series(1, {STREAM_READINGS}) n
+)
+INSERT INTO ingest_batch (readings, sensor_ids, starts, ends)
+SELECT count(*) * {STREAM_READINGS}, array_agg(sensor_id), array_agg(start), array_agg(start + interval '1 minute')
+FROM batches, sensors GROUP BY b
+"""
+
+
+def test_however_much_comes_at_once_whoever_reads_hears_all_of_it(api, rows):
+    rows.station("many-1")
+    rows.sql(
+        "INSERT INTO station (station_id, name_ja, name_en, river_id) SELECT 'many-' || n, 'm', 'm', 'kuji'"
+        " FROM generate_series(2, %s) n", SENSORS,
+    )  # fmt: skip
+    rows.sql("INSERT INTO sensor (station_id, quantity) SELECT station_id, 'water_level' FROM station"
+             " WHERE station_id LIKE 'many-%%' AND station_id <> 'many-1'")  # fmt: skip
+    wanted, heard, beats = SENSORS * BATCHES_AT_ONCE * STREAM_READINGS, 0, []
+    where = urlsplit(api.url)
+    with socket.create_connection((where.hostname, where.port), timeout=20) as connection:
+        connection.sendall(b"GET /api/v1/stream HTTP/1.1\r\nHost: kawamori\r\n\r\n")
+        for line in connection.makefile("rb"):
+            assert b"event: resync" not in line
+            heard += line.count(b'"station_id":"many-')
+            if line == b"event: heartbeat\n":
+                beats.append(time.monotonic())
+                if len(beats) == 1:
+                    rows.sql(MANY)
+            if heard >= wanted:
+                break
+    took = time.monotonic() - beats[0]
+    print(f"{heard:,} readings in {BATCHES_AT_ONCE} batches at once: heard within {took:.1f} s")
+    assert heard == wanted
+    assert max(later - earlier for earlier, later in pairwise([*beats, beats[0] + took])) < HEARTBEAT_S + 2
+
+
+async def test_the_stream_is_complete_only_until_the_question_and_only_when_nothing_waits(rows, sensor):
+    async with Database(rows.url, "test") as database:
+        hub = Hub()
+        feed = LiveFeed(database, DirectoryCache(database, now), now, hub)
+        hub.position = Position(*(await newest(database)))
+        client = hub.join()
+        for n in range(BATCHES + 1):
+            rows.batch(sensor, [n / 10], start=ago(3) + timedelta(seconds=n))
+        assert await feed.catch_up()
+        assert feed.read_at is None, "one batch still waits"
+        with psycopg.connect(rows.url) as slow:
+            slow.execute("LOCK TABLE ingest_batch")  # the answer takes its time
+            asked = datetime.now(UTC)
+            asking = asyncio.create_task(feed.catch_up())
+            await asyncio.sleep(1)
+        await asking
+        assert abs(feed.read_at - asked) < timedelta(seconds=0.5)
+        hub.leave(client)

@@ -5,11 +5,16 @@ import json
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 
 from api import schemas
+from api.stream import HEARTBEAT_S
+from api.system import KEPT
 from kawamori.storage.system import judge
 
 NOW = datetime(2026, 9, 1, tzinfo=UTC)
@@ -49,8 +54,17 @@ def test_what_is_wrong_with_alerting_is_named(change, why):
     assert (found.why, found.ok) == (why, not why)
 
 
+def system(api):
+    """How all is after this moment: an answer is kept for two seconds."""
+    asked = datetime.now(UTC)
+    while (found := schemas.System.model_validate_json(api.get("/system").content)).as_of < asked:
+        assert datetime.now(UTC) - asked < 5 * S
+        time.sleep(0.1)
+    return found
+
+
 def alerting(api):
-    return schemas.System.model_validate_json(api.get("/system").content).alerting
+    return system(api).alerting
 
 
 @pytest.mark.integration
@@ -58,7 +72,7 @@ def test_nobody_leads_and_then_somebody_does(api, rows):
     assert alerting(api).why == ["no_engine"]
     rows.sql("INSERT INTO lease VALUES ('alerts', 'engine-1', 1, now() + interval '1 minute')")
     rows.sql("INSERT INTO gateway VALUES ('gateway-1', now(), 42)")
-    found = schemas.System.model_validate_json(api.get("/system").content)
+    found = system(api)
     assert (found.alerting.ok, found.alerting.leader, found.alerting.last_self_test) == (True, "engine-1", None)
     assert [(g.gateway_id, g.backlog, g.alive) for g in found.gateways] == [("gateway-1", 42, True)]
 
@@ -148,7 +162,7 @@ def test_every_link_is_told(api, rows):
         "INSERT INTO quarantine (received_at, topic, reason, payload, gateway_id) VALUES"
         " (now() - interval '2 hours', 't', 'time: no offset', 'a', 'g'), (now(), 't', 'unit: unknown', 'b', 'g')"
     )
-    found = schemas.System.model_validate_json(api.get("/system").content)
+    found = system(api)
     assert [(p.process, p.alive) for p in found.ingest] == [("ingest-a", True), ("ingest-b", False)]
     assert [g.alive for g in found.gateways] == [False]
     assert found.stations.fresh >= 1
@@ -166,8 +180,44 @@ def test_every_link_is_told(api, rows):
 def test_a_part_that_cannot_be_learned_is_named_and_spoils_no_other(api, rows):
     rows.sql("ALTER TABLE quarantine RENAME TO hidden")
     try:
-        found = schemas.System.model_validate_json(api.get("/system").content)
+        found = system(api)
     finally:
         rows.sql("ALTER TABLE hidden RENAME TO quarantine")
     assert (found.unknown, found.quarantine) == (["quarantine"], None)
     assert found.database is not None
+
+
+@pytest.mark.integration
+def test_a_crowd_that_holds_every_connection_does_not_hold_up_the_stream(api, rows):
+    def ask(path):
+        return api.get(path).status_code
+
+    with (
+        ThreadPoolExecutor(40) as crowd,
+        psycopg.connect(rows.url) as slow,
+        api.stream() as stream,
+    ):
+        stream.until(lambda e: e["event"] == "heartbeat")
+        slow.execute("LOCK TABLE quarantine")  # whoever asks for it waits with a connection in hand
+        begun = time.monotonic()
+        held = [crowd.submit(ask, "/quarantine") for _ in range(20)]
+        asked = [crowd.submit(ask, "/system") for _ in range(20)]
+        for n in range(1, 3):
+            beat = stream.until(lambda e: e["event"] == "heartbeat")[-1]["data"]
+            assert time.monotonic() - begun < n * (HEARTBEAT_S + 1)
+            assert "database" not in beat["alerting"]["why"]
+            assert datetime.now(UTC) - datetime.fromisoformat(beat["as_of"]) < 3 * S
+        assert {one.result() for one in held} == {503}
+        assert {one.result() for one in asked} <= {200, 503}
+
+
+@pytest.mark.integration
+def test_a_crowd_is_told_what_was_learned_once(api, rows):
+    kept_until = system(api).as_of + KEPT
+    with psycopg.connect(rows.url) as slow, ThreadPoolExecutor(40) as crowd:
+        slow.execute("LOCK TABLE quarantine")
+        while datetime.now(UTC) < kept_until:
+            time.sleep(0.1)
+        answers = list(crowd.map(lambda _: api.get("/system").json(), range(40)))
+    assert len({one["as_of"] for one in answers}) == 1
+    assert {tuple(one["unknown"]) for one in answers} == {("quarantine",)}

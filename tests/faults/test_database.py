@@ -1,13 +1,21 @@
 """TimescaleDB is away, loses its sessions, or crashes: the gateway's disk holds what comes, memory stays flat."""
 
+import json
 import os
 import signal
 import statistics
+import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
+import psutil
 import pytest
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
@@ -137,3 +145,80 @@ def test_sessions_and_servers_that_die_under_load_cost_nothing(times: int, site_
         f"database x{times} each: {stored:,} journalled, {refused} refused, 0 lost, 0 doubled; flowing after {figures}"
     )
     assert max(map(max, took.values())) <= 15
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """A server and its children exist and do nothing: their lines stay open."""
+    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    for process in family:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in family:
+            process.resume()
+
+
+class Pulse(threading.Thread):
+    """A screen that notes when it heard each heartbeat, and what that said is wrong with alerting."""
+
+    def __init__(self, api: str) -> None:
+        super().__init__(name="pulse", daemon=True)
+        self._stream = urllib.request.urlopen(f"{api}/api/v1/stream", timeout=30)
+        self.heard: list[tuple[float, list[str]]] = []
+
+    def run(self) -> None:
+        heartbeat = False
+        for line in self._stream:
+            if heartbeat and line.startswith(b"data: "):
+                self.heard.append((time.monotonic(), json.loads(line[6:])["alerting"]["why"]))
+            heartbeat = line.startswith(b"event: heartbeat")
+
+    @property
+    def ill(self) -> bool:
+        return bool(self.heard) and "database" in self.heard[-1][1]
+
+
+def test_a_database_that_freezes_is_told_within_seconds_and_all_is_well_seconds_after_it_thaws(
+    site_of: Callable[..., Any], wait_until: Callable[..., Any]
+) -> None:
+    site = site_of("api")
+    site.register(10)
+    api = site.chain.url("api")
+    wait_until(lambda: site.chain.ready("api"), 20, "the API is ready")
+
+    def ask(path: str) -> tuple[int, float]:
+        begun = time.monotonic()
+        try:
+            with urllib.request.urlopen(f"{api}{path}", timeout=30) as answer:
+                return answer.status, time.monotonic() - begun
+        except urllib.error.HTTPError as error:
+            return error.code, time.monotonic() - begun
+
+    paths = ["/lite", "/api/v1/levels/latest", "/api/v1/alerts", "/api/v1/system"] * 6
+    pulse = Pulse(api)
+    pulse.start()
+    with ThreadPoolExecutor(len(paths)) as crowd:
+        assert {status for status, _ in crowd.map(ask, paths)} == {200}  # the pool has grown
+        caught = [crowd.submit(ask, path) for path in paths]
+        with frozen(site.database.pid):
+            told = list(crowd.map(ask, paths)) + list(crowd.map(ask, paths))
+            wait_until(lambda: pulse.ill, 15, "screens are told that the database does not answer")
+        thawed = time.monotonic()
+        wait_until(lambda: not pulse.ill and site.chain.ready("api"), 15, "all is well after the thaw")
+        well = time.monotonic() - thawed
+        back = list(crowd.map(ask, paths)) + list(crowd.map(ask, paths))
+    beats = [at for at, _ in pulse.heard]
+    gap = max(later - earlier for earlier, later in pairwise(beats))
+    slowest = max(took for _, took in told + [one.result() for one in caught])
+    print(
+        f"database frozen: {len(told)} questions answered 503 within {slowest:.1f} s, heartbeats at most {gap:.1f} s"
+        f" apart; thawed: well after {well:.1f} s, then the slowest answer {max(took for _, took in back):.1f} s"
+    )
+    assert {status for status, _ in told} == {503}
+    assert {one.result()[0] for one in caught} <= {200, 503}
+    assert slowest <= 10
+    assert gap <= 10
+    assert {status for status, _ in back} == {200}
+    assert max(took for _, took in back) <= 5

@@ -1,12 +1,13 @@
 """The change feed's order is that of its numbers, also where they gain a digit."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
 from kawamori.storage.changes import Cursor, changes_after, newest_change
 from kawamori.storage.database import Database
-from kawamori.storage.history import newest
+from kawamori.storage.history import STREAM_READINGS, missed_after, newest
 
 pytestmark = pytest.mark.integration
 
@@ -37,3 +38,19 @@ async def test_no_batch_is_skipped_where_the_transaction_number_gains_a_digit(da
         assert await newest_change(connection) == seen[-1]
     assert [place.xid for place in seen] == list(range(950, 1051))
     assert (await newest(database))[0] == seen[-1]
+
+
+async def test_what_was_missed_is_counted_without_reading_it(fresh_database_url: str) -> None:
+    async with Database(fresh_database_url, "test", size=1) as database:
+        empty = await missed_after(database, Cursor(), 10)
+        assert (empty.known, empty.batches, empty.readings) == (True, 0, 0), "the beginning of a feed that is empty"
+        async with database.transaction() as connection:
+            await connection.execute(
+                "INSERT INTO ingest_batch (xid, readings, sensor_ids, starts, ends, committed_at) SELECT n::text::xid8,"
+                " 1000, '{1,2}', '{}', '{}', now() + n * interval '1 minute' FROM generate_series(1, 5) n"
+            )
+            rows = await (await connection.execute("SELECT batch_id FROM ingest_batch ORDER BY xid")).fetchall()
+        assert not (await missed_after(database, Cursor(), 10)).known, "whoever says so now wants everything"
+        missed = await missed_after(database, Cursor(1, rows[0][0]), 3)
+        assert (missed.known, missed.batches, missed.readings) == (True, 3, 3 * 2 * STREAM_READINGS)
+        assert missed.over == timedelta(minutes=2)

@@ -158,9 +158,14 @@ FROM notification n LEFT JOIN contact c USING (contact_id)
 WHERE n.notification_id = ANY(%(ids)s) ORDER BY n.notification_id DESC
 
 -- name: quarantine_page
-SELECT quarantine_id, received_at, topic, device_id, reason, payload FROM quarantine
+-- Of a payload only its beginning: a whole batch may be a megabyte.
+SELECT quarantine_id, received_at, topic, device_id, reason, substring(payload, 1, %(most)s), octet_length(payload)
+FROM quarantine
 WHERE quarantine_id < %(before_id)s AND (%(device)s::text IS NULL OR device_id = %(device)s)
 ORDER BY quarantine_id DESC LIMIT %(limit)s
+
+-- name: quarantine_payload
+SELECT payload FROM quarantine WHERE quarantine_id = %(id)s
 
 -- name: newest_in_spans
 -- Of each touched span the newest readings; the outer bounds let the planner leave out chunks.
@@ -175,8 +180,17 @@ CROSS JOIN LATERAL (
 ) r
 ORDER BY t.span, r.observed_at
 
--- name: batch_known
-SELECT EXISTS (SELECT FROM ingest_batch WHERE xid = %(xid)s::xid8 AND batch_id = %(batch_id)s)
+-- name: missed_after
+-- Whether the feed still knows the place, and of the batches after it, no further than the limit, how many they are, how many
+-- readings of them would travel, and over how long they were stored.
+SELECT EXISTS (SELECT FROM ingest_batch WHERE xid = %(xid)s::xid8 AND batch_id = %(batch_id)s),
+    count(*), coalesce(sum(least(readings, %(each)s * cardinality(sensor_ids))), 0)::bigint,
+    coalesce(max(committed_at) - min(committed_at), '0')
+FROM (
+    SELECT readings, sensor_ids, committed_at FROM ingest_batch b
+    WHERE (b.xid, batch_id) > (%(xid)s::xid8, %(batch_id)s) AND b.xid < pg_snapshot_xmin(pg_current_snapshot())
+    ORDER BY b.xid, batch_id LIMIT %(limit)s
+) missed
 
 -- name: alert_changes_after
 -- `settled`: no row before it can still appear.
