@@ -8,6 +8,7 @@ import pytest
 from kawamori.storage.changes import Cursor, changes_after, newest_change
 from kawamori.storage.database import Database
 from kawamori.storage.history import STREAM_READINGS, missed_after, newest
+from kawamori.storage.system import alerting_now
 
 pytestmark = pytest.mark.integration
 
@@ -54,3 +55,34 @@ async def test_what_was_missed_is_counted_without_reading_it(fresh_database_url:
         missed = await missed_after(database, Cursor(1, rows[0][0]), 3)
         assert (missed.known, missed.batches, missed.readings) == (True, 3, 3 * 2 * STREAM_READINGS)
         assert missed.over == timedelta(minutes=2)
+
+
+async def test_a_restored_database_goes_on_though_it_counts_its_transactions_anew(fresh_database_url: str) -> None:
+    """What its former life wrote carries numbers that this one reaches in years."""
+    former = 2**40
+    async with Database(fresh_database_url, "test", size=1) as database:
+        async with database.transaction() as connection:
+            await connection.execute(
+                "INSERT INTO ingest_batch (xid, readings, sensor_ids, starts, ends, committed_at)"
+                " SELECT (%s + n)::text::xid8, 1, '{}', '{}', '{}', now() - interval '2 days'"
+                " FROM generate_series(1, 3) n",
+                (former,),
+            )
+            row = await (await connection.execute("SELECT max(batch_id) FROM ingest_batch")).fetchone()
+            place = Cursor(former + 3, row[0] if row else 0)
+            await connection.execute(
+                "INSERT INTO feed_cursor VALUES ('alerts', %s::text::xid8, %s)", (str(place.xid), place.batch_id)
+            )
+            assert await changes_after(connection, place, 10) == []
+        assert "behind" not in (await alerting_now(database)).why
+        async with database.transaction() as connection:
+            await connection.execute(
+                "INSERT INTO ingest_batch (readings, sensor_ids, starts, ends, committed_at)"
+                " VALUES (7, '{}', '{}', '{}', now() - interval '1 hour')"
+            )
+        async with database.transaction() as connection:
+            (change,) = await changes_after(connection, place, 10)
+        assert change.readings == 7
+        assert (await missed_after(database, place, 10)).batches == 1
+        assert (await newest(database))[0] == change.cursor
+        assert "behind" in (await alerting_now(database)).why

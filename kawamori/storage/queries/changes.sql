@@ -1,8 +1,10 @@
 -- name: changes_after
 -- Only what no running transaction can still precede: a batch that commits late is not skipped. The order is by the
--- column, not by its text, which a bare name would mean: "1000" comes before "999".
+-- column, not by its text, which a bare name would mean: "1000" comes before "999". What a
+-- restored database wrote in its former life is no news.
 SELECT b.xid::text, batch_id, committed_at, sensor_ids, starts, ends, highs, readings FROM ingest_batch b
-WHERE (b.xid, batch_id) > (%(xid)s::xid8, %(batch_id)s) AND b.xid < pg_snapshot_xmin(pg_current_snapshot())
+WHERE (b.xid, batch_id) > (of_this_life(%(xid)s::xid8), %(batch_id)s)
+    AND b.xid < pg_snapshot_xmin(pg_current_snapshot())
 ORDER BY b.xid, batch_id LIMIT %(limit)s
 
 -- name: newest_change

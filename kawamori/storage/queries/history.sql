@@ -188,15 +188,17 @@ SELECT EXISTS (SELECT FROM ingest_batch WHERE xid = %(xid)s::xid8 AND batch_id =
     coalesce(max(committed_at) - min(committed_at), '0')
 FROM (
     SELECT readings, sensor_ids, committed_at FROM ingest_batch b
-    WHERE (b.xid, batch_id) > (%(xid)s::xid8, %(batch_id)s) AND b.xid < pg_snapshot_xmin(pg_current_snapshot())
+    WHERE (b.xid, batch_id) > (of_this_life(%(xid)s::xid8), %(batch_id)s)
+        AND b.xid < pg_snapshot_xmin(pg_current_snapshot())
     ORDER BY b.xid, batch_id LIMIT %(limit)s
 ) missed
 
 -- name: alert_changes_after
--- `settled`: no row before it can still appear.
+-- `settled`: no row before it can still appear. What a restored database wrote in its former life is no news.
 SELECT u.xid::text, u.audit_id, u.alert_id, u.xid < pg_snapshot_xmin(pg_current_snapshot()) AS settled
 FROM audit u
-WHERE u.alert_id IS NOT NULL AND (u.xid, u.audit_id) > (%(xid)s::xid8, %(audit_id)s)
+WHERE u.alert_id IS NOT NULL AND u.xid < pg_snapshot_xmax(pg_current_snapshot())
+    AND (u.xid, u.audit_id) > (of_this_life(%(xid)s::xid8), %(audit_id)s)
 ORDER BY u.xid, u.audit_id LIMIT %(limit)s
 
 -- name: newest_alert_change

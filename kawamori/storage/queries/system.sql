@@ -32,7 +32,8 @@ FROM (SELECT received_at FROM quarantine WHERE received_at > %(now)s::timestampt
 -- for which no other channel has stood in (a person's test of a contact aside); whether a message about what still lasts
 -- and nobody has answered was given up, and nothing else of its conversation reached anybody since; the last self-test.
 SELECT l.holder, l.until, l.has_listeners, l.self_test_every, clock_timestamp(),
-    (SELECT b.committed_at FROM ingest_batch b WHERE (b.xid, b.batch_id) > (f.xid, f.batch_id) ORDER BY b.xid, b.batch_id LIMIT 1),
+    (SELECT b.committed_at FROM ingest_batch b WHERE (b.xid, b.batch_id) > (of_this_life(f.xid), f.batch_id)
+        AND b.xid < pg_snapshot_xmax(pg_current_snapshot()) ORDER BY b.xid, b.batch_id LIMIT 1),
     (SELECT min(n.created_at) FROM notification n WHERE n.delivered_at IS NULL AND n.given_up_at IS NULL AND n.event <> 'test'
         AND NOT EXISTS (SELECT FROM notification o WHERE o.instead_of = n.notification_id AND o.delivered_at IS NOT NULL)),
     EXISTS (SELECT FROM alert a JOIN notification n USING (incident_id)
