@@ -18,8 +18,8 @@ from kawamori.runtime import now, stopping
 from kawamori.settings import Settings
 from kawamori.storage.database import Database
 
-#: A page waits no longer for an answer.
-ANSWER = timedelta(seconds=8)
+#: A page gives up after 8 s: it is told a moment before.
+ANSWER = timedelta(seconds=7)
 #: The follower reads more at once than any page, and nobody waits for it; more than this it never needs.
 PASS = timedelta(seconds=30)
 #: Ports to try after the wanted one.
