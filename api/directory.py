@@ -63,6 +63,8 @@ class DirectoryCache:
         self._clock = clock
         self._directory: Directory | None = None
         self._read_at: datetime | None = None
+        self._forgotten = False
+        self._turns = 0
         self._once: Once[Directory] = Once()
 
     async def get(self, version: int = 0) -> Directory:
@@ -74,13 +76,28 @@ class DirectoryCache:
         return found if found.registry.version >= version else await self._once.do(self._renew)
 
     async def _renew(self) -> Directory:
-        self._directory = await self._read()
-        self._read_at = self._clock()
-        return self._directory
+        while True:
+            self._forgotten = False
+            found = await self._read()
+            if not self._forgotten:  # else what was committed meanwhile may not be in it
+                break
+        before, self._directory, self._read_at = self._directory, found, self._clock()
+        if before is not None and before.registry.version == found.registry.version and before != found:
+            self._turns += 1
+        return found
+
+    async def turns(self) -> int:
+        """How often something dated has come into force, or out of it, at one version of the registry; raises
+        StorageUnavailable.
+        """
+        if self._read_at is not None:
+            await self.get()
+        return self._turns
 
     def forget(self) -> None:
         """Read again at the next request."""
         self._read_at = None
+        self._forgotten = True
 
     def _current(self, version: int) -> Directory | None:
         if self._directory is None or self._read_at is None or self._directory.registry.version < version:

@@ -24,6 +24,7 @@ from kawamori.runtime import Clock, fail_point, forever, sleep_or_stop
 from kawamori.storage.changes import Cursor
 from kawamori.storage.database import Database
 from kawamori.storage.history import AlertChange, News, missed_after, newest, news_after
+from kawamori.storage.registry import registry_version
 from kawamori.storage.system import Alerting, alerting_now
 
 #: Frames a client may lag behind.
@@ -192,7 +193,8 @@ class LiveFeed:
         self._begun = asyncio.Event()
         #: Held while what was read at once is told: who joins hears all of it or nothing.
         self._telling = asyncio.Lock()
-        self._version: int | None = None
+        #: Of the registry what clients know that they must fetch: its version, and the turns of what is dated in it.
+        self._edition: tuple[int, int] | None = None
         #: Changes of alerts that were told before it was certain that none comes before them.
         self._told: frozenset[Cursor] = frozenset()
         self.alerting = Alerting(ok=False, why=["unknown"])
@@ -219,6 +221,9 @@ class LiveFeed:
 
         async def work() -> None:
             if self.hub.position is None:
+                turns = await self._directory.turns()
+                async with self._database.transaction() as connection:
+                    self._edition = await registry_version(connection), turns
                 cursor, change = await newest(self._database)
                 self.hub.position = Position(cursor, change)
                 self._begun.set()
@@ -247,14 +252,15 @@ class LiveFeed:
             self._database, position.cursor, position.alert_change, at, with_readings=listening, told=self._told
         )
         frames, position = await self._frames(news, position)
+        edition = (news.registry_version, await self._directory.turns())
         async with self._telling:
             if self.hub.listening and not listening:
                 return True  # somebody came meanwhile: the same again, with its readings
             self._told = frozenset(change.place for change in news.alert_changes if not change.settled)
-            if self._version is not None and news.registry_version != self._version:
+            before, self._edition = self._edition, edition
+            if before is not None and before != edition:
                 self._directory.forget()
-                frames.append(frame("station", {"version": news.registry_version}, position))
-            self._version = news.registry_version
+                frames.append(self._stations(position))
             fail_point("api.read")
             for what in frames:
                 self.hub.publish(what)
@@ -282,6 +288,9 @@ class LiveFeed:
         known = {"ok": self.alerting.ok, "why": self.alerting.why}
         return frame("heartbeat", {"as_of": self.read_at, "alerting": known, "page": self.page}, self.hub.position)
 
+    def _stations(self, position: Position | None = None) -> bytes:
+        return frame("station", {"version": self._edition and self._edition[0]}, position)
+
     async def subscribe(self, last_event_id: str | None) -> AsyncGenerator[bytes]:
         """One client's frames: what it missed, then what happens."""
         yield b"retry: 2000\n\n"
@@ -297,6 +306,7 @@ class LiveFeed:
             if last_event_id is not None:
                 async for what in self._missed(last_event_id):
                     yield what
+                yield self._stations()  # what changed in the registry meanwhile is in no feed
             yield joined
             async for what in client.frames():
                 yield what

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from urllib.parse import urlsplit
@@ -33,6 +34,11 @@ def has(value):
 
 def ago(minutes):
     return datetime.now(UTC) - timedelta(minutes=minutes)
+
+
+def registry(rows):
+    ((version,),) = rows.sql("SELECT version FROM registry_version")
+    return {"version": version}
 
 
 def first_heartbeat(stream):
@@ -177,6 +183,66 @@ def test_a_registered_station_is_announced(api, rows):
     assert api.get("/stations/newcomer").status_code == 200
 
 
+@pytest.mark.parametrize("last_id", [None, "nonsense"])
+def test_a_station_registered_meanwhile_is_told_to_whoever_comes_back_even_to_another_server(
+    api, rows, serve_again, last_id
+):
+    with api.stream() as stream:
+        last_id = last_id or first_heartbeat(stream)["id"]
+        rows.station(f"meanwhile-{last_id}")
+        stream.until(lambda e: e["event"] == "station" and e["data"] == registry(rows))
+    for server in (api, None):
+        with nullcontext(server) if server else serve_again() as served, served.stream(last_id) as stream:
+            heard = stream.until(lambda e: e["event"] == "heartbeat" and e["data"]["as_of"])
+            assert [e["data"] for e in heard if e["event"] == "station"] == [registry(rows)]
+
+
+def test_a_fresh_client_is_told_of_no_station(api):
+    with api.stream() as stream:
+        assert [e["event"] for e in stream.until(lambda e: e["event"] == "heartbeat")] == ["heartbeat"]
+
+
+async def test_a_threshold_that_comes_into_force_by_the_clock_is_announced_once(rows):
+    rows.station("dated", thresholds={2: 2.0})
+    rows.sql("INSERT INTO threshold (station_id, level, valid_from, value_m) VALUES ('dated', 3, '2030-01-01Z', 3.0)")
+    at = before = datetime(2029, 12, 31, 23, 59, 30, tzinfo=UTC)
+    async with Database(rows.url, "test") as database:
+        hub = Hub()
+        directory = DirectoryCache(database, lambda: at)
+        feed = LiveFeed(database, directory, lambda: at, hub)
+        hub.position = Position(*await newest(database))
+        client = hub.join()
+        assert [t.level for t in (await directory.get()).thresholds["dated"]] == [2], "what the page was given"
+        for seconds in (0, 20, 61, 80, 150, 220):
+            at = before + timedelta(seconds=seconds)
+            await feed.catch_up()
+            hub.publish(frame("after", seconds))
+        in_force = (await directory.get()).thresholds["dated"]
+        hub.publish(b"end")
+        told = []
+        async for what in client.frames():
+            if what == b"end":
+                break
+            told.append(what)
+    assert [t.level for t in in_force] == [2, 3]
+    kinds = [what.split(b"\n")[0].removeprefix(b"event: ") for what in told]
+    assert kinds == [b"after", b"after", b"station", b"after", b"after", b"after", b"after"]
+
+
+async def test_a_registration_during_a_reading_of_the_registry_is_read_too(rows):
+    class Overtaken(DirectoryCache):
+        async def _read(self):
+            found = await super()._read()
+            if "overtaking" not in found.registry.stations:
+                rows.station("overtaking")
+                self.forget()
+            return found
+
+    async with Database(rows.url, "test") as database:
+        directory = Overtaken(database, now)
+        assert "overtaking" in (await directory.get()).registry.stations
+
+
 def test_a_slow_client_is_told_and_let_go_without_slowing_the_others():
     async def scene() -> None:
         hub = Hub()
@@ -232,8 +298,11 @@ def test_one_client_too_many_is_told_to_try_again_and_a_seat_that_is_left_is_fre
 def test_the_service_ends_within_two_seconds_with_clients_on_the_stream(serve_again):
     with serve_again() as api:
         with api.stream() as one, api.stream() as two:
-            first_heartbeat(one)
-            first_heartbeat(two)
+            for stream in (
+                one,
+                two,
+            ):  # one before the follower has begun may have another behind it
+                stream.until(lambda e: e["event"] == "heartbeat" and e["data"]["as_of"])
             began = time.monotonic()
             api.stop()
             assert time.monotonic() - began < 2
