@@ -12,6 +12,7 @@ class Server {
   /** How long each answer travels, by its path. */
   travels: (path: string) => number = () => 20;
   level = 2.1;
+  stations = 1;
   asked: string[] = [];
   sources: Source[] = [];
   /** Whether a stream that is dialled is ever answered. */
@@ -30,7 +31,9 @@ class Server {
     if (url.includes("/levels/latest"))
       return {
         as_of: new Date().toISOString(),
-        stations: [station({ level_m: this.level })],
+        stations: Array.from({ length: this.stations }, (_, n) =>
+          station({ station_id: `st${n + 1}`, level_m: this.level }),
+        ),
       } satisfies LevelsLatest;
     const state = new URLSearchParams(url.split("?")[1]).get("state");
     if (url.includes("/alerts"))
@@ -161,17 +164,37 @@ describe("a session", () => {
     expect(server.sources.length).toBeGreaterThan(2);
   });
 
-  test("does not let one answer that was held up hold up the next", async () => {
-    const store = await begun();
-    await pass(20_000);
-    server.travels = () => 7_000;
-    server.sources[0]?.says("reading", { readings: [{ station_id: "st1" }] });
-    await pass(2_000);
-    server.travels = () => 20;
-    server.level = 3.3;
-    server.sources[0]?.says("reading", { readings: [{ station_id: "st1" }] });
-    await pass(7_500);
-    expect(shown(store)).toBe(3.3);
+  test.each([1, 200])(
+    "does not let one answer that was held up hold up the next, of %i stations",
+    async (many) => {
+      server.stations = many;
+      const store = await begun();
+      await pass(20_000);
+      server.travels = () => 7_000;
+      server.sources[0]?.says("reading", { readings: [{ station_id: "st1" }] });
+      await pass(2_000);
+      server.travels = () => 20;
+      server.level = 3.3;
+      server.sources[0]?.says("reading", { readings: [{ station_id: "st1" }] });
+      await pass(7_500);
+      expect(shown(store)).toBe(3.3);
+    },
+  );
+
+  test.each([
+    [200, 4, 8],
+    [12, 15, 25],
+  ])("spares a thin line the answers of %i stations where they are large", async (many, least, most) => {
+    server.stations = many;
+    server.travels = () => 3_000;
+    await begun();
+    for (let s = 0; s < 60; s++) {
+      server.sources.at(-1)?.says("station", {});
+      await pass(1_000);
+    }
+    const asked = server.asked.filter((url) => url.includes("/levels/latest")).length;
+    expect(asked).toBeGreaterThanOrEqual(least);
+    expect(asked).toBeLessThanOrEqual(most);
   });
 
   test("waits for an answer that comes slowly, and gives up one that does not come", async () => {

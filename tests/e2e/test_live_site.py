@@ -108,7 +108,10 @@ def test_what_a_device_sends_wrong_is_in_quarantine_with_its_reason_within_a_sec
         newest = wait_until(refused, 1.5, f"{bad[:60]!r} is in quarantine")[0]
         assert time.monotonic() - begun < 1.5
         assert newest["reason"].startswith(field), newest["reason"]
-        assert base64.b64decode(newest["payload_base64"]) == bad
+        assert base64.b64decode(newest["payload_base64"]) == bad[:4096]
+        assert newest["payload_bytes"] == len(bad)
+        with urllib.request.urlopen(f"{site.url}/api/v1/quarantine/{newest['id']}", timeout=5) as whole:
+            assert whole.read() == bad
     assert site.level(STATION)["level_m"] == 0.6
     client.disconnect()
     client.loop_stop()

@@ -9,9 +9,9 @@ import * as store from "./store";
 
 /** A burst of readings is one request for the levels. */
 const LEVELS_AT_MOST_EVERY_MS = 1_000;
-/** On a thin line the next request waits so many times as long as the last ones took: answers need the line too. */
+/** On a thin line the next large answer waits so many times as long as the last ones took: others need the line too. */
 const REST_TIMES = 3;
-/** Fewer changed stations than this are asked for by name. */
+/** Fewer changed stations than this are asked for by name; an answer of so few is small. */
 const FEW = 60;
 /** Without any event the levels are asked for anyway: silence must be confirmed, not assumed. So are the alerts. */
 const LEVELS_AT_LEAST_EVERY_MS = 15_000;
@@ -76,8 +76,9 @@ async function fetchLevels(): Promise<void> {
 
 function wantLevels(): void {
   if (levelsTimer !== undefined) return;
+  const large = (store.levels.peek()?.stations.length ?? 0) > FEW;
   const rested = Math.min((1 + REST_TIMES) * Math.min(...tookMs), 2 * LEVELS_AT_LEAST_EVERY_MS);
-  const least = Math.max(LEVELS_AT_MOST_EVERY_MS, rested);
+  const least = Math.max(LEVELS_AT_MOST_EVERY_MS, large ? rested : 0);
   const wait = levelsAskedMs + least - performance.now();
   levelsTimer = setTimeout(
     () => {
