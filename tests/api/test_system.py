@@ -110,7 +110,10 @@ def test_the_stream_says_so_too(api):
 @pytest.mark.integration
 def test_whether_anybody_would_be_told_and_how_old_the_self_test_is_are_said_by_who_leads(api, rows):
     rows.sql("UPDATE lease SET until = now() + interval '1 minute', has_listeners = false, self_test_every = 'PT1H'")
-    rows.sql("UPDATE feed_cursor SET xid = '9000000000000000000' WHERE follower = 'alerts'")
+    rows.sql(
+        "UPDATE feed_cursor SET (xid, batch_id) = (SELECT xid, batch_id FROM ingest_batch ORDER BY xid DESC, batch_id DESC LIMIT 1)"
+        " WHERE follower = 'alerts'"
+    )
     rows.sql("UPDATE notification SET delivered_at = now()")
     rows.sql(
         "INSERT INTO audit (at, who, subject, subject_id, event) VALUES"
