@@ -216,7 +216,7 @@ def act_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of smal
         """Raise what you see and no sensor does; people are told at once."""
         if (body.station_id is None) == (body.river_id is None):
             raise WrongField("station_id", "give one of `station_id` and `river_id`")
-        directory = await using.directory.get()
+        directory = await using.directory.newest()
         if body.station_id is not None and StationId(body.station_id) not in directory.registry.stations:
             raise WrongField("station_id", "no station of this id")
         if body.river_id is not None and body.river_id not in {river.id for river in directory.rivers}:

@@ -240,7 +240,7 @@ def configuration_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a li
     @router.put("/escalations/{escalation_id}", response_model=schemas.Escalation)
     async def put_escalation(escalation_id: Name, actor: Manager, body: EscalationBody) -> Response:
         """Add an escalation, or change it."""
-        directory = await using.directory.get()
+        directory = await using.directory.newest()
 
         async def work(connection: Connection) -> Response:
             await actions.change_configuration(connection)
@@ -296,7 +296,7 @@ def configuration_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a li
     @router.post("/silences", response_model=schemas.Silence, status_code=HTTPStatus.CREATED)
     async def add_silence(actor: Manager, body: SilenceBody) -> Response:
         """Announce a maintenance window: recorded and shown all the same, but nobody is told."""
-        directory = await using.directory.get()
+        directory = await using.directory.newest()
         if body.station_id is not None and StationId(body.station_id) not in directory.registry.stations:
             raise WrongField("station_id", "no station of this id")
         if body.river_id is not None and RiverId(body.river_id) not in {river.id for river in directory.rivers}:
@@ -378,7 +378,7 @@ def configuration_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a li
         A station's `level` rule with `thresholds` sets those too, all or none; one without leaves them.
         """
         rule = rule_of(body.kind, body.parameters)
-        check_scope(body, rule, await using.directory.get())
+        check_scope(body, rule, await using.directory.newest())
         parameters = given(rule, body.parameters)
 
         async def work(connection: Connection) -> Response:

@@ -12,7 +12,7 @@ from kawamori.domain.reading import RiverId, StationId
 from kawamori.domain.registry import Registry, Sensor, Station
 from kawamori.runtime import Clock
 from kawamori.storage.database import Database
-from kawamori.storage.registry import load_registry
+from kawamori.storage.registry import load_registry, registry_version
 
 #: Dated facts come into force without any change of the registry: read it again this often.
 REREAD = timedelta(minutes=1)
@@ -74,6 +74,12 @@ class DirectoryCache:
         found = await self._once.do(self._renew)
         # what was being read already may have been of the version before
         return found if found.registry.version >= version else await self._once.do(self._renew)
+
+    async def newest(self) -> Directory:
+        """The directory as it is now, for whoever changes something by it; raises StorageUnavailable."""
+        async with self._database.transaction() as connection:
+            version = await registry_version(connection)
+        return await self.get(version)
 
     async def _renew(self) -> Directory:
         while True:
