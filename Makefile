@@ -15,7 +15,7 @@ demo: setup ## Watch a typhoon flood rise through a small city's rivers
 
 test: setup-test check ## Everything that must hold: style, types, imports, the page, all tests
 	$(BIN)/python -m pytest -m "not (slow or faults or e2e)" -n 3 --dist loadfile
-	$(BIN)/python -m pytest -m "(faults or e2e) and not slow"
+	$(BIN)/python -m pytest -m "(faults or e2e) and not slow" -n 2 --dist loadfile
 
 setup setup-test setup-bench:
 	@$(PYTHON) deploy/setup.py $(patsubst setup,demo,$(@:setup-%=%))
