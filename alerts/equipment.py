@@ -7,7 +7,7 @@ from typing import Any
 
 from alerts.paging import Event
 from kawamori.domain.freshness import Freshness, expected_interval, freshness
-from kawamori.domain.reading import FLAGS, Flag, SensorId, StationId
+from kawamori.domain.reading import FLAGS, SensorId, StationId, believed
 from kawamori.domain.registry import Registry
 from kawamori.domain.rules import KINDS, DatedRule, Facts, Finding, Rule, SensorRule, rule_for
 from kawamori.domain.rules.gateway import GatewayRule
@@ -124,9 +124,8 @@ class Equipment:
             if sensor is None or sensor.quantity != "water_level" or trend_h is None or observed_at is None:
                 continue
             station = registry.stations[sensor.station]
-            believed = None if flag is not None and flag >= Flag.FAIL else value
             usual = expected_interval(
-                believed, sensor.report_every, sensor.report_every_low, station.observation_start_m
+                believed(value, flag), sensor.report_every, sensor.report_every_low, station.observation_start_m
             )
             if freshness(now - observed_at, usual) is not Freshness.DEAD:
                 trends[sensor.station] = trend_h

@@ -30,6 +30,11 @@ class Flag(IntEnum):
 FLAGS = {int(flag): flag for flag in Flag}
 
 
+def believed(value: float | None, flag: int | None) -> float | None:
+    """The value, unless it failed its checks: then nothing is to be concluded from it."""
+    return None if flag is not None and flag >= Flag.FAIL else value
+
+
 class Reason(IntFlag):
     """Why a reading carries its flag; several may hold at once. The sum is what is stored."""
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kawamori.domain.quantity import Unit
-from kawamori.domain.reading import RiverId, SensorId, StationId
+from kawamori.domain.reading import Flag, RiverId, SensorId, StationId
 from kawamori.domain.registry import Limits, Sensor, Station
 from kawamori.domain.rules import KINDS, Facts, Finding, GatewayFacts, SensorRule
 from kawamori.domain.rules.battery import BatteryRule
@@ -68,6 +68,11 @@ def test_a_crisis_gauge_may_sleep_for_three_days_at_low_water_and_half_an_hour_a
     assert judge(SilentRule(), facts(3 * 1440, 0.3, sensor=CRISIS)) is None
     assert judge(SilentRule(), facts(3 * 1440 + 2, 0.3, sensor=CRISIS)) is not None
     assert judge(SilentRule(), facts(32, 1.2, sensor=CRISIS)) is not None
+
+
+def test_a_crisis_gauge_whose_last_reading_failed_is_not_taken_to_sleep() -> None:
+    assert judge(SilentRule(), facts(32, -9.0, flag=Flag.FAIL, sensor=CRISIS)) is not None
+    assert judge(SilentRule(), facts(32, 0.3, flag=Flag.SUSPECT, sensor=CRISIS)) is None
 
 
 def test_a_gauge_that_sleeps_while_its_neighbours_rise_is_found() -> None:

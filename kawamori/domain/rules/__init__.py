@@ -118,11 +118,6 @@ class Facts:
     #: The newest message refused because its time lies ahead.
     ahead_at: datetime | None = None
 
-    @property
-    def believed(self) -> float | None:
-        """The newest value, unless it failed."""
-        return None if self.flag is not None and self.flag >= Flag.FAIL else self.value
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayFacts:

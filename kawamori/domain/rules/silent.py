@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from kawamori.domain.freshness import DEAD_AFTER, expected_interval
+from kawamori.domain.reading import believed
 from kawamori.domain.rules import Facts, Finding, SensorRule
 
 
@@ -41,7 +42,7 @@ class SilentRule(SensorRule):
             return None
         age, usual = now - facts.observed_at, facts.sensor.report_every
         interval = expected_interval(
-            facts.believed, usual, facts.sensor.report_every_low, facts.station.observation_start_m
+            believed(facts.value, facts.flag), usual, facts.sensor.report_every_low, facts.station.observation_start_m
         )
         if age > self.factor * interval + self.grace:
             return Finding(
