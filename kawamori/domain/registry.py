@@ -39,6 +39,12 @@ class Sensor:
     limits: Limits = Limits()
     #: Standard deviation in quiet water.
     noise_m: float | None = None
+    #: From measurement to arrival, where that is usually longer than a message takes.
+    usual_delay: timedelta = timedelta(0)
+    #: Silent from then on without alarming.
+    retired_at: datetime | None = None
+    #: Its values are amounts over the period that ends at `observed_at` (rain), not states at that moment.
+    is_amount: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +61,14 @@ class Deployment:
     valid_to: datetime | None = None
     scale: float = 1.0
     shift: float = 0.0
+    #: Numbers that stand for no measurement, as the device sends them; None: the usual ones (`domain.quantity`).
+    nothing: frozenset[float] | None = None
+    #: What the device can report at all, in `span_unit`, both ends inclusive; judged before `scale` and `shift`.
+    span_min: float | None = None
+    span_max: float | None = None
+    span_unit: Unit | None = None
+    #: It reports a running total; the increments are the readings.
+    counter: bool = False
 
     def in_force(self, at: datetime) -> bool:
         """Whether the device stood there at that time."""
@@ -103,6 +117,8 @@ class Registry:
     stations: Mapping[StationId, Station] = field(default_factory=dict)
     sensors: Mapping[SensorId, Sensor] = field(default_factory=dict)
     devices: frozenset[DeviceId] = frozenset()
+    #: Names of the gateways that are registered and not retired; what others forward is not believed.
+    gateways: frozenset[str] = frozenset()
     #: By device and the quantity it reports, oldest first.
     deployments: Mapping[tuple[str, str], tuple[Deployment, ...]] = field(default_factory=dict)
     thresholds: Mapping[StationId, tuple[Threshold, ...]] = field(default_factory=dict)

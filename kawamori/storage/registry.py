@@ -81,6 +81,9 @@ async def load_registry(database: Database) -> Registry:
                     flat_above=r[11],
                 ),
                 noise_m=r[12],
+                usual_delay=r[13],
+                retired_at=r[14],
+                is_amount=r[15],
             )
             for r in await rows("all_sensors")
         }
@@ -97,6 +100,11 @@ async def load_registry(database: Database) -> Registry:
                     valid_to=r[4],
                     scale=r[5],
                     shift=r[6],
+                    nothing=None if r[7] is None else frozenset(r[7]),
+                    span_min=r[8],
+                    span_max=r[9],
+                    span_unit=None if r[10] is None else units[r[10]],
+                    counter=r[11],
                 )
             )
         noise = {s.station: s.noise_m for s in sensors.values() if s.quantity == "water_level"}
@@ -106,6 +114,7 @@ async def load_registry(database: Database) -> Registry:
             station = stations[StationId(r[0])]
             thresholds[station.id] += resolved(Open(*r), rules, station, noise.get(station.id))
         kept = await rows("kept_from")
+        gateways = frozenset(r[0] for r in await rows("registered_gateways"))
     return Registry(
         version=version,
         units=units,
@@ -113,6 +122,7 @@ async def load_registry(database: Database) -> Registry:
         stations=stations,
         sensors=sensors,
         devices=devices,
+        gateways=gateways,
         deployments={key: tuple(found) for key, found in deployments.items()},
         thresholds={key: tuple(found) for key, found in thresholds.items()},
         kept_from=kept[0][0] if kept else None,
@@ -298,6 +308,7 @@ async def _register_one(connection: Connection, plan: StationPlan) -> None:
     for kind, value in plan.marks.items():
         await connection.execute(query("put_mark"), {**where, "kind": kind, "value": value})
     for level, value in plan.thresholds.items():
+        await connection.execute(query("end_threshold"), {**where, "level": level})
         await connection.execute(
             query("put_threshold"),
             {**where, "level": level, "value": value, "hysteresis": plan.hysteresis_m, "hold": plan.hold},
@@ -321,14 +332,13 @@ async def _register_one(connection: Connection, plan: StationPlan) -> None:
         )
         row = await cursor.fetchone()
         await connection.execute(query("put_device"), {"device_id": sensor.device_id})
+        deployed = {
+            "device_id": sensor.device_id,
+            "quantity": sensor.reports or sensor.quantity,
+            "valid_from": sensor.valid_from,
+        }
+        await connection.execute(query("end_deployment"), deployed)
         await connection.execute(
             query("put_deployment"),
-            {
-                "device_id": sensor.device_id,
-                "quantity": sensor.reports or sensor.quantity,
-                "sensor_id": row[0] if row else None,
-                "valid_from": sensor.valid_from,
-                "scale": sensor.scale,
-                "shift": sensor.shift,
-            },
+            {**deployed, "sensor_id": row[0] if row else None, "scale": sensor.scale, "shift": sensor.shift},
         )

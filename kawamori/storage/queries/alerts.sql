@@ -183,7 +183,8 @@ FROM latest_reading l LEFT JOIN LATERAL (
 ) d ON true
 
 -- name: gateway_facts
-SELECT gateway_id, seen_at, backlog FROM gateway ORDER BY gateway_id
+-- Of those that are in service and have been heard.
+SELECT gateway_id, seen_at, backlog FROM gateway WHERE retired_at IS NULL AND seen_at IS NOT NULL ORDER BY gateway_id
 
 -- name: recent_spikes
 -- Of each sensor the readings of the last day that left the water and came back (reason 16).

@@ -28,15 +28,25 @@ ORDER BY s.river_id, s.km DESC NULLS LAST, s.station_id
 SELECT s.sensor_id, s.station_id, s.quantity, s.report_every, s.report_every_low,
     coalesce(s.range_min, q.range_min), coalesce(s.range_max, q.range_max), coalesce(s.max_step, q.max_step),
     coalesce(s.max_rate_h, q.max_rate_h), coalesce(s.spike, q.spike), coalesce(s.flat_after, q.flat_after), s.flat_above,
-    s.noise_m
+    s.noise_m, s.usual_delay, s.retired_at, q.is_amount
 FROM sensor s JOIN quantity q USING (quantity) ORDER BY s.sensor_id
 
 -- name: all_devices
 SELECT device_id FROM device
 
 -- name: all_deployments
-SELECT device_id, quantity, sensor_id, valid_from, valid_to, scale, shift
-FROM deployment ORDER BY device_id, quantity, valid_from
+-- What a deployment leaves open is its device's model's; a span is taken whole from the one or the other.
+SELECT p.device_id, p.quantity, p.sensor_id, p.valid_from, p.valid_to, p.scale, p.shift, coalesce(p.nothing, m.nothing),
+    s.span_min, s.span_max, s.span_unit, p.counter
+FROM deployment p JOIN device d USING (device_id) LEFT JOIN device_model m USING (model)
+CROSS JOIN LATERAL (
+    SELECT p.span_min, p.span_max, p.span_unit WHERE p.span_min IS NOT NULL OR p.span_max IS NOT NULL
+    UNION ALL SELECT m.span_min, m.span_max, m.span_unit WHERE p.span_min IS NULL AND p.span_max IS NULL
+) s
+ORDER BY p.device_id, p.quantity, p.valid_from
+
+-- name: registered_gateways
+SELECT gateway_id FROM gateway WHERE retired_at IS NULL
 
 -- name: all_thresholds
 SELECT station_id, level, value_m, hysteresis_m, hold, consecutive, keep_firing, valid_from, valid_to
@@ -83,9 +93,15 @@ ORDER BY valid_from DESC LIMIT 1
 INSERT INTO mark (station_id, kind, valid_from, value_m) VALUES (%(station_id)s, %(kind)s, %(valid_from)s, %(value)s)
 ON CONFLICT (station_id, kind, valid_from) DO UPDATE SET value_m = excluded.value_m
 
+-- name: end_threshold
+-- One threshold a level is in force: what holds at the new one's beginning ends there.
+UPDATE threshold SET valid_to = %(valid_from)s WHERE station_id = %(station_id)s AND level = %(level)s
+    AND valid_from < %(valid_from)s AND (valid_to IS NULL OR valid_to > %(valid_from)s)
+
 -- name: put_threshold
-INSERT INTO threshold (station_id, level, valid_from, value_m, hysteresis_m, hold)
-VALUES (%(station_id)s, %(level)s, %(valid_from)s, %(value)s, %(hysteresis)s, %(hold)s)
+INSERT INTO threshold (station_id, level, valid_from, valid_to, value_m, hysteresis_m, hold)
+VALUES (%(station_id)s, %(level)s, %(valid_from)s, (SELECT min(valid_from) FROM threshold
+    WHERE station_id = %(station_id)s AND level = %(level)s AND valid_from > %(valid_from)s), %(value)s, %(hysteresis)s, %(hold)s)
 ON CONFLICT (station_id, level, valid_from) DO UPDATE SET value_m = excluded.value_m,
     hysteresis_m = excluded.hysteresis_m, hold = excluded.hold
 
@@ -100,9 +116,15 @@ RETURNING sensor_id
 -- name: put_device
 INSERT INTO device (device_id) VALUES (%(device_id)s) ON CONFLICT DO NOTHING
 
+-- name: end_deployment
+-- A device measures a quantity at one place at a time.
+UPDATE deployment SET valid_to = %(valid_from)s WHERE device_id = %(device_id)s AND quantity = %(quantity)s
+    AND valid_from < %(valid_from)s AND (valid_to IS NULL OR valid_to > %(valid_from)s)
+
 -- name: put_deployment
-INSERT INTO deployment (device_id, quantity, sensor_id, valid_from, scale, shift)
-VALUES (%(device_id)s, %(quantity)s, %(sensor_id)s, %(valid_from)s, %(scale)s, %(shift)s)
+INSERT INTO deployment (device_id, quantity, sensor_id, valid_from, valid_to, scale, shift)
+VALUES (%(device_id)s, %(quantity)s, %(sensor_id)s, %(valid_from)s, (SELECT min(valid_from) FROM deployment
+    WHERE device_id = %(device_id)s AND quantity = %(quantity)s AND valid_from > %(valid_from)s), %(scale)s, %(shift)s)
 ON CONFLICT (device_id, quantity, valid_from) DO UPDATE SET sensor_id = excluded.sensor_id, scale = excluded.scale,
     shift = excluded.shift
 

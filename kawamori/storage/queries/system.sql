@@ -3,7 +3,7 @@
 -- that all these were written by.
 SELECT (SELECT max(seen_at) FROM process WHERE service = 'ingest'),
     (SELECT coalesce(jsonb_agg(jsonb_build_array(gateway_id, seen_at, backlog, held_since) ORDER BY gateway_id), '[]')
-        FROM gateway),
+        FROM gateway WHERE retired_at IS NULL AND seen_at IS NOT NULL),
     clock_timestamp()
 
 -- name: processes
