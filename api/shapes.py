@@ -2,7 +2,7 @@
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +12,7 @@ from kawamori.domain.freshness import Freshness, Links, expected_interval, fresh
 from kawamori.domain.reading import Flag, SensorId, StationId, reason_names
 from kawamori.domain.registry import Sensor, Station
 from kawamori.storage.history import Alert, Conversation, Entry, Latest, LiveReading, Notification, Refused
-from kawamori.storage.registry import CrossSection, Datum, Deployed
+from kawamori.storage.registry import CrossSection, Datum, Deployed, zero_at
 from kawamori.storage.system import Alerting, Process, QuarantineFacts
 
 Json = dict[str, Any]
@@ -137,6 +137,15 @@ def cross_section(found: CrossSection | None) -> Json | None:
 def datum(found: Datum) -> Json:
     """A gauge's zero, since when it lies there."""
     return {"valid_from": found.valid_from, "gauge_zero_tp_m": found.gauge_zero_tp_m}
+
+
+def above_sea(datums: Sequence[Datum], row: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """A row of a history in metres T.P., by the gauge zero of its time; None where none was known then."""
+    zero = zero_at(datums, row[0])
+    if zero is None:
+        return None
+    heights = (1,) if isinstance(row[2], int) else (1, 2, 3)  # a reading's value, or a summary's
+    return tuple(round(float(cell) + zero, 6) if place in heights else cell for place, cell in enumerate(row))
 
 
 def station(found: Station, directory: Directory) -> Json:

@@ -22,6 +22,7 @@ from kawamori.storage.registration import register
 __all__ = [
     "LEAST_HYSTERESIS_M", "CrossSection", "Datum", "Deployed", "Open", "SensorPlan", "StationPlan", "cross_section_of",
     "datums_of", "devices_of_station", "load_registry", "register", "registry_version", "resolved", "rules_of",
+    "zero_at",
 ]  # fmt: skip
 
 #: Waves and the resolution of common gauges; noisier sensors take three times their noise.
