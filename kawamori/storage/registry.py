@@ -275,10 +275,11 @@ async def register(database: Database, plans: list[StationPlan]) -> None:
     """Write the plans in one transaction: all of them or none."""
     async with database.transaction() as connection:
         for plan in plans:
-            await _register_one(connection, plan)
+            await register_in(connection, plan)
 
 
-async def _register_one(connection: Connection, plan: StationPlan) -> None:
+async def register_in(connection: Connection, plan: StationPlan) -> None:
+    """Register one station with everything on it, in the caller's transaction."""
     course = json.dumps(plan.course) if plan.course else None
     await connection.execute(
         query("put_river"),
