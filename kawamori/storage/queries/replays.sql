@@ -22,7 +22,7 @@ WITH old AS (
 )
 INSERT INTO deployment (device_id, quantity, sensor_id, valid_from, valid_to)
 SELECT %(device_id)s, %(quantity)s, %(sensor_id)s, least(%(first)s, min(valid_from)),
-    greatest(%(last)s::timestamptz, max(coalesce(valid_to, 'infinity'))) FROM old
+    greatest(%(last)s::timestamptz, max(valid_to)) FROM old
 
 -- name: last_replay
 -- The newest one of this file that has not been taken off.
