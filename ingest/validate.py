@@ -64,6 +64,7 @@ class Gate:
             if deployment.valid_from <= at and (deployment.valid_to is None or at < deployment.valid_to):
                 break
         else:
+            self._raise_unusable(device, sent)
             raise Refused("time: the device was not deployed then")
         if not way.plain:
             try:
@@ -74,6 +75,12 @@ class Gate:
         if at.tzinfo is not UTC:
             at = at.astimezone(UTC)
         return Reading(deployment.sensor.id, at, value, self._received_at, Flag.GOOD)
+
+    def _raise_unusable(self, device: str, sent: DeviceReading) -> None:
+        """Refuse it where a row of the registry stands in its way that cannot be used."""
+        why = self.registry.unusable.get((device, sent.quantity))
+        if why is not None:
+            raise Refused(f"sensor: not usable: {why}")
 
     def _find_way(self, device: str, sent: DeviceReading) -> _Way:
         """Look it up, and remember it."""
@@ -86,6 +93,7 @@ class Gate:
             raise Refused("device: not registered")
         deployments = self.registry.deployments.get((device, sent.quantity), ())
         if not deployments:
+            self._raise_unusable(device, sent)
             raise Refused("quantity: this device is not deployed to measure it")
         plain = all(d.unit.symbol == unit.symbol and d.scale == 1 and d.shift == 0 for d in deployments)
         way = self._ways[device, sent.quantity, sent.unit] = _Way(deployments[::-1], unit, plain)
@@ -94,4 +102,4 @@ class Gate:
 
 def only_registration_can_help(reason: str) -> bool:
     """Whether a newer registry might accept what was refused for this reason."""
-    return reason.startswith(("device:", "quantity:", "unit: not", "time: the device"))
+    return reason.startswith(("device:", "gateway:", "quantity:", "sensor:", "unit: not", "time: the device"))
