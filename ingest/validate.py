@@ -1,6 +1,6 @@
 """Hold a reading against the registry: whose is it, when was it, what is it in the sensor's unit? Pure."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -12,6 +12,11 @@ from kawamori.settings import IngestSettings
 from kawamori.wire import DeviceReading
 
 _EVER = datetime.min.replace(tzinfo=UTC)
+
+
+#: A gateway whose clock is ahead of the database's by more than this is not believed.
+_CLOCK_AHEAD = timedelta(minutes=10)
+_FIRST_YEAR = 2000
 
 
 class Refused(KawamoriError):
@@ -40,13 +45,15 @@ class Gate:
         self._earliest = self._latest = _EVER
         self._kept_from = registry.kept_from or _EVER
 
-    def accept(self, device: str, received_at: datetime, sent: DeviceReading) -> Reading:
-        """The reading in the sensor's stored unit, good until quality control has judged it; raises Refused."""
+    def accept(
+        self, device: str, received_at: datetime, sent: DeviceReading, arrived_at: datetime | None = None
+    ) -> Reading:
+        """The reading in the sensor's stored unit, good until quality control has judged it; raises Refused.
+
+        `received_at` is the gateway's clock, and not believed where `arrived_at`, the database's, says otherwise.
+        """
         if received_at != self._received_at:  # what came in one piece shares one object, which saves memory too
-            received_at = received_at.astimezone(UTC)
-            self._received_at = received_at
-            self._earliest = received_at - self._settings.oldest
-            self._latest = received_at + self._settings.ahead
+            self._hear(received_at, arrived_at)
         at = sent.time
         if at > self._latest:
             raise Refused(f"time: more than {self._settings.ahead} ahead of its arrival")
@@ -64,7 +71,6 @@ class Gate:
             if deployment.valid_from <= at and (deployment.valid_to is None or at < deployment.valid_to):
                 break
         else:
-            self._raise_unusable(device, sent)
             raise Refused("time: the device was not deployed then")
         if not way.plain:
             try:
@@ -76,11 +82,14 @@ class Gate:
             at = at.astimezone(UTC)
         return Reading(deployment.sensor.id, at, value, self._received_at, Flag.GOOD)
 
-    def _raise_unusable(self, device: str, sent: DeviceReading) -> None:
-        """Refuse it where a row of the registry stands in its way that cannot be used."""
-        why = self.registry.unusable.get((device, sent.quantity))
-        if why is not None:
-            raise Refused(f"sensor: not usable: {why}")
+    def _hear(self, received_at: datetime, arrived_at: datetime | None) -> None:
+        """Between which times readings are accepted that came then."""
+        if arrived_at is not None and (received_at.year < _FIRST_YEAR or received_at > arrived_at + _CLOCK_AHEAD):
+            received_at = arrived_at
+        received_at = received_at.astimezone(UTC)
+        self._received_at = received_at
+        self._earliest = received_at - self._settings.oldest
+        self._latest = received_at + self._settings.ahead
 
     def _find_way(self, device: str, sent: DeviceReading) -> _Way:
         """Look it up, and remember it."""
@@ -93,7 +102,6 @@ class Gate:
             raise Refused("device: not registered")
         deployments = self.registry.deployments.get((device, sent.quantity), ())
         if not deployments:
-            self._raise_unusable(device, sent)
             raise Refused("quantity: this device is not deployed to measure it")
         plain = all(d.unit.symbol == unit.symbol and d.scale == 1 and d.shift == 0 for d in deployments)
         way = self._ways[device, sent.quantity, sent.unit] = _Way(deployments[::-1], unit, plain)
@@ -102,4 +110,4 @@ class Gate:
 
 def only_registration_can_help(reason: str) -> bool:
     """Whether a newer registry might accept what was refused for this reason."""
-    return reason.startswith(("device:", "gateway:", "quantity:", "sensor:", "unit: not", "time: the device"))
+    return reason.startswith(("device:", "quantity:", "unit: not", "time: the device"))
