@@ -1,6 +1,6 @@
 """Hold a reading against the registry: whose is it, when was it, what is it in the sensor's unit? Pure."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -12,6 +12,11 @@ from kawamori.settings import IngestSettings
 from kawamori.wire import DeviceReading
 
 _EVER = datetime.min.replace(tzinfo=UTC)
+
+
+#: A gateway whose clock is ahead of the database's by more than this is not believed.
+_CLOCK_AHEAD = timedelta(minutes=10)
+_FIRST_YEAR = 2000
 
 
 class Refused(KawamoriError):
@@ -40,13 +45,15 @@ class Gate:
         self._earliest = self._latest = _EVER
         self._kept_from = registry.kept_from or _EVER
 
-    def accept(self, device: str, received_at: datetime, sent: DeviceReading) -> Reading:
-        """The reading in the sensor's stored unit, good until quality control has judged it; raises Refused."""
+    def accept(
+        self, device: str, received_at: datetime, sent: DeviceReading, arrived_at: datetime | None = None
+    ) -> Reading:
+        """The reading in the sensor's stored unit, good until quality control has judged it; raises Refused.
+
+        `received_at` is the gateway's clock, and not believed where `arrived_at`, the database's, says otherwise.
+        """
         if received_at != self._received_at:  # what came in one piece shares one object, which saves memory too
-            received_at = received_at.astimezone(UTC)
-            self._received_at = received_at
-            self._earliest = received_at - self._settings.oldest
-            self._latest = received_at + self._settings.ahead
+            self._hear(received_at, arrived_at)
         at = sent.time
         if at > self._latest:
             raise Refused(f"time: more than {self._settings.ahead} ahead of its arrival")
@@ -74,6 +81,15 @@ class Gate:
         if at.tzinfo is not UTC:
             at = at.astimezone(UTC)
         return Reading(deployment.sensor.id, at, value, self._received_at, Flag.GOOD)
+
+    def _hear(self, received_at: datetime, arrived_at: datetime | None) -> None:
+        """Between which times readings are accepted that came then."""
+        if arrived_at is not None and (received_at.year < _FIRST_YEAR or received_at > arrived_at + _CLOCK_AHEAD):
+            received_at = arrived_at
+        received_at = received_at.astimezone(UTC)
+        self._received_at = received_at
+        self._earliest = received_at - self._settings.oldest
+        self._latest = received_at + self._settings.ahead
 
     def _find_way(self, device: str, sent: DeviceReading) -> _Way:
         """Look it up, and remember it."""
