@@ -5,6 +5,11 @@ ALTER TABLE notification ADD COLUMN superseded text;
 ALTER TABLE attempt DROP CONSTRAINT attempt_outcome_check,
     ADD CHECK (outcome IN ('delivered', 'failed', 'refused', 'superseded', 'reworded'));
 
+-- Why something was not told; NULL where it was, or still waits.
+ALTER TABLE announcement ADD COLUMN dropped text;
+-- What a person was told last of an alert.
+CREATE INDEX notification_by_contact ON notification (contact_id, created_at) WHERE contact_id IS NOT NULL;
+
 -- Silences that hide floods, thresholds out of reach, services that fail: told when they begin and when they end
 -- (kawamori/domain/notices.py). `key` is the same for as long as it is the same.
 CREATE TABLE notice (
