@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a table reads best unbroken
 """What hides a flood is named: silences, thresholds out of reach, services that fail."""
 
 from datetime import UTC, datetime, timedelta

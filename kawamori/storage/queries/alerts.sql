@@ -180,14 +180,16 @@ UPDATE incident i SET closed_at = %(now)s, escalate_at = NULL WHERE closed_at IS
     AND NOT EXISTS (SELECT FROM alert a JOIN announcement n USING (alert_id) WHERE a.incident_id = i.incident_id AND n.told_at IS NULL)
     AND opened_at < %(now)s::timestamptz - interval '1 minute'
 
--- name: last_self_test
-SELECT at FROM audit WHERE subject = 'alerting' AND event IN ('self_test_passed', 'self_test_failed')
-ORDER BY audit_id DESC LIMIT 1
+-- name: self_test_age
+-- How long ago the last self-test ended, by the clock that dated it; NULL where there was none.
+SELECT clock_timestamp() - (SELECT at FROM audit WHERE subject = 'alerting' AND event IN ('self_test_passed', 'self_test_failed')
+    ORDER BY audit_id DESC LIMIT 1)
 
 -- name: self_test_came_out
--- The synthetic crossing of that moment has left the outbox.
+-- The synthetic crossing of that moment and height has left the outbox.
 SELECT n.delivered_at FROM alert a JOIN notification n USING (alert_id)
-WHERE a.kind = 'self_test' AND a.started_at >= %(since)s AND n.event = 'raised' AND n.delivered_at IS NOT NULL LIMIT 1
+WHERE a.kind = 'self_test' AND a.started_at >= %(since)s AND abs(a.value_m - %(value)s::float8) < 1e-6
+    AND n.event = 'raised' AND n.delivered_at IS NOT NULL LIMIT 1
 
 -- name: link_secret
 SELECT value FROM secret WHERE name = 'links'
