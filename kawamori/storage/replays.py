@@ -13,7 +13,8 @@ from kawamori.errors import StorageRefused
 from kawamori.storage import readings as rows
 from kawamori.storage.alerts import note
 from kawamori.storage.database import Connection, Database, query
-from kawamori.storage.registry import StationPlan, register_in
+from kawamori.storage.registration import register_in
+from kawamori.storage.registry import StationPlan
 
 #: The recording's last moment belongs to the deployment.
 _MOMENT = timedelta(microseconds=1)
@@ -57,10 +58,9 @@ async def begin(
             query("put_replay"), {"digest": digest, "file": file, "shift": shift, "who": who}
         )
         ((replay_id,),) = await cursor.fetchall()
+        await register_in(connection, [plan for plan in plans if plan.station_id not in known], who=who)
         for plan in plans:
             made = plan.station_id not in known
-            if made:
-                await register_in(connection, plan)
             for sensor in plan.sensors:
                 await _deploy(connection, plan, last[plan.station_id])
                 await connection.execute(
@@ -83,7 +83,7 @@ async def _deploy(connection: Connection, plan: StationPlan, last: datetime) -> 
         {"station_id": plan.station_id, "quantity": sensor.quantity, "report_every": sensor.report_every},
     )
     ((sensor_id,),) = await cursor.fetchall()
-    await connection.execute(query("put_device"), {"device_id": sensor.device_id})
+    await connection.execute(query("replay_device"), {"device_id": sensor.device_id})
     await connection.execute(
         query("put_replay_deployment"),
         {

@@ -14,6 +14,9 @@ INSERT INTO sensor (station_id, quantity, report_every) VALUES (%(station_id)s, 
 ON CONFLICT (station_id, quantity) DO UPDATE SET report_every = sensor.report_every
 RETURNING sensor_id
 
+-- name: replay_device
+INSERT INTO device (device_id) VALUES (%(device_id)s) ON CONFLICT DO NOTHING
+
 -- name: put_replay_deployment
 -- The replay's device measures for the sensor while the recording lasts, earlier replays included; what else is deployed
 -- there stays as it is.
