@@ -4,9 +4,10 @@ import asyncio
 import time
 from collections import Counter as Tally
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from hashlib import blake2b
 from itertools import islice
 from uuid import uuid4
@@ -16,6 +17,7 @@ from prometheus_client import Counter, Histogram
 from ingest import sorting
 from ingest.bisect import Breaker, store_apart
 from ingest.quality import REACH_BACK
+from ingest.replay import replayed
 from ingest.series import Outcome, Tail, append, follows, insert_among, spans_of, without_known
 from ingest.sorting import NOT_REGISTERED, Work, ack_of, gateway_of, may_be_accepted_later
 from ingest.validate import Gate
@@ -34,9 +36,11 @@ from kawamori.mqtt import Link, Message
 from kawamori.observe import Health, health_app, log, serve
 from kawamori.runtime import backoff, fail_point, forever, now, sleep_or_stop, stopping
 from kawamori.settings import IngestSettings, Settings
+from kawamori.storage import quarantine
 from kawamori.storage import readings as rows
 from kawamori.storage.database import Connection, Database
 from kawamori.storage.loading import load_registry, registry_state
+from kawamori.storage.quarantine import Held
 from kawamori.storage.system import say_started
 
 STORED = Counter("kawamori_ingest_readings_total", "Readings stored for the first time")
@@ -62,6 +66,8 @@ _UNTIL_CONNECTED = 0.5
 #: How often signs of life of gateways are written down, and the database is looked at while nothing comes.
 _HEAR_EVERY = 0.5
 _LOOK_EVERY = 5.0
+#: How often to look for rows of quarantine that are to be tried again.
+_REPLAY_EVERY = 2.0
 #: A worker that has stored nothing of what it was given for so many seconds is as good as none, and says nothing.
 _STUCK = 10.0
 #: What a gateway has not sent again within so many seconds is with another worker, or its gateway is gone.
@@ -102,6 +108,8 @@ class Ingest:
         self._database_time: tuple[datetime, float] | None = None
         #: Batches one after the other that were set aside because they ended in an error of the software.
         self._aside_in_a_row = 0
+        #: Whoever works with the tails holds it: batches, and replays of quarantine.
+        self._turn = asyncio.Lock()
         #: What was last known of each sensor, by the revision of its row.
         self._tails: dict[SensorId, tuple[int, Tail]] = {}
         self._committed: dict[bytes, wire.Ack] = {}
@@ -129,7 +137,8 @@ class Ingest:
                 self._owed_since = self._steady()
             self._left_at = None
             try:
-                acks += await self._take_guarded(messages[:count])
+                async with self._turn:
+                    acks += await self._take_guarded(messages[:count])
             except KawamoriError:
                 self._left_at = self._steady()
                 raise
@@ -405,7 +414,40 @@ class Ingest:
                     except StorageRefused as again:
                         raise StorageBroken(f"quarantine takes nothing: {again}") from again
 
-    async def _commit(self, work: Work, *, trusting_tails: bool) -> None:
+    async def replay(self) -> int:
+        """Try the next page of quarantine that somebody asked for; returns how many rows that were.
+
+        What is accepted now is stored and marked in one transaction. Raises StorageUnavailable: then none of it was.
+        """
+        page = await quarantine.to_replay(self._database)
+        if page:
+            await self._refresh_registry(force=True)
+            try:
+                await self._replay(page)
+            except StorageRefused:
+                for row in page:
+                    await self._replay_one(row)
+        return len(page)
+
+    async def _replay(self, page: list[Held]) -> None:
+        found = replayed(self._gate, page)
+
+        async def mark(connection: Connection) -> None:
+            await quarantine.note_replay(connection, found.results)
+
+        async with self._turn:
+            await self._commit(found.work, trusting_tails=False, also=mark)
+
+    async def _replay_one(self, row: Held) -> None:
+        try:
+            await self._replay([row])
+        except StorageRefused as error:
+            async with self._database.transaction() as connection:
+                await quarantine.note_replay(connection, {row.id: f"database: {error}"})
+
+    async def _commit(
+        self, work: Work, *, trusting_tails: bool, also: Callable[[Connection], Awaitable[None]] | None = None
+    ) -> None:
         by_sensor: dict[SensorId, list[Reading]] = defaultdict(list)
         for reading in work.readings:
             by_sensor[reading.sensor].append(reading)
@@ -436,7 +478,10 @@ class Ingest:
                 await rows.recompute_summaries(connection, changed, zones)
             await rows.quarantine(connection, work.refused)
             await rows.save_statuses(connection, work.statuses)
-        self._owed_since = self._steady()
+            if also is not None:
+                await also(connection)
+        if self._owed_since is not None:
+            self._owed_since = self._steady()
         if added or changed:
             self._tails.update((s, (revisions[s] + 1, o.tail)) for s, o in outcomes.items())
         STORED.inc(len(added))
@@ -523,6 +568,32 @@ async def patiently_take(ingest: Ingest, messages: list[Message]) -> list[tuple[
     return await ingest.take(messages)
 
 
+async def _hear_some(ingest: Ingest, heard: deque[Message], stop: asyncio.Event) -> None:
+    """Write down which gateways are there; readings do not wait for it."""
+    messages = [heard.popleft() for _ in range(len(heard))]
+    if messages:
+        await ingest.hear(messages)
+    await sleep_or_stop(_HEAR_EVERY, stop)
+
+
+async def _replay_some(ingest: Ingest, stop: asyncio.Event) -> None:
+    """Try again what somebody asked for; readings that come in do not wait for it."""
+    if not await ingest.replay():
+        await sleep_or_stop(_REPLAY_EVERY, stop)
+
+
+async def _look(database: Database, ingest: Ingest, trouble: dict[str, str], stop: asyncio.Event) -> None:
+    """Say what is wrong with the database though nothing comes in, and that it is over."""
+    try:
+        await database.ping()
+    except StorageUnavailable as error:
+        trouble["database"] = str(error)
+    else:
+        if not ingest.owes():
+            trouble.pop("database", None)
+    await sleep_or_stop(_LOOK_EVERY, stop)
+
+
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Take batches until stopped. While the database is away, batches are left to their gateways."""
     health = Health()
@@ -536,7 +607,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         health.check("broker", lambda: link.trouble)
         health.check("database", lambda: trouble.get("database"))
         health.warn("registry", ingest.registry_warning)
-        #: Signs of life of gateways; readings do not wait for them. More than these are not needed to know who is there.
+        #: Signs of life of gateways; more than these are not needed to know who is there.
         heard: deque[Message] = deque(maxlen=1000)
 
         async def take_some() -> None:
@@ -563,23 +634,6 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 except BrokerUnavailable:
                     break  # the gateways send again, and nothing is stored twice
 
-        async def hear_some() -> None:
-            messages = [heard.popleft() for _ in range(len(heard))]
-            if messages:
-                await ingest.hear(messages)
-            await sleep_or_stop(_HEAR_EVERY, stop)
-
-        async def look() -> None:
-            """Say what is wrong with the database though nothing comes in, and that it is over."""
-            try:
-                await database.ping()
-            except StorageUnavailable as error:
-                trouble["database"] = str(error)
-            else:
-                if not ingest.owes():
-                    trouble.pop("database", None)
-            await sleep_or_stop(_LOOK_EVERY, stop)
-
         async def say_alive() -> None:
             if link.connected:  # a worker that hears no gateway is none
                 await ingest.say_alive(name)
@@ -593,6 +647,10 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 )
             # whatever keeps a sign from being written, readings go on
             group.create_task(forever(say_alive, stop, KawamoriError, "no sign of life"), name="sign of life")
-            group.create_task(forever(hear_some, stop, KawamoriError, "gateways are not heard"), name="gateways")
+            hear = partial(_hear_some, ingest, heard, stop)
+            group.create_task(forever(hear, stop, KawamoriError, "gateways are not heard"), name="gateways")
+            replay = partial(_replay_some, ingest, stop)
+            group.create_task(forever(replay, stop, KawamoriError, "no replay"), name="replay")
+            look = partial(_look, database, ingest, trouble, stop)
             group.create_task(forever(look, stop, KawamoriError, "no look at the database"), name="look")
             await forever(take_some, stop, StorageUnavailable, "database away")

@@ -215,7 +215,7 @@ def _sort_each(work: Work, gate: Gate, message: Message, batch: wire.Batch, arri
             work.sources.append((message, place))
 
 
-def accepted(gate: Gate, device: str, received_at: datetime, raw: bytes, arrived_at: datetime) -> Reading:
+def accepted(gate: Gate, device: str, received_at: datetime, raw: bytes, arrived_at: datetime | None) -> Reading:
     """One reading as a device sent it; raises UndecodableMessage or Refused."""
     sent = wire.decode_reading(raw)
     try:

@@ -113,37 +113,6 @@ WITH wanted AS (
 INSERT INTO reading_day (sensor_id, bucket, n, sum_micro, min, max) SELECT * FROM fresh ORDER BY 1, 2
 ON CONFLICT (sensor_id, bucket) DO UPDATE SET n = excluded.n, sum_micro = excluded.sum_micro, min = excluded.min, max = excluded.max
 
--- name: quarantine
--- A message that comes again is the same message; a batch sent again changes nothing. Whether each is new, and its size.
-INSERT INTO quarantine (received_at, topic, device_id, reason, payload, gateway_id)
-SELECT n.* FROM unnest(%(received)s::timestamptz[], %(topics)s::text[], %(devices)s::text[], %(reasons)s::text[],
-    %(payloads)s::bytea[], %(gateways)s::text[]) AS n
-ON CONFLICT (topic, digest) DO UPDATE SET came_again_at = greatest(quarantine.came_again_at, excluded.received_at)
-WHERE excluded.received_at > quarantine.received_at
-RETURNING xmax = 0, gateway_id, device_id, octet_length(payload)
-
--- name: hold_quarantine_use
--- What each sender put into quarantine within this hour; nobody else adds to it until the transaction ends.
-INSERT INTO quarantine_use (subject, hour) SELECT s, date_trunc('hour', clock_timestamp()) FROM unnest(%(subjects)s::text[]) s
-ORDER BY s ON CONFLICT (subject, hour) DO UPDATE SET subject = excluded.subject
-RETURNING subject, hour, messages, bytes, excess, excess_id
-
--- name: note_quarantine_use
-UPDATE quarantine_use u SET messages = n.messages, bytes = n.bytes, excess = n.excess, excess_id = n.excess_id
-FROM unnest(%(subjects)s::text[], %(hours)s::timestamptz[], %(messages)s::bigint[], %(bytes)s::bigint[],
-    %(excess)s::bigint[], %(ids)s::bigint[]) AS n(subject, hour, messages, bytes, excess, excess_id)
-WHERE u.subject = n.subject AND u.hour = n.hour
-
--- name: put_excess
--- The one row that stands for what was not kept of a sender within an hour.
-INSERT INTO quarantine (received_at, topic, device_id, reason, payload, gateway_id)
-VALUES (%(received_at)s, %(topic)s, %(device_id)s, %(reason)s, %(payload)s, %(gateway_id)s)
-ON CONFLICT (topic, digest) DO UPDATE SET reason = excluded.reason, came_again_at = excluded.received_at
-RETURNING quarantine_id
-
--- name: renew_excess
-UPDATE quarantine SET received_at = %(received_at)s, reason = %(reason)s, payload = %(payload)s WHERE quarantine_id = %(id)s
-
 -- name: save_status
 INSERT INTO device_status (device_id, received_at, status) VALUES (%(device_id)s, %(received_at)s, %(status)s::jsonb)
 ON CONFLICT (device_id) DO UPDATE SET received_at = excluded.received_at, status = excluded.status
@@ -185,9 +154,6 @@ WITH old AS (
 INSERT INTO unknown_gateway (gateway_id, messages)
 SELECT g, c FROM unnest(%(gateways)s::text[], %(counts)s::bigint[]) AS n(g, c) ORDER BY g
 ON CONFLICT (gateway_id) DO UPDATE SET seen_at = clock_timestamp(), messages = unknown_gateway.messages + excluded.messages
-
--- name: unknown_bytes
-SELECT gateway_id, sum(octet_length(payload)) FROM quarantine WHERE reason = %(reason)s AND replayed_at IS NULL GROUP BY 1
 
 -- name: make_latest
 -- A row for each of these sensors, should it be missing; none for a sensor that does not exist.

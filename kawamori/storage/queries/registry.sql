@@ -56,6 +56,24 @@ ORDER BY p.device_id, p.quantity, p.valid_from
 -- name: registered_gateways
 SELECT gateway_id FROM gateway WHERE retired_at IS NULL
 
+-- name: add_gateway
+-- Whether that changed anything: a retired one is taken back only where `again` says so.
+INSERT INTO gateway (gateway_id) VALUES (%(gateway)s)
+ON CONFLICT (gateway_id) DO UPDATE SET retired_at = NULL WHERE gateway.retired_at IS NOT NULL AND %(again)s
+RETURNING gateway_id
+
+-- name: retire_gateway
+UPDATE gateway SET retired_at = clock_timestamp() WHERE gateway_id = %(gateway)s AND retired_at IS NULL RETURNING gateway_id
+
+-- name: forget_unknown_gateway
+DELETE FROM unknown_gateway WHERE gateway_id = %(gateway)s
+
+-- name: known_gateways
+SELECT gateway_id, CASE WHEN retired_at IS NULL THEN 'registered' ELSE 'retired' END, seen_at FROM gateway
+UNION ALL SELECT CASE gateway_id WHEN '' THEN '(no name)' ELSE gateway_id END, 'unknown', seen_at FROM unknown_gateway u
+    WHERE NOT EXISTS (SELECT FROM gateway g WHERE g.gateway_id = u.gateway_id)
+ORDER BY 2, 1
+
 -- name: all_thresholds
 -- Durations and times as far as Python can hold them.
 SELECT station_id, level, value_m, hysteresis_m, CASE WHEN hold IS NOT NULL THEN least(hold, '3650 days') END, consecutive,
