@@ -133,7 +133,7 @@ class Equipment:
         facts = []
         for id_, observed_at, received_at, value, flag, trend_h, flat_since, device, status in rows:
             sensor = registry.sensors.get(id_)
-            if sensor is None or registry.stations[sensor.station].internal:
+            if sensor is None or registry.stations[sensor.station].internal or sensor.is_retired(now):
                 continue
             battery = status.get("battery_v") if isinstance(status, dict) else None
             facts.append(
@@ -194,7 +194,7 @@ class Equipment:
         single = {id_: a for id_, a in silent.items() if not a.detail.get("part_of")}
         if outage is None:
             begun = {int(id_): a.started_at for id_, a in single.items() if a.acknowledged_at is None}
-            together = rule.gathered(begun, len(registry.sensors))
+            together = rule.gathered(begun, sum(not sensor.is_retired(now) for sensor in registry.sensors.values()))
             if not together:
                 return
             since = min(begun[id_] for id_ in together)

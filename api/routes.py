@@ -30,7 +30,7 @@ from kawamori.settings import ApiSettings, SiteSettings
 from kawamori.storage import history
 from kawamori.storage.database import Database
 from kawamori.storage.history import CHART_POINTS, LARGEST_ID, Resolution
-from kawamori.storage.registry import cross_section_of, devices_of_station
+from kawamori.storage.registry import cross_section_of, datums_of, devices_of_station
 
 TIME_ZONE = "Asia/Tokyo"
 _SPACE_FOR_PLUS = re.compile(r" (\d\d:?\d\d)$")
@@ -195,11 +195,13 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
         "/stations/{station_id}", response_model=schemas.StationDetail, responses={404: PROBLEM}, tags=["stations"]
     )
     async def station(station_id: str) -> Response:
-        """One station, with its cross-section."""
+        """One station, with its gauge's zeros by their dates and its cross-section."""
         directory = await using.directory.get()
         found = _station(directory, station_id)
         section = await cross_section_of(using.database, found.id)
-        return answer(shapes.station(found, directory) | {"cross_section": shapes.cross_section(section)})
+        datums = [shapes.datum(datum) for datum in await datums_of(using.database, found.id)]
+        more = {"datums": datums, "cross_section": shapes.cross_section(section)}
+        return answer(shapes.station(found, directory) | more)
 
     @router.get(
         "/stations/{station_id}/devices", response_model=schemas.Devices, responses={404: PROBLEM}, tags=["stations"]
@@ -416,9 +418,10 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
 
     @router.get("/flood-levels", response_model=schemas.FloodLevels, tags=["site"])
     async def flood_levels() -> Response:
-        """The flood levels' names and colours in force."""
+        """The flood levels' names and colours in force, and those to come."""
         directory = await using.directory.get()
-        return answer({"flood_levels": [directory.levels[level] for level in sorted(directory.levels)]})
+        in_force = [directory.levels[level] for level in sorted(directory.levels)]
+        return answer({"flood_levels": in_force, "to_come": directory.levels_to_come})
 
     @router.get(
         "/stream",

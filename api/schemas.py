@@ -146,6 +146,7 @@ class Sensor(_Shape):
     unit: str
     report_every_s: int
     report_every_low_s: int | None
+    retired_at: AwareDatetime | None = Field(description="Out of service since then: in no list of levels, and silent")
 
 
 class Neighbours(_Shape):
@@ -186,9 +187,17 @@ class Station(_Shape):
     neighbours: Neighbours
 
 
-class StationDetail(Station):
-    """A station, and its river bed where that is registered."""
+class Datum(_Shape):
+    """A gauge's zero in metres T.P., since when it lies there: it holds until the next one."""
 
+    valid_from: AwareDatetime
+    gauge_zero_tp_m: float
+
+
+class StationDetail(Station):
+    """A station, every gauge zero there was and will be, and its river bed where that is registered."""
+
+    datums: list[Datum] = Field(description="Oldest first: heights of history count from the zero of their time")
     cross_section: CrossSection | None
 
 
@@ -583,18 +592,20 @@ class Basemap(_Shape):
 
 
 class FloodLevel(_Shape):
-    """A flood level's name and colours in force."""
+    """A flood level's name and colours, since when they hold."""
 
     level: FloodLevelNumber
     name: Name
     colour: str
     text_colour: str
+    valid_from: AwareDatetime
 
 
 class FloodLevels(_Shape):
-    """Every flood level, lowest first."""
+    """Every flood level in force, lowest first, and those that are registered for later."""
 
     flood_levels: list[FloodLevel]
+    to_come: list[FloodLevel] = Field(description="Names and colours that take the place of these, the next ones first")
 
 
 Identity = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]

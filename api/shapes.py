@@ -13,7 +13,7 @@ from kawamori.domain.notices import Notice
 from kawamori.domain.reading import Flag, SensorId, StationId, reason_names
 from kawamori.domain.registry import Sensor, Station
 from kawamori.storage.history import Alert, Conversation, Entry, Latest, LiveReading, Notification, Refused
-from kawamori.storage.registry import CrossSection, Deployed
+from kawamori.storage.registry import CrossSection, Datum, Deployed
 from kawamori.storage.system import Alerting, Process, QuarantineFacts
 
 Json = dict[str, Any]
@@ -26,14 +26,16 @@ DIGITS = 4
 
 
 def latest_levels(found: Iterable[Latest], directory: Directory, at: datetime) -> Json:
-    """Every water level station now, upstream first on each river."""
+    """Every water level station now that is in service, upstream first on each river."""
     newest = {latest.sensor: latest for latest in found}
     return {
         "as_of": at,
         "stations": [
             _level(station, sensor, newest[sensor.id], directory, at)
             for station in directory.registry.stations.values()
-            if (sensor := directory.sensors.get((station.id, "water_level"))) and sensor.id in newest
+            if (sensor := directory.sensors.get((station.id, "water_level")))
+            and sensor.id in newest
+            and not sensor.is_retired(at)
         ],
     }
 
@@ -133,6 +135,11 @@ def cross_section(found: CrossSection | None) -> Json | None:
     return None if found is None else {"valid_from": found.valid_from, "points": found.points}
 
 
+def datum(found: Datum) -> Json:
+    """A gauge's zero, since when it lies there."""
+    return {"valid_from": found.valid_from, "gauge_zero_tp_m": found.gauge_zero_tp_m}
+
+
 def station(found: Station, directory: Directory) -> Json:
     """A station with its datum, thresholds in force and sensors."""
     return {
@@ -176,6 +183,7 @@ def _sensor(found: Sensor) -> Json:
         "unit": found.unit.symbol,
         "report_every_s": round(found.report_every.total_seconds()),
         "report_every_low_s": None if low is None else round(low.total_seconds()),
+        "retired_at": found.retired_at,
     }
 
 
