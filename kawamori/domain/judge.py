@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from math import inf, nextafter
 from typing import NamedTuple
 
+from kawamori.domain.limits import limits_of
 from kawamori.domain.nothing import numbers_for_nothing
 from kawamori.domain.quantity import Unit, convert
 from kawamori.domain.reading import Flag, Reading, SensorId
-from kawamori.domain.registry import Deployment, Registry
+from kawamori.domain.registry import Deployment, Limits, Registry
 from kawamori.errors import Refused
 
 _EVER = datetime.min.replace(tzinfo=UTC)
@@ -52,6 +53,8 @@ class Judge:
 
     def __init__(self, registry: Registry, oldest: timedelta, ahead: timedelta) -> None:
         self.registry = registry
+        #: Of every sensor, with what is known of its station and its devices.
+        self.limits = limits_of(registry)
         self._oldest, self._ahead = oldest, ahead
         #: Newest deployment first.
         self._ways: dict[tuple[str, str, str], tuple[_Way, ...]] = {}
@@ -127,19 +130,19 @@ class Judge:
         if not deployments:
             raise Refused("quantity: this device is not deployed to measure it")
         try:
-            ways = tuple(_way(deployment, unit) for deployment in reversed(deployments))
+            ways = tuple(_way(d, unit, self.limits.get(d.sensor.id, d.sensor.limits)) for d in reversed(deployments))
         except ValueError as error:
             raise Refused("unit: measures something else than the quantity") from error
         self._ways[device, quantity, unit_symbol] = ways
         return ways
 
 
-def _way(deployment: Deployment, unit: Unit) -> _Way:
+def _way(deployment: Deployment, unit: Unit, limits: Limits) -> _Way:
     convert(0.0, unit, deployment.unit)
     low, high = span_of(deployment, unit)
     return _Way(
         deployment.valid_from, deployment.valid_to or _NEVER, deployment.sensor.id,
-        numbers_for_nothing(deployment, unit), low, high, deployment, unit,
+        numbers_for_nothing(deployment, unit, limits), low, high, deployment, unit,
         deployment.unit.symbol == unit.symbol and deployment.scale == 1 and deployment.shift == 0,
     )  # fmt: skip
 

@@ -26,8 +26,10 @@ class Limits:
     #: The lowest and the highest height that is registered for the station: thresholds, crests, marks.
     lowest: float | None = None
     highest: float | None = None
-    #: Stored values that stand for the ends of what the devices can measure (`domain.judge.edges_of`).
+    #: Stored values that stand for the ends of what the devices can measure (`domain.limits.edges_of`).
     edges: tuple[float, ...] = ()
+    #: It is a level of water: what no water on land reaches has failed, whatever is registered.
+    is_level: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

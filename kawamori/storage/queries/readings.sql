@@ -27,13 +27,13 @@ FROM unnest(%(sensors)s::integer[], %(starts)s::timestamptz[], %(ends)s::timesta
     WITH ORDINALITY AS w(sensor_id, start, stop, i)
 CROSS JOIN LATERAL (
     (SELECT * FROM reading WHERE sensor_id = w.sensor_id AND observed_at >= %(earliest)s
-        AND observed_at < w.start AND observed_at >= w.start - interval '30 days' ORDER BY observed_at DESC LIMIT 26)
+        AND observed_at < w.start AND observed_at >= w.start - interval '30 days' ORDER BY observed_at DESC LIMIT 32)
     UNION ALL
     (SELECT * FROM reading WHERE sensor_id = w.sensor_id AND observed_at >= %(earliest)s AND observed_at <= %(latest)s
         AND observed_at >= w.start AND observed_at <= w.stop)
     UNION ALL
     (SELECT * FROM reading WHERE sensor_id = w.sensor_id AND observed_at <= %(latest)s
-        AND observed_at > w.stop AND observed_at <= w.stop + interval '30 days' ORDER BY observed_at LIMIT 14)
+        AND observed_at > w.stop AND observed_at <= w.stop + interval '30 days' ORDER BY observed_at LIMIT 28)
 ) r
 ORDER BY w.i, r.observed_at
 
