@@ -1,16 +1,21 @@
 """Is the system itself alive? Who leads alerting, how far behind, what waits, what comes in, what was refused."""
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from kawamori.domain.freshness import INGEST_SILENT_AFTER, GatewayLink, Links
-from kawamori.storage.database import Database
+from kawamori.errors import KawamoriError
+from kawamori.observe import log
+from kawamori.storage.database import Database, query
 
 #: A batch may wait this long for its evaluation: a takeover by another engine takes 15 s.
 BEHIND = timedelta(seconds=20)
 #: A message may wait this long: the second channel is tried after a minute.
 UNSENT = timedelta(minutes=2)
+#: A service that starts waits no longer than this to write it down.
+_STARTED_WITHIN = timedelta(seconds=2)
 #: A self-test begins within 5 s of its time and comes out within 60 s.
 SELF_TEST_TAKES = timedelta(seconds=65)
 
@@ -98,6 +103,37 @@ async def processes(database: Database, service: str) -> list[Process]:
     """The processes of a service; raises StorageUnavailable."""
     found = await database.fetch("processes", {"service": service})
     return [Process(name, seen, now - seen <= INGEST_SILENT_AFTER) for name, seen, now in found]
+
+
+class Restarts(NamedTuple):
+    """How often processes of a service started: more often than its processes are many is a crash loop."""
+
+    service: str
+    starts_last_5_min: int
+    last_started_at: datetime
+
+
+async def note_start(database: Database, service: str) -> None:
+    """Write down that a process of the service starts; raises StorageUnavailable."""
+    async with database.transaction() as connection:
+        await connection.execute(query("note_start"), {"service": service})
+
+
+async def say_started(database: Database, service: str) -> None:
+    """Write down that a process of the service starts, before it does anything that may end it.
+
+    A database that is away is waited for no longer than two seconds: then this start is not counted.
+    """
+    try:
+        async with asyncio.timeout(_STARTED_WITHIN.total_seconds()):
+            await note_start(database, service)
+    except (KawamoriError, TimeoutError) as error:
+        log().warning("this start could not be written down", error=str(error) or "no answer in time")
+
+
+async def restarts(database: Database) -> list[Restarts]:
+    """The starts of each service that started within the last day; raises StorageUnavailable."""
+    return [Restarts(*row) for row in await database.fetch("restarts")]
 
 
 #: Rows of a log that are looked at to say what came lately; more are told as so many.
