@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from ingest.quality import CLOCK, FLAG_OF, LIMIT, RANGE
-from kawamori.domain.lag import LONG, SAME, is_clock_behind
+from kawamori.domain.lag import lag_of
 from kawamori.domain.limits import AGREEING, Seen, agreeing_run
 from kawamori.domain.reading import Reading, SensorId
 from kawamori.domain.registry import Sensor
@@ -20,32 +20,30 @@ from kawamori.storage.database import Database
 
 #: Of a sensor beyond its limits, so many of the newest readings are looked at.
 _NEWEST = 2 * AGREEING
+#: A device sends what it kept one after the other: none came for so long, so it has nothing newer.
+SETTLED = timedelta(seconds=15)
+#: What arrived longer ago than this is not looked at any more.
+_HEARD = timedelta(hours=2)
 
 
 def found_in(
-    late: rows.Noted, newest: Sequence[Reading], sensor: Sensor, now: datetime
+    before: rows.Noted, newest: Sequence[Reading], sensor: Sensor, now: datetime
 ) -> tuple[rows.Noted, list[tuple[Reading, Reading]]]:
     """What is to be noted of a sensor, and its readings whose reasons change. `newest` is newest first. Pure."""
-    if not newest:
-        return late._replace(lag_s=None, lag_since=None, beyond_since=None), []
-    latest, changed = newest[0], []
-    lag = latest.received_at - latest.observed_at
-    lag_s, lag_since = (None, None) if lag <= LONG else (late.lag_s, late.lag_since)
-    if lag > LONG and (lag_s is None or abs(lag - timedelta(seconds=lag_s)) > SAME):
-        lag_s, lag_since = lag.total_seconds(), latest.received_at
-    behind = is_clock_behind(latest.observed_at, latest.received_at, now, sensor.usual_delay, lag_since)
-    if behind and not latest.reasons & CLOCK:
-        changed.append((latest, _with(latest, CLOCK)))
+    added: dict[Reading, int] = {}
+    if newest and SETTLED <= now - newest[0].received_at <= _HEARD:
+        lag = lag_of([(r.observed_at, r.received_at) for r in reversed(newest)], sensor.usual_delay)
+        if lag is not None and lag.is_clock:
+            added[newest[0]] = CLOCK
     run = agreeing_run(Seen(r.observed_at, r.value, bool(r.reasons & (RANGE | LIMIT))) for r in newest)
-    beyond = {seen.at for seen in run}
-    for reading in newest:
-        if reading.observed_at in beyond and reading.reasons & RANGE and not reading.reasons & LIMIT:
-            changed = [pair for pair in changed if pair[0] is not reading]
-            changed.append((reading, _with(reading, LIMIT | (CLOCK if behind and reading is latest else 0))))
-    beyond_since = min(beyond, default=None)
-    if beyond_since is not None and late.beyond_since is not None:
-        beyond_since = min(beyond_since, late.beyond_since)
-    return late._replace(lag_s=lag_s, lag_since=lag_since, beyond_since=beyond_since), changed
+    beyond_since = min((seen.at for seen in run), default=None)
+    if beyond_since is not None:
+        for reading in newest[: len(run)]:
+            if reading.reasons & RANGE:
+                added[reading] = added.get(reading, 0) | LIMIT
+        beyond_since = min(beyond_since, before.beyond_since or beyond_since)
+    changed = [(r, _with(r, reasons)) for r, reasons in added.items() if r.reasons | reasons != r.reasons]
+    return before._replace(beyond_since=beyond_since), changed
 
 
 def _with(reading: Reading, reason: int) -> Reading:

@@ -1,52 +1,83 @@
-"""Is a device's clock behind, by how long after its measurement a reading arrives? Pure.
+"""How far behind the clock a sensor's readings come in, and whether that is a late feed or a wrong clock. Pure."""
 
-Late readings are common: devices keep them while the network is away, and some feeds are always late. A clock is at
-fault where the newest reading that a device has is late by whole half hours (a time zone with the wrong label), or by
-the same days or years again and again (a date that was reset).
-"""
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
-from datetime import datetime, timedelta
-
-#: Shorter than this is no time zone, and what a message may take.
-LONG = timedelta(minutes=29)
-#: Zones differ by whole half hours (the few of 45 minutes are not asked for), by 14 hours at most.
-_HALF_HOUR = timedelta(minutes=30)
-_WIDEST_ZONE = timedelta(hours=14)
-#: From measurement to arrival, beyond the zone's part; a clock may be a little ahead.
-_EARLY, _ON_THE_WAY = timedelta(seconds=30), timedelta(seconds=150)
-#: A longer lag than this is no zone.
-_DAYS = timedelta(hours=26)
-#: Lags that differ by no more than this are one.
-SAME = timedelta(minutes=3)
-#: A device sends the readings that it kept one after the other: none came for so long, so it has no newer one.
-SETTLED = timedelta(seconds=15)
-#: What arrived longer ago than this is not looked at any more.
-_LOOKED_AT = timedelta(hours=2)
+#: Less than this is what messages take, with a re-sent batch.
+NOTABLE = timedelta(minutes=5)
+#: Feeds that are late by nature (hourly packets, a neighbouring agency's exports) are at most this late; what is older
+#: than that and does not come at the pace it was measured was replayed.
+LATEST_FEED = timedelta(hours=3)
+#: A reading that is sent at once and labelled with another zone is late by whole or half hours and by what it takes.
+_ZONE_STEP, _ZONE_LEAST, _ZONE_MOST = timedelta(minutes=30), timedelta(hours=1), timedelta(hours=14)
+_ZONE_EARLY, _ZONE_LATE = timedelta(seconds=10), timedelta(seconds=60)
+#: Where clocks begin after a reset, and how long they may have run since.
+_RESETS = tuple(datetime(*date, tzinfo=UTC) for date in ((1970, 1, 1), (1980, 1, 6), (2000, 1, 1), (2020, 1, 1)))
+_RESET_RUNS = timedelta(days=10)
+#: The week number of GPS has ten bits: an old receiver is 1,024 weeks behind.
+_GPS_ERA, _GPS_OFF = timedelta(weeks=1024), timedelta(days=1)
+#: So many readings show at which pace they come; a constant lag differs by no more than this.
+LEAST = 3
+_CONSTANT = timedelta(seconds=60)
 
 
-def is_whole_half_hours(lag: timedelta) -> bool:
-    """Whether a lag is a time zone's difference and the time a message takes."""
-    halves = round((lag - _ON_THE_WAY / 2) / _HALF_HOUR)
-    rest = lag - halves * _HALF_HOUR
-    return 1 <= halves <= _WIDEST_ZONE / _HALF_HOUR and -_EARLY <= rest <= _ON_THE_WAY
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How much later the newest reading came than it says it was measured."""
+
+    behind: timedelta
+    #: zone, gps, reset; constant (always the same: a clock that is off, or a usual delay nobody registered); else late.
+    kind: str
+    #: The readings come at the pace at which they were measured: no backlog, no replay.
+    live: bool
+
+    @property
+    def is_clock(self) -> bool:
+        """Whether it is one that wrong clocks have, rather than late feeds."""
+        if self.kind == "constant":
+            return self.behind > LATEST_FEED
+        return self.kind == "zone" or (self.live and self.kind in ("gps", "reset"))
+
+    def words(self, language: str) -> str:
+        """`its times are 9 h 00 min behind: time zone?`."""
+        minutes = round(self.behind / timedelta(minutes=1))
+        days, hours = divmod(minutes // 60, 24)
+        if language == "ja":
+            long = f"{days}日" if days else f"{hours}時間{minutes % 60:02d}分"
+            guess = {"zone": "時差の設定？", "gps": "GPS週番号？", "reset": "時計の初期化？"}.get(self.kind, "時計？")
+            return f"観測時刻が{long}遅れています：{guess}"
+        long = f"{days} days" if days else f"{hours} h {minutes % 60:02d} min"
+        guess = {"zone": "time zone?", "gps": "GPS week?", "reset": "clock reset?"}.get(self.kind, "clock?")
+        return f"its times are {long} behind: {guess}"
 
 
-def is_clock_behind(
-    observed_at: datetime, received_at: datetime, now: datetime, usual_delay: timedelta, lag_since: datetime | None
-) -> bool:
-    """Whether a sensor's newest reading is so late because its device's clock is wrong.
-
-    `lag_since`: when the first reading arrived that lagged as much. Half an hour and days must be seen twice, a whole
-    hour or more once: a feed that is late by exactly that has its `usual_delay` registered.
+def lag_of(recent: Sequence[tuple[datetime, datetime]], usual: timedelta = timedelta(0)) -> Lag | None:
+    """The lag of a sensor's last readings, each (measured, arrived), in order of measurement; None where it is no more
+    than messages take beyond the sensor's `usual` delay. `arrived` is the time of a clock that is right.
     """
-    lag = received_at - observed_at
-    if lag <= LONG or not SETTLED <= now - received_at <= _LOOKED_AT:
+    if not recent:
+        return None
+    observed, arrived = recent[-1]
+    behind = arrived - observed
+    if behind <= NOTABLE + usual:
+        return None
+    live = _is_live(recent)
+    if abs(behind % _GPS_ERA - _GPS_ERA / 2) >= _GPS_ERA / 2 - _GPS_OFF and behind > _GPS_ERA / 2:
+        return Lag(behind, "gps", live)
+    if behind > _RESET_RUNS and any(timedelta(0) <= observed - at <= _RESET_RUNS for at in _RESETS):
+        return Lag(behind, "reset", live)
+    past = (behind + _ZONE_EARLY) % _ZONE_STEP
+    if _ZONE_LEAST - _ZONE_EARLY <= behind <= _ZONE_MOST + _ZONE_LATE and past <= _ZONE_EARLY + _ZONE_LATE:
+        return Lag(behind, "zone", live)
+    lags = [came - measured for measured, came in recent[-LEAST:]]
+    constant = live and max(lags) - min(lags) <= _CONSTANT
+    return Lag(behind, "constant" if constant else "late", live)
+
+
+def _is_live(recent: Sequence[tuple[datetime, datetime]]) -> bool:
+    if len(recent) < LEAST:
         return False
-    if timedelta(0) < usual_delay and lag <= usual_delay + LONG:
-        return False
-    again = lag_since is not None and received_at - lag_since > timedelta(minutes=1)
-    if lag > _DAYS:
-        return again
-    if not (is_whole_half_hours(lag) or (usual_delay and is_whole_half_hours(lag - usual_delay))):
-        return False
-    return again or lag > 2 * _HALF_HOUR - _EARLY
+    measured = recent[-1][0] - recent[0][0]
+    came = recent[-1][1] - recent[0][1]
+    return measured > timedelta(0) and measured / 2 <= came <= 2 * measured

@@ -129,9 +129,6 @@ class Noted(NamedTuple):
     """What the second look noted of a sensor."""
 
     sensor: SensorId
-    #: Arrival minus measurement of its newest reading in seconds, where that is long, and since when it is so.
-    lag_s: float | None = None
-    lag_since: datetime | None = None
     #: Since when its values lie beyond the limits and agree with each other.
     beyond_since: datetime | None = None
 
@@ -139,7 +136,7 @@ class Noted(NamedTuple):
 async def noteworthy(connection: Connection) -> tuple[list[Noted], datetime]:
     """The sensors that are worth a second look, with what was noted of them; and the time, by the database's clock."""
     rows = await (await connection.execute(query("noteworthy"))).fetchall()
-    return [Noted(*row[:4]) for row in rows], rows[0][4] if rows else datetime.min.replace(tzinfo=UTC)
+    return [Noted(*row[:2]) for row in rows], rows[0][2] if rows else datetime.min.replace(tzinfo=UTC)
 
 
 async def newest_readings(

@@ -1,5 +1,5 @@
--- Limits come from the station's own registration; what ingest's second look finds of clocks and limits; and nothing
--- that was measured in the future stands as the newest.
+-- Limits come from the station's own registration; what ingest's second look finds of limits; and nothing that was
+-- measured in the future stands as the newest.
 
 -- One number for the world failed every reading of gauges that report heights above the sea, and a day's rain in one.
 UPDATE quantity SET range_min = NULL, range_max = NULL WHERE quantity = 'water_level';
@@ -7,8 +7,6 @@ UPDATE quantity SET range_max = 2000 WHERE quantity = 'rainfall';
 UPDATE quantity SET range_min = -80, range_max = 100 WHERE quantity = 'temperature';
 
 ALTER TABLE latest_reading
-    ADD COLUMN lag_s float8,             -- arrival minus measurement of the newest reading, where it is long; else NULL
-    ADD COLUMN lag_since timestamptz,    -- when the first reading arrived that lagged so (to three minutes)
     ADD COLUMN beyond_since timestamptz; -- since when all values lie beyond the limits and agree with each other
 
 UPDATE latest_reading l SET (observed_at, value, flag, reasons, received_at) = (

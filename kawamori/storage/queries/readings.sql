@@ -48,10 +48,11 @@ CROSS JOIN LATERAL (
 ORDER BY w.i, r.observed_at
 
 -- name: noteworthy
--- Sensors whose newest reading came late or lies beyond its limits (reasons 2 and 4096), or of which that was noted.
-SELECT sensor_id, lag_s, lag_since, beyond_since, clock_timestamp() FROM latest_reading
-WHERE received_at - observed_at > interval '29 minutes' OR reasons & 4098 <> 0 OR lag_since IS NOT NULL
-    OR beyond_since IS NOT NULL
+-- Sensors whose newest reading came so late that its clock may be wrong, or lies beyond its limits (reasons 2 and 4096),
+-- or of which that was noted.
+SELECT sensor_id, beyond_since, clock_timestamp() FROM latest_reading
+WHERE (received_at - observed_at > interval '55 minutes' AND received_at > clock_timestamp() - interval '3 hours')
+    OR reasons & 4098 <> 0 OR beyond_since IS NOT NULL
 ORDER BY sensor_id
 
 -- name: newest_readings
@@ -64,7 +65,7 @@ FROM latest_reading l CROSS JOIN LATERAL (
 WHERE l.sensor_id = ANY(%(sensors)s) ORDER BY l.sensor_id, r.observed_at DESC
 
 -- name: note_look
-UPDATE latest_reading SET lag_s = %(lag_s)s, lag_since = %(lag_since)s, beyond_since = %(beyond_since)s
+UPDATE latest_reading SET beyond_since = %(beyond_since)s
 WHERE sensor_id = %(sensor)s
 
 -- name: reflag_latest
