@@ -31,6 +31,8 @@ class Episode:
     peak_m: float | None = None
     #: A second reading has said so too; until then it is 未確認.
     verified: bool = True
+    #: Of one reading at least the time is not in doubt; else it is 未確認 too, though the water was there.
+    time_sure: bool = True
     #: It has begun, but not for long enough to be told of.
     pending: bool = False
     #: Time of the first reading beyond the lower edge; None while it lasts.
