@@ -176,7 +176,9 @@ def _ended(state: State, at: datetime) -> Episode | None:
     """What lasted when readings ceased, over with the last of them."""
     if state.episode is None or state.episode.pending:
         return None
-    return replace(state.episode, ended_at=state.below.observed_at if state.below and state.left else at)
+    if state.below is not None and state.left:
+        return replace(state.episode, ended_at=state.below.observed_at)
+    return replace(state.episode, ended_at=at, detail={**state.episode.detail, "ended_by": "gap"})
 
 
 class LevelWatch:

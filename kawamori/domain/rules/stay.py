@@ -67,7 +67,8 @@ def go_on(stay: Stay, reading: Reading, *, shown: bool, keep_firing: timedelta) 
     """
     at, last = reading.observed_at, stay.last
     if last is not None and at - last.observed_at > GAP:
-        return None, replace(stay.episode, ended_at=last.observed_at)
+        gone = {**stay.episode.detail, "ended_by": "gap"}
+        return None, replace(stay.episode, ended_at=last.observed_at, detail=gone)
     if shown:
         return Stay(replace(stay.episode, peak_m=higher(stay.episode.peak_m, reading.value)), last=reading), None
     first = stay.doubted
