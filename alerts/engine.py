@@ -11,7 +11,7 @@ from itertools import accumulate
 from uuid import uuid4
 
 from alerts.equipment import Equipment
-from alerts.evaluation import READINGS_TOGETHER, Evaluation
+from alerts.evaluation import READINGS_TOGETHER, SELF_TEST, Evaluation
 from alerts.herald import Herald
 from alerts.paging import Event
 from alerts.reconcile import late_news
@@ -27,6 +27,8 @@ from kawamori.storage.changes import Change as Batch
 from kawamori.storage.changes import changes_after, hold_cursor, move_cursor
 from kawamori.storage.database import Connection, Database
 from kawamori.storage.registry import load_registry, registry_version, rules_of
+
+__all__ = ["FOLLOWER", "SELF_TEST", "Engine"]
 
 FOLLOWER = "alerts"
 #: Batches evaluated in one transaction at most.

@@ -8,8 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from alerts.channels import Channel
 from alerts.delivery import send_directly
-from alerts.engine import Engine
-from alerts.evaluation import SELF_TEST
+from alerts.engine import SELF_TEST, Engine
 from alerts.messages import JST
 from kawamori import wire
 from kawamori.domain.reading import StationId
