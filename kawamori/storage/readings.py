@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from kawamori.domain.freshness import GATEWAY_SILENT_AFTER
@@ -123,6 +123,59 @@ async def change_readings(connection: Connection, changed: Sequence[tuple[Readin
         await cursor.executemany(query("change_reading"), full)
     if flags:
         await cursor.executemany(query("reflag_reading"), flags)
+
+
+class Noted(NamedTuple):
+    """What the second look noted of a sensor."""
+
+    sensor: SensorId
+    #: Since when its values lie beyond the limits and agree with each other.
+    beyond_since: datetime | None = None
+
+
+async def noteworthy(connection: Connection) -> tuple[list[Noted], datetime]:
+    """The sensors that are worth a second look, with what was noted of them; and the time, by the database's clock."""
+    rows = await (await connection.execute(query("noteworthy"))).fetchall()
+    return [Noted(*row[:2]) for row in rows], rows[0][2] if rows else datetime.min.replace(tzinfo=UTC)
+
+
+async def newest_readings(
+    connection: Connection, sensors: Sequence[SensorId], limit: int
+) -> dict[SensorId, list[Reading]]:
+    """The newest readings of each sensor, newest first."""
+    found: dict[SensorId, list[Reading]] = {}
+    if sensors:
+        values = {"sensors": Int4s.of(sorted(sensors)), "limit": limit}
+        for row in await (await connection.execute(query("newest_readings"), values, binary=True)).fetchall():
+            found.setdefault(row[0], []).append(_reading(row))
+    return found
+
+
+async def newest_times(connection: Connection) -> dict[SensorId, datetime]:
+    """When each sensor that was heard of late was last measured."""
+    return dict(await (await connection.execute(query("newest_times"))).fetchall())
+
+
+async def note(connection: Connection, noted: Sequence[Noted]) -> None:
+    """Write down what the second look found; the caller holds the sensors' locks."""
+    if noted:
+        await connection.cursor().executemany(query("note_look"), [one._asdict() for one in noted])
+
+
+async def reconsider(
+    connection: Connection, changed: Sequence[tuple[Reading, Reading]], zones: Mapping[SensorId, ZoneInfo]
+) -> None:
+    """Change stored flags and all that follows from them; the caller holds the sensors' locks."""
+    await change_readings(connection, changed)
+    await connection.cursor().executemany(
+        query("reflag_latest"),
+        [
+            {"sensor": r.sensor, "observed_at": r.observed_at, "flag": int(r.flag), "reasons": int(r.reasons)}
+            for _, r in changed
+        ],
+    )
+    await recompute_summaries(connection, changed, dict(zones))
+    await connection.execute(query("feed_changes"), _feed_row([], [after for _, after in changed]))
 
 
 async def keep_revisions(connection: Connection, outvoted: Sequence[Reading]) -> None:
