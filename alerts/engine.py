@@ -19,7 +19,7 @@ from alerts.paging import Event
 from alerts.reconcile import Change, reconcile
 from alerts.watches import DatedWatch, SensorWatch
 from kawamori.domain.flood import Threshold
-from kawamori.domain.reading import SensorId, StationId
+from kawamori.domain.reading import SensorId
 from kawamori.domain.registry import Registry, Sensor
 from kawamori.domain.rules import KINDS, DatedRule, Episode, SeriesRule, Watch, rule_for
 from kawamori.domain.rules.level import LevelWatch
@@ -77,15 +77,6 @@ class Engine:
     def names(self) -> Mapping[int, tuple[str, str]]:
         """The levels' names, as this engine last knew them."""
         return self._herald.names
-
-    def flood_levels(self) -> dict[StationId, int]:
-        """Of each station the highest level that lasts, as far as this engine remembers."""
-        found: dict[StationId, int] = {}
-        for id_, watch in self._watches.items():
-            level = max((e.level for e in watch.lasting() if e.kind == "level" and not e.pending), default=0)
-            if level:
-                found[self._registry.sensors[id_].station] = level
-        return found
 
     async def advance(self) -> bool:
         """Evaluate the next changes; False when there are none. Raises StorageUnavailable: then nothing happened."""

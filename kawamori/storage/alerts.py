@@ -378,6 +378,12 @@ async def values_now(connection: Connection, sensors: Sequence[SensorId]) -> dic
     return {sensor: (value, at) for sensor, value, at in await rows.fetchall()}
 
 
+async def known_levels(connection: Connection) -> dict[StationId, int]:
+    """Of each station the highest flood level that lasts."""
+    rows = await (await connection.execute(query("known_levels"))).fetchall()
+    return dict(rows)
+
+
 async def link_secret(connection: Connection) -> bytes:
     """What acknowledge links are signed with."""
     row = await (await connection.execute(query("link_secret"))).fetchone()

@@ -191,6 +191,10 @@ SELECT n.delivered_at FROM alert a JOIN notification n USING (alert_id)
 WHERE a.kind = 'self_test' AND a.started_at >= %(since)s AND abs(a.value_m - %(value)s::float8) < 1e-6
     AND n.event = 'raised' AND n.delivered_at IS NOT NULL LIMIT 1
 
+-- name: known_levels
+SELECT station_id, max(flood_level)::integer FROM alert
+WHERE state = 'firing' AND kind = 'level' AND retracted_at IS NULL AND station_id IS NOT NULL GROUP BY station_id
+
 -- name: link_secret
 SELECT value FROM secret WHERE name = 'links'
 
