@@ -133,3 +133,17 @@ class Registry:
     def thresholds_at(self, station: StationId, at: datetime) -> tuple[Threshold, ...]:
         """A station's thresholds in force at that time, lowest level first."""
         return tuple(t for t in self.thresholds.get(station, ()) if t.in_force(at))
+
+
+def next_to(registry: Registry) -> dict[StationId, list[StationId]]:
+    """Of every station the next ones up and down its river."""
+    rivers: dict[str, list[tuple[float, StationId]]] = {}
+    for station in registry.stations.values():
+        if station.km is not None:
+            rivers.setdefault(station.river, []).append((station.km, station.id))
+    near: dict[StationId, list[StationId]] = {}
+    for along in rivers.values():
+        ids = [id_ for _, id_ in sorted(along)]
+        for place, id_ in enumerate(ids):
+            near[id_] = [*ids[place + 1 : place + 2], *ids[max(0, place - 1) : place]]
+    return near
