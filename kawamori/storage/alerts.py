@@ -439,6 +439,12 @@ async def values_now(connection: Connection, sensors: Sequence[SensorId]) -> dic
     return {sensor: (value, at) for sensor, value, at in await rows.fetchall()}
 
 
+async def known_levels(connection: Connection) -> dict[StationId, int]:
+    """Of each station the highest flood level that lasts."""
+    rows = await (await connection.execute(query("known_levels"))).fetchall()
+    return dict(rows)
+
+
 async def levels_of(
     connection: Connection, registry: Registry, stations: Collection[StationId]
 ) -> dict[StationId, tuple[float, datetime]]:
@@ -501,6 +507,12 @@ async def sensor_facts(connection: Connection) -> list[tuple[Any, ...]]:
     seconds that its gateway's clock is ahead of ours).
     """
     return await (await connection.execute(query("sensor_facts"))).fetchall()
+
+
+async def ingest_is_there(connection: Connection) -> bool:
+    """Whether an ingest says that it is there and has been for a minute; also where none ever said anything."""
+    row = await (await connection.execute(query("ingest_is_there"))).fetchone()
+    return row is not None and bool(row[0])
 
 
 async def gateway_facts(connection: Connection) -> list[GatewayFacts]:

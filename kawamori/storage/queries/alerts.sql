@@ -233,6 +233,10 @@ SELECT n.delivered_at FROM alert a JOIN notification n USING (alert_id)
 WHERE a.kind = 'self_test' AND a.started_at >= %(since)s AND abs(a.value_m - %(value)s::float8) < 1e-6
     AND n.event = 'raised' AND n.delivered_at IS NOT NULL LIMIT 1
 
+-- name: known_levels
+SELECT station_id, max(flood_level)::integer FROM alert
+WHERE state = 'firing' AND kind = 'level' AND retracted_at IS NULL AND station_id IS NOT NULL GROUP BY station_id
+
 -- name: link_secret
 SELECT value FROM secret WHERE name = 'links'
 
@@ -246,6 +250,12 @@ FROM latest_reading l LEFT JOIN LATERAL (
     ORDER BY p.valid_from DESC LIMIT 1
 ) d ON true
 LEFT JOIN sensor_gateway w ON w.sensor_id = l.sensor_id LEFT JOIN gateway g ON g.gateway_id = w.gateway_id
+
+-- name: ingest_is_there
+-- One that started within the minute may be in a crash loop: it hears a gateway by chance.
+SELECT NOT EXISTS (SELECT FROM process WHERE service = 'ingest') OR EXISTS (SELECT FROM process
+    WHERE service = 'ingest' AND seen_at > clock_timestamp() - interval '15 seconds'
+    AND (started_at IS NULL OR started_at < clock_timestamp() - interval '60 seconds'))
 
 -- name: gateway_facts
 -- Of those that are in service and have been heard.
