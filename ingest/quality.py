@@ -32,17 +32,23 @@ REACH_ON = SPIKE_SAMPLES + 1
 
 #: The reasons as plain numbers: a hundred of them are added and taken apart for a reading.
 LATE, RANGE, RATE, FLAT, SPIKE = map(int, (_Reason.LATE, _Reason.RANGE, _Reason.RATE, _Reason.FLAT, _Reason.SPIKE))
+CONFLICT, CONDEMNED = int(_Reason.CONFLICT), int(_Reason.CONDEMNED)
+#: What makes a value worthless, and what makes it doubtful.
+_WORTHLESS = RANGE | SPIKE | CONDEMNED
+_DOUBTFUL = (
+    RATE | FLAT | CONFLICT | int(_Reason.CLOCK) | int(_Reason.ESTIMATED) | int(_Reason.STEP) | int(_Reason.UNFIT)
+)
 
 
 def flag_of(reasons: int) -> Flag:
     """The QARTOD flag that the reasons add up to; lateness alone does not make a value doubtful."""
-    if reasons & (RANGE | SPIKE):
+    if reasons & _WORTHLESS:
         return Flag.FAIL
-    return Flag.SUSPECT if reasons & (RATE | FLAT) else Flag.GOOD
+    return Flag.SUSPECT if reasons & _DOUBTFUL else Flag.GOOD
 
 
 #: The same by number.
-FLAG_OF = tuple(flag_of(reasons) for reasons in range(2 * SPIKE))
+FLAG_OF = tuple(flag_of(reasons) for reasons in range(2 * CONDEMNED))
 
 
 def possible(limits: Limits) -> tuple[float, float]:

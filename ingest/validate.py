@@ -1,11 +1,14 @@
 """Hold a reading against the registry: whose is it, when was it, what is it in the sensor's unit? Pure."""
 
+from collections import defaultdict
 from datetime import UTC, datetime
+from itertools import combinations
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from ingest.series import stated_at
 from kawamori.domain.quantity import SENTINELS, Unit, convert
-from kawamori.domain.reading import Flag, Reading
+from kawamori.domain.reading import Flag, Reading, SensorId
 from kawamori.domain.registry import Deployment, Registry
 from kawamori.errors import KawamoriError
 from kawamori.settings import IngestSettings
@@ -36,6 +39,11 @@ class Gate:
         self._settings = settings
         self.zones = {id_: ZoneInfo(sensor.time_zone) for id_, sensor in registry.sensors.items()}
         self._ways: dict[tuple[str, str, str], _Way] = {}
+        #: Who reports a running total for which sensor.
+        self.counters = frozenset(
+            (d.sensor.id, str(d.device)) for found in registry.deployments.values() for d in found if d.counter
+        )
+        self._shared = _shared(registry)
         self._received_at = _EVER
         self._earliest = self._latest = _EVER
         self._kept_from = registry.kept_from or _EVER
@@ -73,7 +81,15 @@ class Gate:
             value = round(value * deployment.scale + deployment.shift, 9)
         if at.tzinfo is not UTC:
             at = at.astimezone(UTC)
-        return Reading(deployment.sensor.id, at, value, self._received_at, Flag.GOOD)
+        said_at = None if sent.seq is None else stated_at(self._received_at, sent.seq)
+        sensor = deployment.sensor.id
+        known_by = device if deployment.counter or self._is_shared(sensor, at) else None
+        return Reading(sensor, at, value, self._received_at, Flag.GOOD, 0, said_at, None, known_by)
+
+    def _is_shared(self, sensor: SensorId, at: datetime) -> bool:
+        """Whether more than one device measures for the sensor at that time."""
+        found = self._shared.get(sensor)
+        return found is not None and len({d.device for d in found if d.in_force(at)}) > 1
 
     def _find_way(self, device: str, sent: DeviceReading) -> _Way:
         """Look it up, and remember it."""
@@ -90,6 +106,24 @@ class Gate:
         plain = all(d.unit.symbol == unit.symbol and d.scale == 1 and d.shift == 0 for d in deployments)
         way = self._ways[device, sent.quantity, sent.unit] = _Way(deployments[::-1], unit, plain)
         return way
+
+
+def _shared(registry: Registry) -> dict[SensorId, tuple[Deployment, ...]]:
+    """The deployments of sensors that more than one device measures for at some time."""
+    by_sensor: dict[SensorId, list[Deployment]] = defaultdict(list)
+    for found in registry.deployments.values():
+        for deployment in found:
+            by_sensor[deployment.sensor.id].append(deployment)
+    return {
+        sensor: tuple(found)
+        for sensor, found in by_sensor.items()
+        if any(
+            one.device != other.device
+            and (one.valid_to is None or other.valid_from < one.valid_to)
+            and (other.valid_to is None or one.valid_from < other.valid_to)
+            for one, other in combinations(found, 2)
+        )
+    }
 
 
 def only_registration_can_help(reason: str) -> bool:

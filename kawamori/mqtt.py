@@ -10,7 +10,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import cycle
 from types import TracebackType
@@ -23,6 +23,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from kawamori.errors import BrokerUnavailable, ConfigurationError
 from kawamori.observe import log
+
+_TICK = timedelta(microseconds=1)
 
 
 class Message(NamedTuple):
@@ -307,7 +309,7 @@ class _Wire(asyncio.Protocol):
         self.ended.set()
 
     def data_received(self, data: bytes) -> None:
-        """Cut the bytes into packets. One time of arrival serves all that came at once.
+        """Cut the bytes into packets. What came at once arrived a microsecond apart: of two statements one is newer.
 
         Messages are taken apart here: it is as fast as the codec, which gives up on what is not UTF-8.
         (MQTT 5.0, 2.1 and 3.3)
@@ -334,6 +336,7 @@ class _Wire(asyncio.Protocol):
                     payload = data[start + properties : end]
                     size += len(payload)
                     messages.append(Message(topic, payload, arrived, mid, 1 if mid else 0, number))
+                    arrived += _TICK
                 else:
                     self._owner._heard(mqtt5.read(memoryview(data)[at:end])[0], self)  # noqa: SLF001 - one thing
                 at = end
