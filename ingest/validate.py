@@ -81,15 +81,21 @@ class Gate:
             value = round(value * deployment.scale + deployment.shift, 9)
         if at.tzinfo is not UTC:
             at = at.astimezone(UTC)
-        said_at = None if sent.seq is None else stated_at(self._received_at, sent.seq)
-        sensor = deployment.sensor.id
-        known_by = device if deployment.counter or self._is_shared(sensor, at) else None
-        return Reading(sensor, at, value, self._received_at, Flag.GOOD, 0, said_at, None, known_by)
+        reading = Reading(deployment.sensor.id, at, value, self._received_at, Flag.GOOD)
+        return self._as_statement(reading, device, sent.seq)
 
-    def _is_shared(self, sensor: SensorId, at: datetime) -> bool:
-        """Whether more than one device measures for the sensor at that time."""
-        found = self._shared.get(sensor)
-        return found is not None and len({d.device for d in found if d.in_force(at)}) > 1
+    def _as_statement(self, reading: Reading, device: str, seq: int | None) -> Reading:
+        """The reading with what tells its statement from others: its number, and its device where that matters."""
+        if seq is not None:
+            reading = reading._replace(stated_at=stated_at(reading.received_at, seq))
+        if (reading.sensor, device) in self.counters or self._is_shared(reading):
+            reading = reading._replace(device=device)
+        return reading
+
+    def _is_shared(self, reading: Reading) -> bool:
+        """Whether more than one device measured for the sensor then."""
+        found = self._shared.get(reading.sensor)
+        return found is not None and len({d.device for d in found if d.in_force(reading.observed_at)}) > 1
 
     def _find_way(self, device: str, sent: DeviceReading) -> _Way:
         """Look it up, and remember it."""
