@@ -75,7 +75,7 @@ def recent_trend(now: datetime, times: Sequence[datetime], values: Sequence[floa
     while first > 0 and times[first - 1] >= start and later - times[first - 1] <= gap:
         first -= 1
         later = times[first]
-    step = 1 + (len(times) - first - 1) // _TREND_READINGS
+    step = 1 + max(0, len(times) - first - 1) // _TREND_READINGS
     picked = range(len(times) - 1, first - 1, -step)
     return trend_per_hour([times[i] for i in picked], [values[i] for i in picked])
 
