@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from math import inf
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -278,12 +279,21 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 _UTC = ZoneInfo("UTC")
 
 
+@cache
+def _by_whole_hours(zone: ZoneInfo) -> bool:
+    """Whether the zone's hours are those of UTC, in every month that readings may be of: asking for each is slow."""
+    months = (datetime(year, month, 1, tzinfo=UTC) for year in range(1990, 2060) for month in range(1, 13))
+    return all((at.astimezone(zone).utcoffset() or timedelta(0)) % _HOUR == timedelta(0) for at in months)
+
+
 def hour_of(at: datetime, zone: ZoneInfo) -> datetime:
     """The beginning of the hour by the clock of that zone, in UTC; zones may be off by 30 or 45 minutes.
 
     The same as PostgreSQL's date_trunc('hour', at, zone): by the offset that holds at `at`. Where a clock is set by
     less than an hour, the hour before and the one after begin at different times, and only a part of them exists.
     """
+    if _by_whole_hours(zone):
+        return at.replace(minute=0, second=0, microsecond=0)
     beyond = (at.astimezone(zone).utcoffset() or timedelta(0)) % _HOUR
     return (at + beyond).replace(minute=0, second=0, microsecond=0) - beyond
 
@@ -336,7 +346,7 @@ def _summaries(added: Iterable[tuple[Sequence[Reading], Calendar]]) -> dict[str,
         while start < len(line):
             hour = hour_of(times[start], calendar.zone)
             stop = bisect_left(times, hour + _HOUR, start)
-            if hour_of(times[stop - 1], calendar.zone) != hour:
+            if stop - start > 1 and hour_of(times[stop - 1], calendar.zone) != hour:
                 stop = bisect_left(times, hour_span(times[start], calendar.zone)[2], start)
             part = values[start:stop]
             hours.append((sensor, hour, stop - start, sum(exact[start:stop]), min(part), max(part)))

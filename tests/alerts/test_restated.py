@@ -29,9 +29,6 @@ async def states(rivers):
 
 async def test_a_device_that_restates_lower_values_ends_the_alert_and_whoever_was_told_is_told(rivers):
     engine = await flood(rivers)
-    assert ("raised", 3) in await rivers.sql(
-        "SELECT event, flood_level FROM announcement JOIN alert USING (alert_id)"
-    ) or (await rivers.told("duty"))
     before = len(await rivers.told("duty"))
     assert before
     rivers.clock += timedelta(seconds=30)
