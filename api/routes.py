@@ -123,6 +123,11 @@ def _sensor(directory: Directory, station: Station, quantity: str) -> Sensor:
     return found
 
 
+def sensor_of(directory: Directory, station_id: str, quantity: str) -> Sensor:
+    """The sensor of a station for a quantity; raises 404, or WrongField for a quantity that is none."""
+    return _sensor(directory, _station(directory, station_id), quantity)
+
+
 def _micros(at: datetime) -> int:
     return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
@@ -240,7 +245,7 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
             kept_from = directory.registry.kept_from
             resolution = await history.choose_resolution(using.database, sensor, start, end, kept_from)
         rows = await history.readings_page(using.database, sensor, resolution, start, end, limit + 1)
-        point = shapes.raw_point if resolution is Resolution.RAW else shapes.bucket_point
+        raw = resolution is Resolution.RAW
         more = f"{resolution}.{_micros(rows[limit][0])}" if len(rows) > limit else None
         return answer(
             {
@@ -248,7 +253,10 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
                 "quantity": quantity,
                 "unit": sensor.unit.symbol,
                 "resolution": resolution,
-                "points": [point(row) for row in rows[:limit]],
+                "points": [
+                    shapes.raw_point(row) if raw else shapes.bucket_point(row, resolution, sensor)
+                    for row in rows[:limit]
+                ],
                 "next": more,
             }
         )
@@ -453,10 +461,9 @@ async def _csv(
     zone = ZoneInfo(sensor.time_zone)
     same = [sensor.station, sensor.quantity, sensor.unit.symbol]
     raw = resolution is Resolution.RAW
-    columns = ["value", "flag", "reasons"] if raw else ["min", "mean", "max", "n"]
+    columns = ["value", "flag", "reasons"] if raw else shapes.bucket_columns(sensor)
     yield b"\xef\xbb\xbf"
     page: list[Any] = [["station_id", "quantity", "unit", "time", *columns]]
-    cells = shapes.raw_cells if raw else shapes.bucket_cells
     size = 5000
     while page:
         text = io.StringIO()
@@ -467,5 +474,6 @@ async def _csv(
         rows = await history.readings_page(database, sensor, resolution, start, end, size)
         page = []
         for row in rows:
-            page.append([*same, row[0].astimezone(zone).isoformat(), *cells(row)])
+            cells = shapes.raw_cells(row) if raw else shapes.bucket_cells(row, resolution, sensor)
+            page.append([*same, row[0].astimezone(zone).isoformat(), *cells])
         start = history.next_bucket(rows[-1][0], resolution, sensor) if len(rows) == size else end

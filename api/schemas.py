@@ -18,7 +18,20 @@ Status = Literal["actual", "exercise", "test"]
 Next = Annotated[str | None, Field(description="`cursor` of the next page; null on the last")]
 
 
-QualityReason = Literal["late", "range", "rate", "flat", "spike"]
+QualityReason = Literal[
+    "late",
+    "range",
+    "rate",
+    "flat",
+    "spike",
+    "clock",
+    "conflict",
+    "estimated",
+    "step",
+    "unfit",
+    "corrected",
+    "condemned",
+]
 
 
 class Name(_Shape):
@@ -236,16 +249,49 @@ class RawPoint(_Shape):
     value: float
     flag: FlagNumber
     reasons: list[QualityReason] = Field([], description="Only where there are any")
+    former: float | None = Field(None, description="What the device stated, only where a person corrected it")
 
 
 class BucketPoint(_Shape):
-    """A summary without failed readings; `time` is its start."""
+    """A summary without failed readings; `time` is its start, by the station's clock.
+
+    An amount (rain) counts for the bucket that it fell in: one stamped 10:00 for the hour before ten.
+    """
 
     time: AwareDatetime
     min: float
     mean: float
     max: float
     n: int
+    expected: int = Field(description="How many readings the whole bucket holds where none is missing")
+    complete: bool = Field(description="Whether none is missing; a sum of an incomplete bucket is no light rain")
+    sum: float | None = Field(None, description="Of amounts (rain) only")
+
+
+class Correction(_Shape):
+    """A person's word about readings of a station, which stands above the devices' until it is undone."""
+
+    id: int
+    station_id: str
+    quantity: str
+    starts_at: AwareDatetime = Field(description="Both ends are included")
+    ends_at: AwareDatetime
+    kind: Literal["value", "offset", "condemn"]
+    amount: float | None = Field(description="The value, or what is added to the device's; stored unit")
+    reason: str
+    who: str
+    made_at: AwareDatetime
+    undone_at: AwareDatetime | None
+    undone_by: str | None
+    applied: bool = Field(description="Whether the readings show it, or no longer show it, by now")
+    refused: str | None = Field(description="Why it cannot be applied, where that is so")
+
+
+class Corrections(_Shape):
+    """A station's corrections, the newest first."""
+
+    corrections: list[Correction]
+    next: Next
 
 
 class Readings(_Shape):

@@ -12,7 +12,8 @@ from kawamori.storage.loading import load_registry, registry_version, rules_of
 from kawamori.storage.registration import register
 
 __all__ = [
-    "CrossSection", "Datum", "Deployed", "SensorPlan", "StationPlan", "cross_section_of", "datums_of", "devices_of_station", "load_registry",
+    "CrossSection", "Datum", "Deployed", "SensorPlan", "StationPlan", "cross_section_of", "datums_of",
+    "devices_of_station", "load_registry",
     "register", "registry_version", "rules_of", "zero_at",
 ]  # fmt: skip
 

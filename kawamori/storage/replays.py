@@ -143,9 +143,10 @@ async def _take_off(
     removed = [Reading(r[0], r[1], r[2], r[3], FLAGS[r[4]], r[5]) for r in await cursor.fetchall()]
     if not removed:
         return 0
-    zone = ZoneInfo(registry.sensors[sensor].time_zone)
+    known = registry.sensors[sensor]
+    calendar = rows.Calendar(ZoneInfo(known.time_zone), known.is_amount)
     # A row that is gone has no more part in its hour and day than one that failed.
-    await rows.recompute_summaries(connection, [(r, r._replace(flag=Flag.FAIL)) for r in removed], {sensor: zone})
+    await rows.recompute_summaries(connection, [(r, r._replace(flag=Flag.FAIL)) for r in removed], {sensor: calendar})
     taken = [r.observed_at for r in removed]
     await connection.execute(query("forget_revisions"), {"sensor": sensor, "times": taken})
     await connection.execute(query("settle_latest"), {"sensor": sensor, "earliest": min(taken) - timedelta(days=3653)})
