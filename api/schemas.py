@@ -545,8 +545,9 @@ class FloodLevel(_Shape):
 
     level: FloodLevelNumber
     name: Name
-    colour: str
-    text_colour: str
+    colour: str = Field(description="As `#RRGGBB`")
+    text_colour: str = Field(description="Of words on it, as `#RRGGBB`")
+    valid_from: AwareDatetime | None = Field(description="Since when; null where the usual ones stand in")
 
 
 class FloodLevels(_Shape):

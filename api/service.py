@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from api.app import create_app
+from api.clock import DatabaseClock
 from api.directory import DirectoryCache
 from api.page import find_page, page_version
 from api.routes import Dependencies
@@ -14,7 +15,7 @@ from api.stream import Hub, LiveFeed
 from api.who import Who
 from kawamori.errors import ConfigurationError
 from kawamori.observe import Health, log, serve
-from kawamori.runtime import now, stopping
+from kawamori.runtime import stopping
 from kawamori.settings import Settings
 from kawamori.storage.database import Database
 
@@ -71,15 +72,16 @@ async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[str],
             # of its own: however many ask, one follows and one tells how alerting is
             Database(settings.database(), "live", size=2, within=PASS) as live,
         ):
-            directory = DirectoryCache(live.within(ANSWER), now)
+            clock = DatabaseClock()
+            directory = DirectoryCache(live.within(ANSWER), clock)
             page = find_page()
             feed = LiveFeed(
-                live, directory, now, Hub(settings.api.stream_clients), page_version(page), resuming=database
+                live, directory, clock, Hub(settings.api.stream_clients), page_version(page), resuming=database
             )
             health = Health()
             health.check("live feed", feed.trouble)
             using = Dependencies(
-                database=database, directory=directory, feed=feed, clock=now, site=settings.site,
+                database=database, directory=directory, feed=feed, clock=clock, site=settings.site,
                 who=Who(database, open_to_all=settings.api.open), public_url=settings.alerts.public_url,
                 api=settings.api,
             )  # fmt: skip
@@ -93,6 +95,7 @@ async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[str],
             async with asyncio.TaskGroup() as server:
                 server.create_task(serve(app, url, 0, stop, listener=listening, on_started=ready), name="serve")
                 async with stopping(stop) as group:
+                    group.create_task(clock.follow(live.within(ANSWER), stop), name="clock")
                     group.create_task(feed.listen(stop), name="listen")
                     group.create_task(feed.follow(stop), name="follow")
                     group.create_task(feed.heartbeats(stop), name="heartbeats")

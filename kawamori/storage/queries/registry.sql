@@ -61,7 +61,7 @@ SELECT river_id, name_ja, name_en, course FROM river ORDER BY river_id
 
 -- name: all_flood_levels
 -- The names and colours in force now.
-SELECT DISTINCT ON (level) level, name_ja, name_en, colour, text_colour
+SELECT DISTINCT ON (level) level, name_ja, name_en, colour, text_colour, valid_from
 FROM flood_level WHERE valid_from <= now() ORDER BY level, valid_from DESC
 
 -- name: put_river
