@@ -9,6 +9,8 @@ from datetime import timedelta
 from api.app import create_app
 from api.clock import DatabaseClock
 from api.directory import DirectoryCache
+from api.levels import Levels
+from api.live_levels import LiveLevels
 from api.page import find_page, page_version
 from api.routes import Dependencies
 from api.stream import Hub, LiveFeed
@@ -70,7 +72,7 @@ async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[str],
         async with (
             Database(settings.database(), "api", size=8, within=ANSWER) as database,
             # of its own: however many ask, one follows and one tells how alerting is
-            Database(settings.database(), "live", size=2, within=PASS) as live,
+            Database(settings.database(), "live", size=3, within=PASS) as live,
         ):
             clock = DatabaseClock()
             directory = DirectoryCache(live.within(ANSWER), clock)
@@ -86,6 +88,7 @@ async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[str],
                 api=settings.api,
             )  # fmt: skip
             app = create_app(using, health, page)
+            live_levels = LiveLevels(Levels(live.within(ANSWER), directory, clock), feed)
 
             def ready() -> None:
                 log().info("serving", url=url)
@@ -99,4 +102,5 @@ async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[str],
                     group.create_task(feed.listen(stop), name="listen")
                     group.create_task(feed.follow(stop), name="follow")
                     group.create_task(feed.heartbeats(stop), name="heartbeats")
+                    group.create_task(live_levels.follow(stop), name="levels")
                 feed.hub.close()

@@ -4,7 +4,7 @@
  */
 
 import type { AlertingWord } from "../domain/alerting";
-import type { Alert, StreamReading } from "./types";
+import type { Alert, LevelsLatest, StationLevel, StreamReading } from "./types";
 
 export type StreamMessage =
   | { readonly kind: "open" }
@@ -16,6 +16,8 @@ export type StreamMessage =
       readonly page: string | null;
     }
   | { readonly kind: "readings"; readonly readings: readonly StreamReading[] }
+  /** Rows of `/levels/latest` that have changed, as the server judges them. */
+  | { readonly kind: "levels"; readonly levels: LevelsLatest }
   | { readonly kind: "alert"; readonly alert: Alert }
   /** Nobody was told of it, and the readings no longer show it. */
   | { readonly kind: "gone"; readonly id: number }
@@ -49,6 +51,15 @@ export function decode(event: string, data: string): StreamMessage | null {
       const many = fields["readings"];
       const readings = Array.isArray(many) ? (many as StreamReading[]) : [body as StreamReading];
       return { kind: "readings", readings: readings.filter((r) => typeof r?.station_id === "string") };
+    }
+    case "level": {
+      const rows = fields["stations"];
+      if (typeof fields["as_of"] !== "string" || !Array.isArray(rows)) return null;
+      const stations = (rows as StationLevel[]).filter((row) => typeof row?.station_id === "string");
+      return {
+        kind: "levels",
+        levels: { as_of: fields["as_of"], server_behind: fields["server_behind"] === true, stations },
+      };
     }
     case "alert":
       return "id" in fields ? { kind: "alert", alert: body as Alert } : null;
@@ -94,7 +105,7 @@ export class Stream {
       this.heard({ kind: "error" });
       if (source.readyState === EventSource.CLOSED) this.#reopenLater();
     };
-    for (const name of ["reading", "alert", "alert_gone", "station", "heartbeat", "resync"]) {
+    for (const name of ["reading", "level", "alert", "alert_gone", "station", "heartbeat", "resync"]) {
       source.addEventListener(name, (event) => {
         const message = decode(name, (event as MessageEvent<string>).data);
         if (message) this.heard(message);

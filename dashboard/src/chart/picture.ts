@@ -3,21 +3,24 @@ import { effect, type ReadonlySignal, signal } from "@preact/signals";
 import type { Station } from "../api/types";
 import { type Datum, read } from "../domain/datum";
 import { metres } from "../domain/format";
-import { clampLevel, LEVEL_COLOURS } from "../domain/levels";
+import { clampLevel, luminance } from "../domain/levels";
 import { type Span, type Window, windowOf } from "../domain/span";
 import { pick } from "../i18n";
 import { part } from "../shell/part";
-import { lang, now, stationLevels, stations, t, theme } from "../store/store";
+import { lang, levelTable, now, stationLevels, stations, t, theme } from "../store/store";
 import type { Line } from "./draw";
 import type { History } from "./history";
 import type { Hands, Picture, Plot } from "./plot";
 import { endWith, gapSeconds, type Mark, STEP_S } from "./series";
 
-/** The black of level 5 on the dark screen and the white of level 1 on the light one would vanish. */
+const colourOf = (level: number) => levelTable.value[clampLevel(level)]?.colour ?? "#888888";
+
+/** A dark colour on the dark screen and a light one on the light screen would vanish. */
 export function lineColour(level: number): string {
-  if (level >= 5 && theme.value === "dark") return "#FFFFFF";
-  if (level === 1 && theme.value === "light") return "#555555";
-  return LEVEL_COLOURS[clampLevel(level)] ?? "#888888";
+  const colour = colourOf(level);
+  if (theme.value === "dark" && luminance(colour) < 0.02) return "#FFFFFF";
+  if (theme.value === "light" && luminance(colour) > 0.9) return "#555555";
+  return colour;
 }
 
 export const crestColour = () => (theme.value === "dark" ? "#d8b08c" : "#7a4a1e");
@@ -29,7 +32,7 @@ export function linesOf(station: Station | undefined, datum: Datum): readonly Li
     value: th.value_m,
     label: `${th.level} ${pick(th.name, lang.value)} ${said(th.value_m)}`,
     colour: lineColour(th.level),
-    band: th.level >= 5 ? "#80808040" : `${LEVEL_COLOURS[clampLevel(th.level)] ?? "#888888"}1f`,
+    band: th.level >= 5 ? "#80808040" : `${colourOf(th.level)}1f`,
   }));
   const more = (value: number | null | undefined, word: string, colour: string) => {
     if (typeof value === "number") found.push({ value, label: `${word} ${said(value)}`, colour, band: "" });

@@ -116,6 +116,7 @@ export const en: Catalogue = {
   levelWords: ["Normal", "Standby", "Caution", "Evac. decision", "Flood danger", "Overflow"],
   levelSpoken: (n) => `Level ${n}`,
 
+  fromTheFuture: (time) => `${time} is in the future: check its clock`,
   ageSeconds: (s) => `${s} s ago`,
   ageMinutes: (m, s) => `${m} m ${String(s).padStart(2, "0")} s ago`,
   ageHours: (h, m) => `${h} h ${String(m).padStart(2, "0")} m ago`,

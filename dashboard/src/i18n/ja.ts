@@ -113,6 +113,7 @@ export const ja = {
   levelWords: ["平常", "水防団待機", "氾濫注意", "避難判断", "氾濫危険", "氾濫開始"],
   levelSpoken: (n: number) => `レベル ${n}`,
 
+  fromTheFuture: (time: string) => `${time} は未来の時刻：時計を確認`,
   ageSeconds: (s: number) => `${s}秒前`,
   ageMinutes: (m: number, s: number) => `${m}分${String(s).padStart(2, "0")}秒前`,
   ageHours: (h: number, m: number) => `${h}時間${String(m).padStart(2, "0")}分前`,

@@ -6,6 +6,7 @@ import {
   clockOff,
   lang,
   levels,
+  live,
   lost,
   now,
   quietByUs,
@@ -20,7 +21,9 @@ import { outdated } from "./update";
 function lastKnown(): string | null {
   const asOf = levels.value?.as_of;
   if (!asOf) return null;
-  const ms = Date.parse(asOf);
+  // A heartbeat says until when nothing has changed that was not told.
+  const heard = recalled.value ? Number.NaN : Date.parse(live.value.asOf ?? "");
+  const ms = Math.max(Date.parse(asOf), Number.isNaN(heard) ? 0 : heard);
   const day = clockOrDay(ms, now.value);
   return day.length > 5 ? day : clockSeconds(ms).slice(0, 5);
 }
