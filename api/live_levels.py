@@ -1,4 +1,4 @@
-"""The rows of `GET /levels/latest` on the live stream: judged once for all clients, and sent where they have changed."""
+"""The rows of `GET /levels/latest` on the live stream: judged once for all clients, sent where they have changed."""
 
 import asyncio
 import time

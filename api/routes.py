@@ -432,7 +432,7 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
             str | None, Query(alias="last_event_id", description="For clients that cannot set the header")
         ] = None,
     ) -> Response:
-        """Server-Sent Events `reading`, `level`, `alert`, `alert_gone`, `station`, `heartbeat` (every 5 s) and `resync`.
+        """Server-Sent Events `reading`, `level`, `alert`, `alert_gone`, `station`, `heartbeat` (each 5 s), `resync`.
 
         `level` carries the rows of `/levels/latest` that have changed, as `{as_of, server_behind, stations}`, at most
         once a second; whoever fetches all rows after joining the stream and takes these in is never behind.
