@@ -11,7 +11,7 @@ import { lang, levelTable, now, stationLevels, stations, t, theme } from "../sto
 import type { Line } from "./draw";
 import type { History } from "./history";
 import type { Hands, Picture, Plot } from "./plot";
-import { endWith, gapSeconds, type Mark, STEP_S } from "./series";
+import { endWith, gapSeconds, type Mark, STEP_S, type Stretch, unknownRain } from "./series";
 
 const colourOf = (level: number) => levelTable.value[clampLevel(level)]?.colour ?? "#888888";
 
@@ -66,21 +66,40 @@ export function reportEveryS(station: string, quantity: string): number {
   return stations.value.get(station)?.sensors.find((s) => s.quantity === quantity)?.report_every_s ?? usual;
 }
 
+/** When nothing is known of the rain where a gauge stands; nowhere while its history is on its way. */
+export function rainUnknownIn(past: History, [from, to]: Window, nowS: number): readonly Stretch[] {
+  if (!past.hasRain || past.rainLost || past.state !== "ready") return [];
+  const everyS = reportEveryS(past.asked.station, "rainfall");
+  return unknownRain(past.rain, [from, Math.min(to, nowS)], everyS, STEP_S[past.resolution]);
+}
+
+/** What the words say of the rain: for how long it is not known, and how many bars lack reports. */
+export function rainWords(past: History, window: Window, nowS: number): string {
+  const minutes = rainUnknownIn(past, window, nowS).reduce((sum, [from, to]) => sum + (to - from) / 60, 0);
+  const cut = inside(past.rain, window).filter((m) => m.incomplete).length;
+  const said = [minutes >= 1 ? t.value.rainUnknownFor(Math.round(minutes)) : ""];
+  if (cut > 0) said.push(t.value.rainIncomplete(cut));
+  return said.filter(Boolean).join(" ");
+}
+
 export function pictureOf(past: History, marks: readonly Mark[], datum: Datum, nowS: number): Picture {
   const { station, span } = past.asked;
   const rainWidthS = STEP_S[past.resolution] || reportEveryS(station, "rainfall");
+  const window = windowOf(span, nowS);
   return {
     level: marks,
     rain: past.rain,
+    rainUnknown: rainUnknownIn(past, window, nowS),
     rainWidthS,
     rainUnit: t.value.perReport(rainWidthS / 60),
     gapS: gapSeconds(past.resolution, reportEveryS(station, "water_level")),
     lines: linesOf(stations.value.get(station), datum),
     datum,
     nowS,
-    window: windowOf(span, nowS),
+    window,
     nowWord: t.value.now,
     rainWord: t.value.rain,
+    rainUnknownWord: t.value.rainUnknown,
   };
 }
 

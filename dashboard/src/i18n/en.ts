@@ -182,6 +182,11 @@ export const en: Catalogue = {
   crest: "Levee crest",
   rain: "Rain, most",
   notices: "Notices",
+  rainUnknown: "rain not known",
+  rainUnknownFor: (minutes) =>
+    `Rain not known for ${minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h${minutes % 60 ? ` ${minutes % 60} min` : ""}`} (not 0 mm).`,
+  rainIncomplete: (n) => `${n} bars of rain lack reports (dashed: at least so much).`,
+  rainLegend: "hatched: rain not known (not 0 mm)",
   chartSummary: (name, range, min, max, last, at) =>
     `Level at ${name}, ${range}. Lowest ${min}, highest ${max}, latest ${last} (${at}).`,
   chartEmpty: "No readings in this period.",

@@ -179,6 +179,11 @@ export const ja = {
   crest: "堤防天端",
   rain: "雨量 最大",
   notices: "お知らせ",
+  rainUnknown: "雨量不明",
+  rainUnknownFor: (minutes: number) =>
+    `雨量不明：${minutes < 60 ? `${minutes}分` : `${Math.floor(minutes / 60)}時間${minutes % 60 ? `${minutes % 60}分` : ""}`}（0 mm ではありません）。`,
+  rainIncomplete: (n: number) => `一部欠測の雨量 ${n} 本（破線、実際はこれ以上）。`,
+  rainLegend: "斜線は雨量不明（0 mm ではない）",
   chartSummary: (name: string, range: string, min: string, max: string, last: string, at: string) =>
     `${name} の水位、${range}。最低 ${min}、最高 ${max}、最新 ${last}（${at}）。`,
   chartEmpty: "この期間の観測値はありません。",

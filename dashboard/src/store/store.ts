@@ -53,12 +53,15 @@ export const alerts = computed(() => live.value.alerts);
 export const alertsKnown = computed(() => live.value.fetched);
 export const heartbeat = computed(() => live.value.heartbeat);
 
-/** Where sensors report every few seconds (a demo, a drill), three hours would squeeze all into one line. */
+/** Sensors that report as often as this tell of a river that goes faster than water does. */
+export const QUICK_S = 5;
+
+/** Where sensors report every few seconds (a drill at many times its pace), three hours would squeeze all into one line. */
 const quick = computed(() => {
   const every = [...stations.value.values()].flatMap((s) =>
     s.sensors.map((sensor) => sensor.report_every_s ?? Number.POSITIVE_INFINITY),
   );
-  return every.length > 0 && Math.max(...every) <= 10;
+  return every.length > 0 && Math.max(...every) <= QUICK_S;
 });
 export const range = computed<Range>(() =>
   chosenRange.value === "auto" ? (quick.value ? "m30" : "h3") : chosenRange.value,
