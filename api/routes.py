@@ -73,6 +73,8 @@ class Dependencies:
     #: Where people open the page, as they may type it.
     public_url: str | None = None
     api: ApiSettings = field(default_factory=ApiSettings)
+    #: How far this host's clock is ahead of the database's; None while that is not known.
+    host_ahead: Callable[[], timedelta | None] = lambda: None
 
 
 def answer(body: Any, media_type: str = "application/json", status: int = HTTPStatus.OK) -> Response:

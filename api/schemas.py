@@ -470,6 +470,13 @@ class StreamState(_Shape):
     clients: int
 
 
+class HostClock(_Shape):
+    """The clock of the API's host. Ages are told by the database's, so a wrong one misleads nobody here."""
+
+    host_ahead_s: float = Field(description="Seconds ahead of the database's clock; negative: behind")
+    ok: bool = Field(description="Whether it is within 5 s of it")
+
+
 class System(_Shape):
     """How every link from the sensor to the person is. What could not be learned is null, and named in `unknown`."""
 
@@ -483,6 +490,7 @@ class System(_Shape):
     quarantine: QuarantineState | None
     stream: StreamState
     page_version: str | None = Field(description="The build of the page that is handed out")
+    clock: HostClock | None = Field(description="Null before the database has answered once")
     unknown: list[str]
 
 

@@ -85,7 +85,7 @@ async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[str],
             using = Dependencies(
                 database=database, directory=directory, feed=feed, clock=clock, site=settings.site,
                 who=Who(database, open_to_all=settings.api.open), public_url=settings.alerts.public_url,
-                api=settings.api,
+                api=settings.api, host_ahead=lambda: clock.host_off,
             )  # fmt: skip
             app = create_app(using, health, page)
             live_levels = LiveLevels(Levels(live.within(ANSWER), directory, clock), feed)

@@ -8,6 +8,7 @@ from api import schemas
 from api.clock import DatabaseClock
 from api.directory import DirectoryCache
 from api.levels import Levels
+from api.system import host_clock as system_clock
 from kawamori.storage.database import Database
 
 NOW = datetime(2026, 7, 14, 2, 0, tzinfo=UTC)
@@ -72,3 +73,13 @@ def test_what_was_measured_in_the_future_is_dead_and_no_link_is_blamed(api, rows
     found = {s.station_id: s for s in schemas.LevelsLatest.model_validate(api.json("/levels/latest")).stations}
     assert (found["to_come"].freshness, found["to_come"].silence) == ("dead", None)
     assert found["a_little_ahead"].freshness == "fresh"
+
+
+@pytest.mark.integration
+def test_the_hosts_clock_is_measured_on_the_system_view(api):
+    clock = schemas.System.model_validate(api.json("/system")).clock
+    assert clock is not None
+    assert clock.ok
+    assert abs(clock.host_ahead_s) < 5
+    assert system_clock(timedelta(seconds=-7)) == {"host_ahead_s": -7.0, "ok": False}
+    assert system_clock(None) is None

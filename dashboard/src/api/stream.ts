@@ -3,7 +3,7 @@
  * gives up for good on an HTTP error and never notices a silent one: both are handled here.
  */
 
-import type { AlertingWord } from "../domain/alerting";
+import type { AlertingWord, Notice } from "../domain/alerting";
 import type { Alert, LevelsLatest, StationLevel, StreamReading } from "./types";
 
 export type StreamMessage =
@@ -14,6 +14,7 @@ export type StreamMessage =
       readonly asOf: string | null;
       readonly alerting: AlertingWord | null;
       readonly page: string | null;
+      readonly notices?: readonly Notice[];
     }
   | { readonly kind: "readings"; readonly readings: readonly StreamReading[] }
   /** Rows of `/levels/latest` that have changed, as the server judges them. */
@@ -33,6 +34,12 @@ function alertingWord(said: unknown): AlertingWord | null {
   const { ok, why } = said as Record<string, unknown>;
   if (typeof ok !== "boolean") return null;
   return { ok, why: Array.isArray(why) ? why.filter((code) => typeof code === "string") : [] };
+}
+
+/** Those that say something; an older server says none. */
+function noticesOf(said: unknown): readonly Notice[] {
+  if (!Array.isArray(said)) return [];
+  return said.filter((one) => typeof one?.text?.ja === "string" && typeof one?.text?.en === "string");
 }
 
 /** Decodes one event; null for what this page does not understand (newer servers may say more). */
@@ -75,6 +82,7 @@ export function decode(event: string, data: string): StreamMessage | null {
         asOf: typeof fields["as_of"] === "string" ? fields["as_of"] : null,
         alerting: alertingWord(fields["alerting"]),
         page: typeof fields["page"] === "string" ? fields["page"] : null,
+        notices: noticesOf(fields["notices"]),
       };
     default:
       return null;

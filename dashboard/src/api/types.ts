@@ -298,6 +298,7 @@ export interface System {
   } | null;
   readonly stream?: { readonly clients: number } | null;
   readonly page_version?: string | null;
+  readonly clock?: { readonly host_ahead_s: number; readonly ok: boolean } | null;
   readonly unknown?: readonly string[];
 }
 

@@ -70,7 +70,7 @@ export function step(live: Live, message: StreamMessage, nowMs: number): [Live, 
     case "heartbeat": {
       const { asOf, page } = message;
       const alerting = heardWord(live.heartbeat?.alerting ?? null, message.alerting);
-      const heartbeat: Heartbeat = { heardMs: nowMs, asOf, alerting, page };
+      const heartbeat: Heartbeat = { heardMs: nowMs, asOf, alerting, page, notices: message.notices ?? [] };
       // It says until when the stream is complete. A server that repeats itself has lost its own source.
       if (asOf !== null && asOf === live.asOf) return [{ ...live, heartbeat }, NOTHING];
       return [{ ...heard, asOf, heartbeat }, NOTHING];
