@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -73,6 +73,8 @@ class Dependencies:
     #: Where people open the page, as they may type it.
     public_url: str | None = None
     api: ApiSettings = field(default_factory=ApiSettings)
+    #: How far this host's clock is ahead of the database's; None while that is not known.
+    host_ahead: Callable[[], timedelta | None] = lambda: None
 
 
 def answer(body: Any, media_type: str = "application/json", status: int = HTTPStatus.OK) -> Response:
@@ -443,7 +445,10 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
             str | None, Query(alias="last_event_id", description="For clients that cannot set the header")
         ] = None,
     ) -> Response:
-        """Server-Sent Events `reading`, `alert`, `alert_gone`, `station`, `heartbeat` (every 5 s) and `resync`.
+        """Server-Sent Events `reading`, `level`, `alert`, `alert_gone`, `station`, `heartbeat` (each 5 s), `resync`.
+
+        `level` carries the rows of `/levels/latest` that have changed, as `{as_of, server_behind, stations}`, at most
+        once a second; whoever fetches all rows after joining the stream and takes these in is never behind.
 
         Each event is delivered at least once to a client that comes back with the last id it saw. `resync`
         says that this was not possible: fetch everything anew, and go on listening. 503 where as many clients

@@ -562,6 +562,13 @@ class StreamState(_Shape):
     clients: int
 
 
+class HostClock(_Shape):
+    """The clock of the API's host. Ages are told by the database's, so a wrong one misleads nobody here."""
+
+    host_ahead_s: float = Field(description="Seconds ahead of the database's clock; negative: behind")
+    ok: bool = Field(description="Whether it is within 5 s of it")
+
+
 class System(_Shape):
     """How every link from the sensor to the person is. What could not be learned is null, and named in `unknown`."""
 
@@ -580,6 +587,7 @@ class System(_Shape):
         description="Rows of the set-up that this version does not understand and leaves out: contacts, escalations,"
         " silences"
     )
+    clock: HostClock | None = Field(description="Null before the database has answered once")
     unknown: list[str]
 
 
@@ -642,9 +650,9 @@ class FloodLevel(_Shape):
 
     level: FloodLevelNumber
     name: Name
-    colour: str
-    text_colour: str
-    valid_from: AwareDatetime
+    colour: str = Field(description="As `#RRGGBB`")
+    text_colour: str = Field(description="Of words on it, as `#RRGGBB`")
+    valid_from: AwareDatetime | None = Field(description="Since when; null where the usual ones stand in")
 
 
 class FloodLevels(_Shape):

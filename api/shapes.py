@@ -8,7 +8,7 @@ from typing import Any
 
 from api.directory import Directory, ward
 from kawamori.domain.flood import Threshold, flood_level, next_threshold
-from kawamori.domain.freshness import Freshness, Links, expected_interval, freshness, silent_link
+from kawamori.domain.freshness import AHEAD, Freshness, Links, expected_interval, freshness, silent_link
 from kawamori.domain.notices import Notice
 from kawamori.domain.reading import Flag, SensorId, StationId, reason_names
 from kawamori.domain.registry import Sensor, Station
@@ -60,6 +60,8 @@ def name_silences(
     gateways = {latest.sensor: latest.gateway for latest in found}
     for level in levels:
         age = None if level["age_s"] is None else timedelta(seconds=level["age_s"])
+        if age is not None and age < -AHEAD:  # it speaks, of a time to come: its clock is wrong, no link is silent
+            continue
         if freshness(age, timedelta(seconds=level["report_every_s"])) is not Freshness.FRESH:
             sensor = directory.sensors[level["station_id"], "water_level"]
             level["silence"] = silent_link(gateways.get(sensor.id), links, at)
