@@ -75,6 +75,8 @@ class Dependencies:
     #: Where people open the page, as they may type it.
     public_url: str | None = None
     api: ApiSettings = field(default_factory=ApiSettings)
+    #: How far this host's clock is ahead of the database's; None while that is not known.
+    host_ahead: Callable[[], timedelta | None] = lambda: None
 
 
 def answer(body: Any, media_type: str = "application/json", status: int = HTTPStatus.OK) -> Response:
@@ -123,6 +125,11 @@ def _sensor(directory: Directory, station: Station, quantity: str) -> Sensor:
     if found is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, f"the station does not measure {quantity}")
     return found
+
+
+def sensor_of(directory: Directory, station_id: str, quantity: str) -> Sensor:
+    """The sensor of a station for a quantity; raises 404, or WrongField for a quantity that is none."""
+    return _sensor(directory, _station(directory, station_id), quantity)
 
 
 def _micros(at: datetime) -> int:
@@ -245,7 +252,7 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
             kept_from = directory.registry.kept_from
             resolution = await history.choose_resolution(using.database, sensor, start, end, kept_from)
         rows = await history.readings_page(using.database, sensor, resolution, start, end, limit + 1)
-        point = shapes.raw_point if resolution is Resolution.RAW else shapes.bucket_point
+        raw = resolution is Resolution.RAW
         more = f"{resolution}.{_micros(rows[limit][0])}" if len(rows) > limit else None
         return answer(
             {
@@ -254,7 +261,11 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
                 "unit": sensor.unit.symbol,
                 "resolution": resolution,
                 "datum": datum,
-                "points": [point(high) for row in rows[:limit] if (high := raised(row))],
+                "points": [
+                    shapes.raw_point(high) if raw else shapes.bucket_point(high, resolution, sensor)
+                    for row in rows[:limit]
+                    if (high := raised(row))
+                ],
                 "next": more,
             }
         )
@@ -447,7 +458,10 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
             str | None, Query(alias="last_event_id", description="For clients that cannot set the header")
         ] = None,
     ) -> Response:
-        """Server-Sent Events `reading`, `alert`, `alert_gone`, `station`, `heartbeat` (every 5 s) and `resync`.
+        """Server-Sent Events `reading`, `level`, `alert`, `alert_gone`, `station`, `heartbeat` (each 5 s), `resync`.
+
+        `level` carries the rows of `/levels/latest` that have changed, as `{as_of, server_behind, stations}`, at most
+        once a second; whoever fetches all rows after joining the stream and takes these in is never behind.
 
         Each event is delivered at least once to a client that comes back with the last id it saw. `resync`
         says that this was not possible: fetch everything anew, and go on listening. 503 where as many clients
@@ -480,10 +494,9 @@ async def _csv(
     zone = ZoneInfo(sensor.time_zone)
     same = [sensor.station, sensor.quantity, sensor.unit.symbol]
     raw = resolution is Resolution.RAW
-    columns = ["value", "flag", "reasons"] if raw else ["min", "mean", "max", "n"]
+    columns = ["value", "flag", "reasons"] if raw else shapes.bucket_columns(sensor)
     yield b"\xef\xbb\xbf"
     page: list[Any] = [["station_id", "quantity", "unit", "time", *columns]]
-    cells = shapes.raw_cells if raw else shapes.bucket_cells
     size = 5000
     while page:
         text = io.StringIO()
@@ -495,5 +508,6 @@ async def _csv(
         page = []
         for row in rows:
             if high := raised(row):
-                page.append([*same, row[0].astimezone(zone).isoformat(), *cells(high)])
+                cells = shapes.raw_cells(high) if raw else shapes.bucket_cells(high, resolution, sensor)
+                page.append([*same, row[0].astimezone(zone).isoformat(), *cells])
         start = history.next_bucket(rows[-1][0], resolution, sensor) if len(rows) == size else end

@@ -29,13 +29,20 @@ async def register(
     With `keep_registered` stations, sensors and deployments that are missing are added, and what is registered stays.
     """
     async with database.transaction() as connection:
-        now = await change_configuration(connection)
-        sheet = Sheet(stations=tuple(plans))
-        before = await _standing(connection, sheet)
-        done = registered(before, sheet, now, keep_registered=keep_registered)
-        changed = list(changes(before, done.rows))
-        await _write(connection, changed, who)
-        return Registration(changed, done.remarks, done.known)
+        return await register_in(connection, plans, keep_registered=keep_registered, who=who)
+
+
+async def register_in(
+    connection: Connection, plans: Sequence[StationPlan], *, keep_registered: bool = False, who: str = SOFTWARE
+) -> Registration:  # fmt: skip
+    """The same within the caller's transaction."""
+    now = await change_configuration(connection)
+    sheet = Sheet(stations=tuple(plans))
+    before = await _standing(connection, sheet)
+    done = registered(before, sheet, now, keep_registered=keep_registered)
+    changed = list(changes(before, done.rows))
+    await _write(connection, changed, who)
+    return Registration(changed, done.remarks, done.known)
 
 
 async def register_sheet(
