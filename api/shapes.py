@@ -157,8 +157,12 @@ def above_sea(datums: Sequence[Datum], row: tuple[Any, ...]) -> tuple[Any, ...] 
     zero = zero_at(datums, row[0])
     if zero is None:
         return None
-    heights = (1,) if isinstance(row[2], int) else (1, 2, 3)  # a reading's value, or a summary's
-    return tuple(round(float(cell) + zero, 6) if place in heights else cell for place, cell in enumerate(row))
+    # a reading's value and what it was before a correction, or what a summary knows of heights
+    heights = (1, 4) if isinstance(row[2], int) else (1, 2, 3)
+    return tuple(
+        round(float(cell) + zero, 6) if place in heights and cell is not None else cell
+        for place, cell in enumerate(row)
+    )
 
 
 def station(found: Station, directory: Directory) -> Json:
