@@ -82,6 +82,35 @@ def gateway() -> None:
 
 
 @app.command()
+def journal(
+    resend: Annotated[
+        bool, typer.Option("--resend", help="Let the gateway send them again at its next start.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the rows that the gateway could not deliver. Stop the gateway first: it holds its journal alone."""
+    from gateway.journal import Journal
+
+    with _clear_errors():
+        settings = load()
+        opened = Journal(settings.gateway.journal)
+        try:
+            rows = opened.aside()
+            for row in rows if resend else ():
+                opened.take_back(row.seq, opened.PIECE)
+        finally:
+            opened.close()
+    if as_json:
+        typer.echo(json.dumps([row._asdict() for row in rows]))
+        return
+    for row in rows:
+        typer.echo(
+            f"{row.seq}: {row.size} bytes, {datetime.fromtimestamp(row.at, UTC):%Y-%m-%dT%H:%M:%SZ}, {row.reason}"
+        )
+    typer.echo(f"{len(rows)} rows {'go again' if resend else 'set aside'}")
+
+
+@app.command()
 def ingest() -> None:
     """Validate and store what gateways forward. Several may run at once."""
     from ingest.service import run
