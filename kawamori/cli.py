@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -104,9 +105,8 @@ def journal(
         typer.echo(json.dumps([row._asdict() for row in rows]))
         return
     for row in rows:
-        typer.echo(
-            f"{row.seq}: {row.size} bytes, {datetime.fromtimestamp(row.at, UTC):%Y-%m-%dT%H:%M:%SZ}, {row.reason}"
-        )
+        at = datetime.fromtimestamp(row.at, UTC)
+        typer.echo(f"{row.seq}: {row.size} bytes, {at:%Y-%m-%dT%H:%M:%SZ}, {row.reason}")
     typer.echo(f"{len(rows)} rows {'go again' if resend else 'set aside'}")
 
 
