@@ -18,8 +18,8 @@ from typing import Annotated, Any
 import typer
 
 from kawamori.errors import ConfigurationError, KawamoriError
-from kawamori.observe import configure_logs
-from kawamori.settings import Settings, load
+from kawamori.observe import configure_logs, log
+from kawamori.settings import Settings, load, unknown_variables
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -67,6 +67,12 @@ def _require_own_packages() -> None:
             raise ConfigurationError(f"the package `{name}` is not the one beside {home}: use the project's own .venv")
 
 
+def _name_unknown_variables() -> None:
+    """A misspelt setting has no effect, and nobody would know."""
+    if unknown := unknown_variables(os.environ):
+        log().warning("variables that set nothing: misspelt, or of another version", variables=unknown)
+
+
 def _serve(name: str, run: Callable[[Settings, asyncio.Event], Coroutine[Any, Any, None]]) -> None:
     from kawamori import runtime
 
@@ -74,6 +80,7 @@ def _serve(name: str, run: Callable[[Settings, asyncio.Event], Coroutine[Any, An
         _require_own_packages()
         settings = load()
         configure_logs(name, settings.log_level)
+        _name_unknown_variables()
         runtime.run(lambda stop: run(settings, stop))
 
 
@@ -126,6 +133,7 @@ def up() -> None:
         _require_own_packages()
         settings = load()
         configure_logs("up", settings.log_level)
+        _name_unknown_variables()
         _migrate(settings.database())
         _register_own_gateway(settings.database(), settings.gateway.id)
         runtime.run(lambda stop: supervise({name: (name,) for name in SERVICES}, dict(os.environ), stop))
@@ -137,6 +145,9 @@ def check() -> None:
     with _clear_errors():
         settings = load()
         configure_logs("check", "warning")
+        unknown = unknown_variables(os.environ)
+        if unknown:
+            raise ConfigurationError("\n".join(f"{name}: there is no such setting" for name in unknown))
         from kawamori.mqtt import Publisher
         from kawamori.storage.migrate import status
 
