@@ -205,22 +205,25 @@ def db_retain(
     """Let go of very old raw readings, chunk by chunk while the site runs; hours, days and alerts stay."""
     from kawamori.runtime import now
     from kawamori.settings import duration
-    from kawamori.storage.retention import retain
+    from kawamori.storage.retention import QuarantineLimits, retain
 
     with _clear_errors():
         settings = load()
         configure_logs("retain", settings.log_level)
         raw = settings.retain.raw if older_than is None else duration("--older-than", older_than)
-        done = retain(settings.database(), now=now(), raw=raw, feed=settings.retain.feed, dry_run=dry_run)
+        limits = QuarantineLimits(age=settings.retain.quarantine, bytes_each=settings.retain.quarantine_bytes)
+        done = retain(
+            settings.database(), now=now(), raw=raw, feed=settings.retain.feed, quarantine=limits, dry_run=dry_run
+        )
         if as_json:
             chunks = [{"from": c.start.isoformat(), "to": c.end.isoformat(), "bytes": c.size} for c in done.chunks]
             typer.echo(json.dumps({"kept_from": done.kept_from.isoformat(), "chunks": chunks, "dry_run": dry_run,
-                                   "batches": done.batches}))  # fmt: skip
+                                   "batches": done.batches, "quarantine": done.quarantine}))  # fmt: skip
             return
         verb = "would drop" if dry_run else "dropped"
         for chunk in done.chunks:
             typer.echo(f"{verb} readings {chunk.start:%Y-%m-%d} to {chunk.end:%Y-%m-%d} ({chunk.size / 1e6:.1f} MB)")
-        typer.echo(f"{verb} {done.batches} rows of the change feed")
+        typer.echo(f"{verb} {done.batches} rows of the change feed, {done.quarantine} of quarantine")
         typer.echo(f"raw readings are taken from {done.kept_from:%Y-%m-%d %H:%M} UTC on")
 
 
