@@ -1,10 +1,12 @@
 """The service manager hears that a service runs, and that its event loop turns."""
 
 import asyncio
+import configparser
 import os
 import signal
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
@@ -88,3 +90,12 @@ def test_what_needs_a_person_is_logged_as_an_error(capsys, error, level):
 
     asyncio.run(scene())
     assert f"[{level}" in capsys.readouterr().out
+
+
+def test_the_units_start_a_service_again_however_often_it_ends_and_watch_it():
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.read_string((Path(__file__).parents[2] / "deploy/systemd/kawamori@.service").read_text("utf-8"))
+    assert unit["Unit"]["StartLimitIntervalSec"] == "0"
+    assert unit["Service"]["Type"] == "notify"
+    assert unit["Service"]["Restart"] == "always"
+    assert 5 <= int(unit["Service"]["WatchdogSec"]) <= 60
