@@ -31,10 +31,12 @@ class Service:
     def __init__(self, database: Database, settings: Settings, stop: asyncio.Event) -> None:
         self._database, self._settings, self._stop = database, settings, stop
         channels = make_channels(settings.alerts)
-        self.engine = Engine(database, settings, now)
+        self.engine = Engine(database, settings)
         self.blackout = Blackout(settings, channels, database, self.engine, now)
         self.self_test = SelfTest(database, settings, channels, self.engine, now)
-        self._delivery = Delivery(database, channels, settings.alerts, now)
+        self._delivery = Delivery(
+            database, channels, settings.alerts, now, knows=lambda: (self.engine.registry, self.engine.names)
+        )
         self._mirror = Mirror(database, settings, lambda: self.engine.leads)
         self._channels = [channel.name for channel in channels]
         #: Something is to be evaluated.
