@@ -155,6 +155,8 @@ async def restarts(database: Database) -> list[Restarts]:
     return [Restarts(*row) for row in await database.fetch("restarts")]
 
 
+#: Quarantine that takes more bytes than this within a day is looked at by a person.
+GROWS_FAST = 256 * 1024 * 1024
 #: Rows of a log that are looked at to say what came lately; more are told as so many.
 MOST_COUNTED = 20_000
 
@@ -187,6 +189,42 @@ async def quarantine_facts(database: Database, now: datetime) -> QuarantineFacts
     ((hour, day, newest),) = await database.fetch("quarantine_facts", {"now": now, "limit": MOST_COUNTED})
     found = None if newest is None else (int(newest[0]), datetime.fromisoformat(newest[1]), str(newest[2]))
     return QuarantineFacts(int(hour), int(day), found)
+
+
+class Strangers(NamedTuple):
+    """Gateways that are not registered and spoke within the last day."""
+
+    names: int
+    #: The one that was heard last, '' for what is no name.
+    last_name: str | None
+    last_at: datetime | None
+
+
+async def strangers(database: Database) -> Strangers:
+    """Who says that it is a gateway and is not registered; raises StorageUnavailable."""
+    ((count, name, at),) = await database.fetch("strangers")
+    return Strangers(int(count), name, at)
+
+
+class Growth(NamedTuple):
+    """What quarantine took within the last day."""
+
+    messages: int
+    bytes: int
+    #: Messages past their sender's quota, which were counted and not kept.
+    not_kept: int
+
+    def warning(self) -> str | None:
+        """What a person should look at, if anything."""
+        if self.not_kept:
+            return "quota"
+        return "growth" if self.bytes > GROWS_FAST else None
+
+
+async def quarantine_growth(database: Database) -> Growth:
+    """What quarantine took within the last day; raises StorageUnavailable."""
+    ((messages, size, excess),) = await database.fetch("quarantine_growth")
+    return Growth(int(messages), int(size), int(excess))
 
 
 async def database_size(database: Database) -> int:

@@ -30,6 +30,16 @@ SELECT (SELECT max(committed_at) FROM (SELECT committed_at FROM ingest_batch ORD
 FROM (SELECT committed_at, readings FROM ingest_batch ORDER BY xid DESC, batch_id DESC LIMIT %(limit)s) recent
 WHERE committed_at > clock_timestamp() - interval '1 minute'
 
+-- name: strangers
+-- Gateways that are not registered and spoke within the day: how many, and the one that was heard last.
+SELECT count(*), (SELECT gateway_id FROM unknown_gateway ORDER BY seen_at DESC LIMIT 1), max(seen_at)
+FROM unknown_gateway WHERE seen_at > clock_timestamp() - interval '1 day'
+
+-- name: quarantine_growth
+-- What the last full hours and the running one added, and how much of it was past a sender's quota.
+SELECT coalesce(sum(messages), 0), coalesce(sum(bytes), 0), coalesce(sum(excess), 0) FROM quarantine_use
+WHERE hour > clock_timestamp() - interval '1 day'
+
 -- name: database_size
 SELECT pg_database_size(current_database())
 
