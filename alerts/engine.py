@@ -15,7 +15,6 @@ from alerts.evaluation import READINGS_TOGETHER, SELF_TEST, Evaluation
 from alerts.herald import Herald
 from alerts.paging import Event
 from alerts.reconcile import late_news
-from kawamori.domain.reading import StationId
 from kawamori.domain.registry import Registry
 from kawamori.domain.rules import DatedRule
 from kawamori.errors import StorageRefused
@@ -71,10 +70,6 @@ class Engine:
     def names(self) -> Mapping[int, tuple[str, str]]:
         """The levels' names, as this engine last knew them."""
         return self._herald.names
-
-    def flood_levels(self) -> dict[StationId, int]:
-        """Of each station the highest level that lasts, as far as this engine remembers."""
-        return self._evaluation.flood_levels()
 
     async def advance(self) -> bool:
         """Evaluate the next changes, and go on with what was put off; False when there is neither.

@@ -34,7 +34,9 @@ class Service:
         self.engine = Engine(database, settings)
         self.blackout = Blackout(settings, channels, database, self.engine, now)
         self.self_test = SelfTest(database, settings, channels, self.engine, now)
-        self._delivery = Delivery(database, channels, settings.alerts, now)
+        self._delivery = Delivery(
+            database, channels, settings.alerts, now, knows=lambda: (self.engine.registry, self.engine.names)
+        )
         self._mirror = Mirror(database, settings, lambda: self.engine.leads)
         self._channels = [channel.name for channel in channels]
         #: Something is to be evaluated.

@@ -18,7 +18,21 @@ Status = Literal["actual", "exercise", "test"]
 Next = Annotated[str | None, Field(description="`cursor` of the next page; null on the last")]
 
 
-QualityReason = Literal["late", "range", "rate", "flat", "spike"]
+QualityReason = Literal[
+    "late",
+    "range",
+    "rate",
+    "flat",
+    "spike",
+    "clock",
+    "conflict",
+    "estimated",
+    "step",
+    "unfit",
+    "corrected",
+    "condemned",
+    "limit",
+]
 
 
 class Name(_Shape):
@@ -146,6 +160,7 @@ class Sensor(_Shape):
     unit: str
     report_every_s: int
     report_every_low_s: int | None
+    retired_at: AwareDatetime | None = Field(description="Out of service since then: in no list of levels, and silent")
 
 
 class Neighbours(_Shape):
@@ -186,9 +201,17 @@ class Station(_Shape):
     neighbours: Neighbours
 
 
-class StationDetail(Station):
-    """A station, and its river bed where that is registered."""
+class Datum(_Shape):
+    """A gauge's zero in metres T.P., since when it lies there: it holds until the next one."""
 
+    valid_from: AwareDatetime
+    gauge_zero_tp_m: float
+
+
+class StationDetail(Station):
+    """A station, every gauge zero there was and will be, and its river bed where that is registered."""
+
+    datums: list[Datum] = Field(description="Oldest first: heights of history count from the zero of their time")
     cross_section: CrossSection | None
 
 
@@ -227,16 +250,49 @@ class RawPoint(_Shape):
     value: float
     flag: FlagNumber
     reasons: list[QualityReason] = Field([], description="Only where there are any")
+    former: float | None = Field(None, description="What the device stated, only where a person corrected it")
 
 
 class BucketPoint(_Shape):
-    """A summary without failed readings; `time` is its start."""
+    """A summary without failed readings; `time` is its start, by the station's clock.
+
+    An amount (rain) counts for the bucket that it fell in: one stamped 10:00 for the hour before ten.
+    """
 
     time: AwareDatetime
     min: float
     mean: float
     max: float
     n: int
+    expected: int = Field(description="How many readings the whole bucket holds where none is missing")
+    complete: bool = Field(description="Whether none is missing; a sum of an incomplete bucket is no light rain")
+    sum: float | None = Field(None, description="Of amounts (rain) only")
+
+
+class Correction(_Shape):
+    """A person's word about readings of a station, which stands above the devices' until it is undone."""
+
+    id: int
+    station_id: str
+    quantity: str
+    starts_at: AwareDatetime = Field(description="Both ends are included")
+    ends_at: AwareDatetime
+    kind: Literal["value", "offset", "condemn"]
+    amount: float | None = Field(description="The value, or what is added to the device's; stored unit")
+    reason: str
+    who: str
+    made_at: AwareDatetime
+    undone_at: AwareDatetime | None
+    undone_by: str | None
+    applied: bool = Field(description="Whether the readings show it, or no longer show it, by now")
+    refused: str | None = Field(description="Why it cannot be applied, where that is so")
+
+
+class Corrections(_Shape):
+    """A station's corrections, the newest first."""
+
+    corrections: list[Correction]
+    next: Next
 
 
 class Readings(_Shape):
@@ -296,7 +352,10 @@ class Attempt(_Shape):
     """One attempt to deliver, and what the other side answered."""
 
     at: AwareDatetime
-    outcome: Literal["delivered", "failed", "refused"]
+    outcome: Literal["delivered", "failed", "refused", "superseded", "reworded"] = Field(
+        description="superseded: not sent, what it says is no longer so or was said by a later message; reworded: sent"
+        " in words that say how it is now"
+    )
     answer: str
 
 
@@ -391,11 +450,27 @@ class AlertingState(_Shape):
     """Whether people would be told now."""
 
     ok: bool
-    why: list[Literal["no_engine", "behind", "nobody", "unsent", "given_up", "self_test"]] = Field(
+    why: list[
+        Literal[
+            "no_engine",
+            "behind",
+            "nobody",
+            "unsent",
+            "given_up",
+            "self_test",
+            "silenced",
+            "thresholds",
+            "restarting",
+            "no_ingest",
+        ]
+    ] = Field(
         description="no_engine: none holds the lease; behind: readings wait to be evaluated; nobody: no escalation"
         " and no setting leads to anybody who would be told of a flood; unsent: a message waits to be delivered;"
         " given_up: one was tried for two days, and nobody has been told of what still lasts; self_test: the last one"
-        " did not come out, or is older than two of their intervals. On the stream also `database`: it does not answer,"
+        " did not come out, or is older than two of their intervals; silenced: a silence hides floods of level 3 or"
+        " more of the whole site, or for more than a day; thresholds: one was raised out of the water's reach;"
+        " restarting: a service starts again and again; no_ingest: what is measured is not taken in (`notices` says"
+        " more of these four). On the stream also `database`: it does not answer,"
         " and `unknown`: not looked yet"
     )
     leader: str | None
@@ -403,6 +478,24 @@ class AlertingState(_Shape):
     behind_s: float
     oldest_unsent_s: float
     last_self_test: SelfTest | None
+
+
+class Notice(_Shape):
+    """Something that everybody must see as long as it stands: it keeps people from being told of a flood.
+
+    On the stream each `heartbeat` holds all of them: `{"as_of", "alerting", "page", "notices"}`.
+    """
+
+    kind: Literal["silenced", "thresholds", "drill", "service"] = Field(
+        description="silenced: a silence that hides floods of level 3 or more, site-wide or for more than 24 hours;"
+        " thresholds: a threshold of a station was raised out of the water's reach, or taken away; drill: a rule makes"
+        " a drill of real crossings; service: one of the services starts again and again, or is dead"
+    )
+    key: str = Field(description="The same for as long as it is the same")
+    since: AwareDatetime = Field(description="May lie ahead: a silence is told when it is set up")
+    until: AwareDatetime | None = Field(description="Null: until somebody changes it")
+    by: str | None = Field(description="Who did it; null for what nobody did, or where it is not known")
+    text: Name
 
 
 class Gateway(_Shape):
@@ -470,6 +563,13 @@ class StreamState(_Shape):
     clients: int
 
 
+class HostClock(_Shape):
+    """The clock of the API's host. Ages are told by the database's, so a wrong one misleads nobody here."""
+
+    host_ahead_s: float = Field(description="Seconds ahead of the database's clock; negative: behind")
+    ok: bool = Field(description="Whether it is within 5 s of it")
+
+
 class System(_Shape):
     """How every link from the sensor to the person is. What could not be learned is null, and named in `unknown`."""
 
@@ -483,6 +583,12 @@ class System(_Shape):
     quarantine: QuarantineState | None
     stream: StreamState
     page_version: str | None = Field(description="The build of the page that is handed out")
+    notices: list[Notice] | None = Field(description="What everybody must see; the stream's heartbeats have them too")
+    problems: list[str] | None = Field(
+        description="Rows of the set-up that this version does not understand and leaves out: contacts, escalations,"
+        " silences"
+    )
+    clock: HostClock | None = Field(description="Null before the database has answered once")
     unknown: list[str]
 
 
@@ -541,18 +647,20 @@ class Basemap(_Shape):
 
 
 class FloodLevel(_Shape):
-    """A flood level's name and colours in force."""
+    """A flood level's name and colours, since when they hold."""
 
     level: FloodLevelNumber
     name: Name
-    colour: str
-    text_colour: str
+    colour: str = Field(description="As `#RRGGBB`")
+    text_colour: str = Field(description="Of words on it, as `#RRGGBB`")
+    valid_from: AwareDatetime | None = Field(description="Since when; null where the usual ones stand in")
 
 
 class FloodLevels(_Shape):
-    """Every flood level, lowest first."""
+    """Every flood level in force, lowest first, and those that are registered for later."""
 
     flood_levels: list[FloodLevel]
+    to_come: list[FloodLevel] = Field(description="Names and colours that take the place of these, the next ones first")
 
 
 Identity = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]

@@ -6,6 +6,9 @@ SELECT (SELECT max(seen_at) FROM process WHERE service = 'ingest'),
         FROM gateway WHERE retired_at IS NULL AND seen_at IS NOT NULL),
     clock_timestamp()
 
+-- name: database_time
+SELECT clock_timestamp()
+
 -- name: processes
 -- Those that were there in the last quarter of an hour of the service: one that was restarted is soon no matter.
 SELECT name, seen_at, clock_timestamp() FROM process WHERE service = %(service)s
@@ -47,7 +50,7 @@ SELECT l.holder, l.until, l.has_listeners, l.self_test_every, clock_timestamp(),
         AND NOT EXISTS (SELECT FROM notification o WHERE o.instead_of = n.notification_id AND o.delivered_at IS NOT NULL)),
     EXISTS (SELECT FROM alert a JOIN notification n USING (incident_id)
         WHERE a.state = 'firing' AND a.acknowledged_at IS NULL AND a.paged_at <= n.created_at AND n.given_up_at IS NOT NULL
-        AND n.last_error IS DISTINCT FROM 'delivered by another channel' AND NOT EXISTS (SELECT FROM notification o WHERE o.incident_id = n.incident_id
+        AND n.last_error IS DISTINCT FROM 'delivered by another channel' AND n.superseded IS NULL AND NOT EXISTS (SELECT FROM notification o WHERE o.incident_id = n.incident_id
             AND o.contact_id IS NOT NULL AND o.delivered_at IS NOT NULL AND o.created_at >= n.created_at)),
     t.at, t.event
 FROM (SELECT) one
