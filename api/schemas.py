@@ -31,6 +31,7 @@ QualityReason = Literal[
     "unfit",
     "corrected",
     "condemned",
+    "limit",
 ]
 
 
