@@ -302,6 +302,7 @@ class Readings(_Shape):
     quantity: str
     unit: str
     resolution: Literal["raw", "10min", "hour", "day", "week"]
+    datum: Literal["zero", "tp"] = Field(description="What heights count from")
     points: list[RawPoint] | list[BucketPoint]
     next: Next
 
