@@ -415,6 +415,7 @@ class Sent:
     """What one person was sent lately in one conversation."""
 
     incident: int | None
+    topic: str
     contact: str
     count: int
     last: datetime
@@ -425,7 +426,7 @@ class Sent:
 async def sent_since(connection: Connection, since: datetime) -> list[Sent]:
     """What each person was sent in each conversation since a moment; the second channel of a message not counted."""
     rows = await (await connection.execute(query("sent_since"), {"since": since})).fetchall()
-    return [Sent(incident=r[0], contact=r[1], count=r[2], last=r[3], together_at=r[4]) for r in rows]
+    return [Sent(incident=r[0], topic=r[1], contact=r[2], count=r[3], last=r[4], together_at=r[5]) for r in rows]
 
 
 async def close_incidents(connection: Connection, now: datetime) -> None:
