@@ -27,6 +27,7 @@ def system_routes(using: Dependencies) -> APIRouter:
     router = APIRouter(prefix="/api/v1", responses={503: PROBLEM}, tags=["site"])
     once: Once[dict[str, Any]] = Once()
     kept: dict[str, Any] | None = None
+    kept_at = 0.0
 
     @router.get("/system", response_model=schemas.System)
     async def system() -> Response:
@@ -34,9 +35,10 @@ def system_routes(using: Dependencies) -> APIRouter:
 
         All who ask within two seconds get the same answer: `as_of` is when it was learned.
         """
-        nonlocal kept
-        if kept is None or not timedelta(0) <= using.clock() - kept["as_of"] < KEPT:
-            kept = await once.do(lambda: _state(using))
+        nonlocal kept, kept_at
+        begun = time.monotonic()
+        if kept is None or begun - kept_at >= KEPT.total_seconds():
+            kept, kept_at = await once.do(lambda: _state(using)), begun
         return answer(kept)
 
     return router
