@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from alerts.paging import Event
-from kawamori.domain.freshness import Freshness, expected_interval, freshness
+from kawamori.domain.freshness import GATEWAY_SILENT_AFTER, Freshness, expected_interval, freshness
 from kawamori.domain.lag import LEAST, NOTABLE, Lag, lag_of
 from kawamori.domain.reading import FLAGS, SensorId, StationId, believed
 from kawamori.domain.registry import Registry, next_to
@@ -67,6 +67,8 @@ class Equipment:
     _counted_at: datetime | None = None
     _settled_at: datetime = field(default_factory=lambda: datetime.min.replace(tzinfo=UTC))
     _unsteady_at: datetime | None = None
+    #: Since when an ingest has been there without a gap, as far as is known here.
+    _ingest_since: datetime | None = None
     _spikes: Mapping[SensorId, int] = field(default_factory=dict)
     _jumps: Mapping[SensorId, tuple[datetime, ...]] = field(default_factory=dict)
     #: Of sensors whose readings come late: how late, and what that looks like.
@@ -131,6 +133,12 @@ class Equipment:
             of_gateways = _in_force(kind, site)
             if of_gateways is None:
                 continue
+            if kind == GatewayRule.kind and not await self._ingest_was_there(connection, now):
+                found |= {
+                    key: Trouble(kind, None, None, str(key[1]), Finding(since=now), site)
+                    for key in firing if key[0] == kind
+                }  # fmt: skip
+                continue
             for gateway in await record.gateway_facts(connection):
                 subject = f"gateway:{gateway.gateway_id}"
                 finding = self._judge(
@@ -140,6 +148,18 @@ class Equipment:
                 if finding is not None:
                     found[kind, subject] = Trouble(kind, None, None, subject, finding, site)
         return found
+
+    async def _ingest_was_there(self, connection: Connection, now: datetime) -> bool:
+        """Whether an ingest has been there for as long as a gateway must be silent: nobody else hears the gateways.
+
+        Else a gateway says nothing because our own service fails; what was known of it stands.
+        """
+        if not await record.ingest_is_there(connection):
+            self._ingest_since = None
+            return False
+        if self._ingest_since is None:
+            self._ingest_since = now
+        return abs(now - self._ingest_since) >= GATEWAY_SILENT_AFTER
 
     def _judge(self, key: Key, judge: Callable[[], Finding | None]) -> Finding | None:
         """What is wrong; a rule that fails on one sensor or gateway costs that, said once and shown while it lasts."""

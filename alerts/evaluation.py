@@ -17,7 +17,7 @@ from alerts.paging import Event
 from alerts.reconcile import Change, reconcile
 from alerts.watches import DatedWatch, SensorWatch
 from kawamori.domain.flood import Threshold
-from kawamori.domain.reading import SensorId, StationId
+from kawamori.domain.reading import SensorId
 from kawamori.domain.registry import Registry, Sensor, next_to
 from kawamori.domain.rules import KINDS, DatedRule, Episode, SeriesRule, Watch, rule_for
 from kawamori.domain.rules.level import LevelWatch
@@ -99,15 +99,6 @@ class Evaluation:
         """Judge by this registry and these rules from now on."""
         self._registry, self._rules = registry, rules
         self.forget()
-
-    def flood_levels(self) -> dict[StationId, int]:
-        """Of each station the highest level that lasts, as far as this engine remembers."""
-        found: dict[StationId, int] = {}
-        for id_, watch in self._watches.items():
-            level = max((e.level for e in watch.lasting() if e.kind == "level" and not e.pending), default=0)
-            if level:
-                found[self._registry.sensors[id_].station] = level
-        return found
 
     async def evaluate(self, connection: Connection, news: list[Batch], *, carefully: bool) -> bool:
         """Bring the record up to these changes; whether anything may have changed in it."""

@@ -1,9 +1,10 @@
 """The registry and the flood levels' names, kept in memory and read again when they change."""
 
+import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from api.once import Once
@@ -58,11 +59,13 @@ class Directory:
 class DirectoryCache:
     """One Directory for all requests; a reader that saw a newer version asks for it."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, steady: Callable[[], float] = time.monotonic) -> None:
         self._database = database
         self._clock = clock
+        self._steady = steady
         self._directory: Directory | None = None
-        self._read_at: datetime | None = None
+        #: By the steady clock: one that is set back must not keep what is dated from coming into force.
+        self._read_at: float | None = None
         self._forgotten = False
         self._turns = 0
         self._once: Once[Directory] = Once()
@@ -87,7 +90,7 @@ class DirectoryCache:
             found = await self._read()
             if not self._forgotten:  # else what was committed meanwhile may not be in it
                 break
-        before, self._directory, self._read_at = self._directory, found, self._clock()
+        before, self._directory, self._read_at = self._directory, found, self._steady()
         if before is not None and before.registry.version == found.registry.version and before != found:
             self._turns += 1
         return found
@@ -108,7 +111,7 @@ class DirectoryCache:
     def _current(self, version: int) -> Directory | None:
         if self._directory is None or self._read_at is None or self._directory.registry.version < version:
             return None
-        return self._directory if self._clock() - self._read_at < REREAD else None
+        return self._directory if self._steady() - self._read_at < REREAD.total_seconds() else None
 
     async def _read(self) -> Directory:
         everything = await load_registry(self._database)

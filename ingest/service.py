@@ -28,6 +28,7 @@ from kawamori.settings import IngestSettings, Settings
 from kawamori.storage import readings as rows
 from kawamori.storage.database import Connection, Database
 from kawamori.storage.registry import load_registry, registry_version
+from kawamori.storage.system import say_started
 
 STORED = Counter("kawamori_ingest_readings_total", "Readings stored for the first time")
 REPEATED = Counter("kawamori_ingest_repeated_total", "Readings that were stored before")
@@ -416,6 +417,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     shared = [f"$share/ingest/{topic}" for topic in (wire.BATCHES, wire.ALIVE)]
     link = Link(settings.mqtt(), name, shared, receive_maximum=_TOGETHER * 2)
     async with Database(settings.database(), "ingest", size=2, idle=_FROZEN, check=False) as database:
+        await say_started(database, "ingest")
         ingest = Ingest(database, settings.ingest)
         trouble: dict[str, str] = {}
         health.check("broker", lambda: None if link.connected else "not connected")

@@ -16,6 +16,10 @@ class UndecodableMessage(KawamoriError):
     """A message breaks the contract of its topic. The text never contains the payload."""
 
 
+class Refused(KawamoriError):
+    """A reading that cannot be stored; the text names the field and goes to quarantine with the raw bytes."""
+
+
 class StorageUnavailable(KawamoriError):
     """The database could not take the work right now."""
 

@@ -23,6 +23,11 @@ class Limits:
     #: A value that has not changed for so long while above `flat_above` is suspect.
     flat_after: timedelta | None = None
     flat_above: float | None = None
+    #: The lowest and the highest height that is registered for the station: thresholds, crests, marks.
+    lowest: float | None = None
+    highest: float | None = None
+    #: Stored values that stand for the ends of what the devices can measure (`domain.judge.edges_of`).
+    edges: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -171,6 +171,28 @@ async def open_alerts(connection: Connection, kinds: Sequence[str]) -> list[Aler
     return [Alert(**dict(zip(Alert.__slots__, row, strict=True))) for row in await rows.fetchall()]
 
 
+async def alerts_now(connection: Connection, ids: Iterable[int]) -> dict[int, Alert | None]:
+    """These alerts as they stand; for one that another of the same water has taken in, that other; None where the
+    record has it no more.
+    """
+    asked = list(ids)
+    rows = await (await connection.execute(query("alerts_now"), {"ids": asked})).fetchall()
+    found = {row[0]: Alert(**dict(zip(Alert.__slots__, row[1:], strict=True))) for row in rows}
+    return {id_: found.get(id_) for id_ in asked}
+
+
+def alert_as_said(said: Mapping[str, Any]) -> Alert:
+    """An alert by what a message's payload says of it, for one that the record has no more. Pure."""
+    return Alert(
+        id=said["id"], kind=str(said.get("kind")), station=said.get("station_id"), river=None, sensor=None,
+        subject=str(said.get("subject") or ""), level=int(said.get("flood_level") or 0),
+        threshold_m=said.get("threshold_m"), state="withdrawn",
+        started_at=datetime.fromisoformat(str(said["started_at"])), ended_at=None, value_m=said.get("value_m"),
+        peak_m=said.get("peak_m"), verified=bool(said.get("verified")), status=str(said.get("status") or "actual"),
+        paged_at=None, detail={}, incident=None, acknowledged_at=None, confirmed_at=None, dismissed_at=None,
+    )  # fmt: skip
+
+
 async def insert_alerts(connection: Connection, values: Sequence[dict[str, Any]]) -> list[int]:
     """Record new alerts; returns their ids, in order."""
     ids: list[int] = []
@@ -304,9 +326,15 @@ async def logged(connection: Connection, announcements: Iterable[int]) -> None:
     await connection.execute(query("logged"), {"ids": list(announcements)})
 
 
-async def told(connection: Connection, announcements: Iterable[int]) -> None:
-    """These have gone into the outbox, or are not to be told any more."""
-    await connection.execute(query("told"), {"ids": list(announcements)})
+async def told(connection: Connection, announcements: Iterable[int], dropped: str | None = None) -> None:
+    """These have gone into the outbox, or (`dropped` says why) are not to be told any more."""
+    await connection.execute(query("told"), {"ids": list(announcements), "dropped": dropped})
+
+
+async def told_over(connection: Connection, alerts: Iterable[int]) -> set[int]:
+    """Those of these alerts of which people were told that they are over."""
+    rows = await (await connection.execute(query("told_over"), {"alerts": list(alerts)})).fetchall()
+    return {row[0] for row in rows}
 
 
 async def hush(connection: Connection, alerts: Iterable[int]) -> None:
@@ -387,6 +415,7 @@ class Sent:
     """What one person was sent lately in one conversation."""
 
     incident: int | None
+    topic: str
     contact: str
     count: int
     last: datetime
@@ -397,7 +426,7 @@ class Sent:
 async def sent_since(connection: Connection, since: datetime) -> list[Sent]:
     """What each person was sent in each conversation since a moment; the second channel of a message not counted."""
     rows = await (await connection.execute(query("sent_since"), {"since": since})).fetchall()
-    return [Sent(incident=r[0], contact=r[1], count=r[2], last=r[3], together_at=r[4]) for r in rows]
+    return [Sent(incident=r[0], topic=r[1], contact=r[2], count=r[3], last=r[4], together_at=r[5]) for r in rows]
 
 
 async def close_incidents(connection: Connection, now: datetime) -> None:
@@ -409,6 +438,12 @@ async def values_now(connection: Connection, sensors: Sequence[SensorId]) -> dic
     """The newest values of these sensors, and when they were measured."""
     rows = await connection.execute(query("values_now"), {"sensors": list(sensors)})
     return {sensor: (value, at) for sensor, value, at in await rows.fetchall()}
+
+
+async def known_levels(connection: Connection) -> dict[StationId, int]:
+    """Of each station the highest flood level that lasts."""
+    rows = await (await connection.execute(query("known_levels"))).fetchall()
+    return dict(rows)
 
 
 async def levels_of(
@@ -473,6 +508,12 @@ async def sensor_facts(connection: Connection) -> list[tuple[Any, ...]]:
     seconds that its gateway's clock is ahead of ours).
     """
     return await (await connection.execute(query("sensor_facts"))).fetchall()
+
+
+async def ingest_is_there(connection: Connection) -> bool:
+    """Whether an ingest says that it is there and has been for a minute; also where none ever said anything."""
+    row = await (await connection.execute(query("ingest_is_there"))).fetchone()
+    return row is not None and bool(row[0])
 
 
 async def gateway_facts(connection: Connection) -> list[GatewayFacts]:

@@ -128,7 +128,8 @@ WHERE excluded.received_at > device_status.received_at
 -- name: see_process
 -- Those of its service that have been gone for a day are forgotten.
 WITH gone AS (DELETE FROM process WHERE service = %(service)s AND seen_at < clock_timestamp() - interval '1 day')
-INSERT INTO process (name, service, seen_at) VALUES (%(name)s, %(service)s, clock_timestamp())
+INSERT INTO process (name, service, seen_at, started_at)
+VALUES (%(name)s, %(service)s, clock_timestamp(), clock_timestamp())
 ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at
 
 -- name: see_ways
