@@ -79,7 +79,8 @@ async def _state(using: Dependencies) -> dict[str, Any]:
 
     async def problems() -> list[str]:
         async with asked.transaction() as connection:
-            return await people.row_problems(connection, at)
+            rows = await people.row_problems(connection, at)
+        return rows + await system.judging_problems(asked, using.clock)
 
     async def intake() -> dict[str, Any]:
         return (await system.intake(asked))._asdict()

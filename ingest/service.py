@@ -69,6 +69,9 @@ _LOOK_AGAIN_EVERY = 5.0
 _STUCK = 10.0
 #: What a gateway has not sent again within so many seconds is with another worker, or its gateway is gone.
 _SENT_AGAIN_WITHIN = 30.0
+#: Seconds of silence, and half as many again, after which the broker takes a frozen worker for gone and gives its turns
+#: to the others. Mosquitto 2.0 looks every few seconds.
+_NOTICED_WITHIN = 4
 #: A worker that freezes while it holds sensors' locks makes the others wait for so long at most.
 _FROZEN = timedelta(seconds=8)
 
@@ -145,6 +148,7 @@ class Ingest:
         Those that are not registered are counted and not believed.
         """
         seen: dict[str, int] = {}
+        clocks: dict[str, float] = {}
         unknown: Tally[str] = Tally()
         for message in messages:
             name = gateway_of(message.topic)
@@ -152,13 +156,17 @@ class Ingest:
                 unknown[name or ""] += 1
                 continue
             try:
-                seen[name] = wire.decode_alive(message.payload).waiting
+                alive = wire.decode_alive(message.payload)
+                seen[name] = alive.waiting
+                if alive.clock is not None:
+                    clocks[name] = (alive.clock - self._arrived()).total_seconds()
             except UndecodableMessage as error:
                 log().warning("a gateway's sign of life that cannot be read", gateway=name, error=str(error))
         try:
             if seen or unknown:
                 async with self._database.transaction() as connection:
                     await rows.see_gateways(connection, seen)
+                    await rows.see_clocks(connection, clocks)
                     await rows.see_unknown_gateways(connection, unknown)
         except StorageRefused as error:
             log().error("signs of life were refused: report this with the log", error=str(error))
@@ -256,7 +264,7 @@ class Ingest:
         arrived_at = self._arrived()
         refused = []
         for message in known:
-            digest = blake2b(message.payload, digest_size=16).digest()
+            digest = blake2b(wire.unstamped(message.payload), digest_size=16).digest()
             ack = self._committed.get(digest) or new.get(digest)
             if ack is None:
                 try:
@@ -538,12 +546,12 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     health = Health()
     name = f"kawamori-ingest-{uuid4().hex[:12]}"
     shared = [f"$share/ingest/{topic}" for topic in (wire.BATCHES, wire.ALIVE)]
-    link = Link(settings.mqtt(), name, shared, receive_maximum=_TOGETHER * 2)
+    link = Link(settings.mqtt(), name, shared, receive_maximum=_TOGETHER * 2, keep_alive=_NOTICED_WITHIN)
     async with Database(settings.database(), "ingest", size=2, idle=_FROZEN, check=False) as database:
         await say_started(database, "ingest")
         ingest = Ingest(database, settings.ingest)
         trouble: dict[str, str] = {}
-        health.check("broker", lambda: None if link.connected else "not connected")
+        health.check("broker", lambda: link.trouble)
         health.check("database", lambda: trouble.get("database"))
         health.warn("registry", ingest.registry_warning)
         #: Signs of life of gateways; readings do not wait for them. More than these are not needed to know who is there.
