@@ -199,7 +199,19 @@ class Equipment:
                 trends[sensor.station] = trend_h
         near = next_to(registry)
         facts = []
-        for id_, observed_at, received_at, value, flag, trend_h, flat_since, device, status, gateway_off, beyond in rows:
+        for (
+            id_,
+            observed_at,
+            received_at,
+            value,
+            flag,
+            trend_h,
+            flat_since,
+            device,
+            status,
+            gateway_off,
+            beyond,
+        ) in rows:
             sensor = registry.sensors[id_]
             refused_at, why = refused.get(device, (None, ""))
             facts.append(
@@ -340,7 +352,7 @@ def _of_gateway(rule: Rule, facts: GatewayFacts, now: datetime, *, firing: bool)
 async def _with_neighbours(connection: Connection, registry: Registry, trouble: Trouble, station: StationId) -> Trouble:
     """What people look at instead of a sensor that contradicts itself: the next stations up and down the river."""
     near = next_to(registry).get(station, [])
-    says = await record.levels_of(connection, registry, set(near))
+    says = await record.levels_of(connection, registry, set(near), trouble.finding.since - LOOK_BACK)
     ja = "、".join(f"{registry.stations[s].name_ja} {says[s][0]:.2f} m" for s in near if s in says)
     en = ", ".join(f"{registry.stations[s].name_en} {says[s][0]:.2f} m" for s in near if s in says)
     message = {
