@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from api import schemas, shapes
+from api.clock import WRONG_AFTER
 from api.once import Once
 from api.problems import PROBLEM
 from api.routes import Dependencies, answer
@@ -42,6 +43,13 @@ def system_routes(using: Dependencies) -> APIRouter:
         return answer(kept)
 
     return router
+
+
+def host_clock(ahead: timedelta | None) -> dict[str, Any] | None:
+    """This host's clock beside the database's, which all ages are told by."""
+    if ahead is None:
+        return None
+    return {"host_ahead_s": round(ahead.total_seconds(), 1), "ok": abs(ahead) <= WRONG_AFTER}
 
 
 async def _state(using: Dependencies) -> dict[str, Any]:
@@ -114,5 +122,6 @@ async def _state(using: Dependencies) -> dict[str, Any]:
         **found,
         "stream": {"clients": using.feed.hub.count},
         "page_version": using.feed.page,
+        "clock": host_clock(using.host_ahead()),
         "unknown": sorted(unknown),
     }
