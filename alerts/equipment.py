@@ -340,7 +340,7 @@ def _of_gateway(rule: Rule, facts: GatewayFacts, now: datetime, *, firing: bool)
 async def _with_neighbours(connection: Connection, registry: Registry, trouble: Trouble, station: StationId) -> Trouble:
     """What people look at instead of a sensor that contradicts itself: the next stations up and down the river."""
     near = next_to(registry).get(station, [])
-    says = await record.levels_of(connection, registry, set(near))
+    says = await record.levels_of(connection, registry, set(near), trouble.finding.since - LOOK_BACK)
     ja = "、".join(f"{registry.stations[s].name_ja} {says[s][0]:.2f} m" for s in near if s in says)
     en = ", ".join(f"{registry.stations[s].name_en} {says[s][0]:.2f} m" for s in near if s in says)
     message = {

@@ -41,9 +41,9 @@ def system_routes(using: Dependencies) -> APIRouter:
         All who ask within two seconds get the same answer: `as_of` is when it was learned.
         """
         nonlocal kept, kept_at
-        if kept is None or time.monotonic() - kept_at > KEPT.total_seconds():
-            kept = await once.do(lambda: _state(using))
-            kept_at = time.monotonic()
+        begun = time.monotonic()
+        if kept is None or begun - kept_at >= KEPT.total_seconds():
+            kept, kept_at = await once.do(lambda: _state(using)), begun
         return answer(kept)
 
     return router
@@ -91,7 +91,8 @@ async def _state(using: Dependencies) -> dict[str, Any]:
 
     async def problems() -> list[str]:
         async with asked.transaction() as connection:
-            return await people.row_problems(connection, at)
+            rows = await people.row_problems(connection, at)
+        return rows + await system.judging_problems(asked, using.clock)
 
     async def intake() -> dict[str, Any]:
         return (await system.intake(asked))._asdict()

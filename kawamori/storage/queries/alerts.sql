@@ -210,9 +210,10 @@ SELECT incident_id, array_agg(DISTINCT contact_id) FROM notification
 WHERE incident_id = ANY(%(incidents)s) AND contact_id IS NOT NULL GROUP BY incident_id
 
 -- name: sent_since
-SELECT incident_id, contact_id, count(*)::integer, max(created_at), max(created_at) FILTER (WHERE event = 'digest')
-FROM notification WHERE created_at > %(since)s AND contact_id IS NOT NULL AND instead_of IS NULL AND incident_id IS NOT NULL
-GROUP BY incident_id, contact_id
+SELECT n.incident_id, i.topic, n.contact_id, count(*)::integer, max(n.created_at), max(n.created_at) FILTER (WHERE n.event = 'digest')
+FROM notification n JOIN incident i USING (incident_id)
+WHERE n.created_at > %(since)s AND n.contact_id IS NOT NULL AND n.instead_of IS NULL AND n.superseded IS NULL
+GROUP BY n.incident_id, i.topic, n.contact_id
 
 -- name: close_incidents
 -- A flood wave is over when all its alerts have been for six hours; other conversations after ten minutes.

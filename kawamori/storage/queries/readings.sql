@@ -246,6 +246,12 @@ UPDATE gateway SET seen_at = clock_timestamp(), backlog = n.w, held_since = CASE
 FROM unnest(%(gateways)s::text[], %(waiting)s::bigint[]) AS n(g, w) JOIN locked ON locked.gateway_id = n.g
 WHERE gateway.gateway_id = n.g
 
+-- name: see_clocks
+-- To the second: what is known so already is not written again. `see_gateways` has locked the rows in order.
+UPDATE gateway SET clock_off_s = round(n.off)
+FROM unnest(%(gateways)s::text[], %(offs)s::float8[]) AS n(g, off)
+WHERE gateway.gateway_id = n.g AND gateway.clock_off_s IS DISTINCT FROM round(n.off)
+
 -- name: see_unknown_gateways
 -- The hundred that were heard last: nobody fills the table with names.
 WITH old AS (
