@@ -199,7 +199,7 @@ class Equipment:
                 trends[sensor.station] = trend_h
         near = next_to(registry)
         facts = []
-        for id_, observed_at, received_at, value, flag, trend_h, flat_since, device, status, gateway_off in rows:
+        for id_, observed_at, received_at, value, flag, trend_h, flat_since, device, status, gateway_off, beyond in rows:
             sensor = registry.sensors[id_]
             refused_at, why = refused.get(device, (None, ""))
             facts.append(
@@ -208,7 +208,7 @@ class Equipment:
                     received_at=received_at, value=value, flag=FLAGS.get(flag), trend_h=trend_h, flat_since=flat_since,
                     battery_v=_battery(status), spikes=self._spikes.get(id_, 0), refused_at=refused_at,
                     refused_ahead="ahead" in why, lag=self.lags.get(id_), gateway_off_s=gateway_off,
-                    jumps=self._jumps.get(id_, ()),
+                    jumps=self._jumps.get(id_, ()), beyond_since=beyond,
                     neighbours={s: trends[s] for s in near.get(sensor.station, ()) if s in trends},
                 )
             )  # fmt: skip

@@ -129,6 +129,7 @@ class Evaluation:
         late.until = max(late.until, until)
         late.done = False
         end = time.monotonic() + _SLICE_S
+        await self._read_page(connection, late)
         while not late.done and time.monotonic() < end:
             await self._read_page(connection, late)
         if late.done:

@@ -20,9 +20,21 @@ _REASONS = {
         "rate": "変化が急な",
         "flat": "動かない",
         "spike": "突発的",
+        "clock": "時刻が不確かな",
+        "conflict": "機器間で食い違う",
+        "estimated": "推定の",
+        "step": "急変後未確認の",
+        "unfit": "計器不調の",
+        "corrected": "修正済みの",
+        "condemned": "無効の",
+        "limit": "範囲の設定が疑わしい",
     },
-    "en": {"late": "late", "range": "out of range", "rate": "changes fast", "flat": "does not move", "spike": "spike"},
-}
+    "en": {
+        "late": "late", "range": "out of range", "rate": "changes fast", "flat": "does not move", "spike": "spike",
+        "clock": "clock in doubt", "conflict": "devices disagree", "estimated": "estimated", "step": "unconfirmed step",
+        "unfit": "sensor unfit", "corrected": "corrected", "condemned": "condemned", "limit": "limit in doubt",
+    },
+}  # fmt: skip
 
 #: Level to its name, (Japanese, English).
 Names = Mapping[int, tuple[str, str]]

@@ -56,6 +56,8 @@ class Reason(IntFlag):
     #: By a person.
     CORRECTED = 1024
     CONDEMNED = 2048
+    #: Beyond what is known of the station, or a limit that may itself be wrong.
+    LIMIT = 4096
 
 
 #: What is no doubt about the value itself: when it arrived, and when it was measured.

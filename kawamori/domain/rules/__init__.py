@@ -125,6 +125,8 @@ class Facts:
     lag: Lag | None = None
     #: Seconds that its gateway's clock is ahead of ours, where that is known: then `received_at` is off as much.
     gateway_off_s: float | None = None
+    #: Since when its values lie beyond its limits and agree with each other.
+    beyond_since: datetime | None = None
     #: When its values jumped as no river does, each time the other way, within the last hours.
     jumps: tuple[datetime, ...] = ()
 

@@ -20,7 +20,7 @@ CREATE TABLE unknown_gateway (
 
 -- What each sender put into quarantine within an hour; past its quota messages are counted and only the newest is kept.
 CREATE TABLE quarantine_use (
-    subject   text NOT NULL,                     -- device:NAME, gateway:NAME, or all
+    subject   text NOT NULL,                     -- device:NAME or gateway:NAME
     hour      timestamptz NOT NULL,
     messages  bigint NOT NULL DEFAULT 0,
     bytes     bigint NOT NULL DEFAULT 0,
@@ -36,3 +36,4 @@ ALTER TABLE quarantine
     ADD COLUMN replay_result text;
 CREATE INDEX quarantine_to_replay ON quarantine (quarantine_id) WHERE replay_requested_at IS NOT NULL AND replayed_at IS NULL;
 CREATE INDEX quarantine_of_device ON quarantine (device_id, quarantine_id);
+CREATE INDEX quarantine_of_unknown_gateway ON quarantine (gateway_id) WHERE reason = 'gateway: not registered';

@@ -244,7 +244,7 @@ SELECT value FROM secret WHERE name = 'links'
 -- name: sensor_facts
 -- What is known now of every sensor, and what the device that measures for it says of itself.
 SELECT l.sensor_id, l.observed_at, l.received_at, l.value, l.flag, l.trend_h, l.flat_since, d.device_id, d.status,
-    g.clock_off_s
+    g.clock_off_s, l.beyond_since
 FROM latest_reading l LEFT JOIN LATERAL (
     SELECT p.device_id, s.status FROM deployment p LEFT JOIN device_status s USING (device_id)
     WHERE p.sensor_id = l.sensor_id AND p.valid_from <= now() AND (p.valid_to IS NULL OR p.valid_to > now())
