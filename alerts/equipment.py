@@ -199,7 +199,19 @@ class Equipment:
                 trends[sensor.station] = trend_h
         near = next_to(registry)
         facts = []
-        for id_, observed_at, received_at, value, flag, trend_h, flat_since, device, status, gateway_off, beyond in rows:
+        for (
+            id_,
+            observed_at,
+            received_at,
+            value,
+            flag,
+            trend_h,
+            flat_since,
+            device,
+            status,
+            gateway_off,
+            beyond,
+        ) in rows:
             sensor = registry.sensors[id_]
             refused_at, why = refused.get(device, (None, ""))
             facts.append(
