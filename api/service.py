@@ -17,6 +17,7 @@ from kawamori.observe import Health, log, serve
 from kawamori.runtime import now, stopping
 from kawamori.settings import Settings
 from kawamori.storage.database import Database
+from kawamori.storage.system import say_started
 
 #: A page gives up after 8 s: it is told a moment before.
 ANSWER = timedelta(seconds=7)
@@ -71,6 +72,7 @@ async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[str],
             # of its own: however many ask, one follows and one tells how alerting is
             Database(settings.database(), "live", size=2, within=PASS) as live,
         ):
+            await say_started(live, "api")
             directory = DirectoryCache(live.within(ANSWER), now)
             page = find_page()
             feed = LiveFeed(

@@ -286,7 +286,14 @@ class LiveFeed:
 
     def _heartbeat(self) -> bytes:
         known = {"ok": self.alerting.ok, "why": self.alerting.why}
-        return frame("heartbeat", {"as_of": self.read_at, "alerting": known, "page": self.page}, self.hub.position)
+        return frame(
+            "heartbeat",
+            {
+                "as_of": self.read_at, "alerting": known, "page": self.page,
+                "notices": [shapes.notice(one) for one in self.alerting.notices],
+            },
+            self.hub.position,
+        )  # fmt: skip
 
     def _stations(self, position: Position | None = None) -> bytes:
         return frame("station", {"version": self._edition and self._edition[0]}, position)

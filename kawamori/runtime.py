@@ -102,5 +102,6 @@ async def forever(
         except retryable as error:
             attempt += 1
             if attempt in (1, 10) or attempt % 100 == 0:
-                log().warning(f"{what}: trying again", error=str(error), attempt=attempt)
+                say = log().error if getattr(error, "needs_a_person", False) else log().warning
+                say(f"{what}: trying again", error=str(error), attempt=attempt)
             await sleep_or_stop(backoff(attempt, cap=_BACK_WITHIN), stop)

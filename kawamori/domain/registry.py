@@ -23,6 +23,11 @@ class Limits:
     #: A value that has not changed for so long while above `flat_above` is suspect.
     flat_after: timedelta | None = None
     flat_above: float | None = None
+    #: The lowest and the highest height that is registered for the station: thresholds, crests, marks.
+    lowest: float | None = None
+    highest: float | None = None
+    #: Stored values that stand for the ends of what the devices can measure (`domain.judge.edges_of`).
+    edges: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +112,16 @@ class Station:
         return min(known, default=None)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """A row of the registry that cannot be used as it stands; a person has to mend it."""
+
+    #: `station weir`, `sensor weir water_level`, `rule 7`.
+    subject: str
+    #: Names the field.
+    reason: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:
     """Everything registered, as of one version."""
@@ -122,6 +137,10 @@ class Registry:
     #: By device and the quantity it reports, oldest first.
     deployments: Mapping[tuple[str, str], tuple[Deployment, ...]] = field(default_factory=dict)
     thresholds: Mapping[StationId, tuple[Threshold, ...]] = field(default_factory=dict)
+    #: What cannot be used as it stands; everything else is as it should be.
+    problems: tuple[Problem, ...] = ()
+    #: Why readings of a device's quantity cannot be stored, where a row that they need cannot be used.
+    unusable: Mapping[tuple[str, str], str] = field(default_factory=dict)
     #: Raw readings older than this were dropped, their summaries stay; none may be added.
     kept_from: datetime | None = None
 

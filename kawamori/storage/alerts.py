@@ -116,6 +116,28 @@ async def open_alerts(connection: Connection, kinds: Sequence[str]) -> list[Aler
     return [Alert(**dict(zip(Alert.__slots__, row, strict=True))) for row in await rows.fetchall()]
 
 
+async def alerts_now(connection: Connection, ids: Iterable[int]) -> dict[int, Alert | None]:
+    """These alerts as they stand; for one that another of the same water has taken in, that other; None where the
+    record has it no more.
+    """
+    asked = list(ids)
+    rows = await (await connection.execute(query("alerts_now"), {"ids": asked})).fetchall()
+    found = {row[0]: Alert(**dict(zip(Alert.__slots__, row[1:], strict=True))) for row in rows}
+    return {id_: found.get(id_) for id_ in asked}
+
+
+def alert_as_said(said: Mapping[str, Any]) -> Alert:
+    """An alert by what a message's payload says of it, for one that the record has no more. Pure."""
+    return Alert(
+        id=said["id"], kind=str(said.get("kind")), station=said.get("station_id"), river=None, sensor=None,
+        subject=str(said.get("subject") or ""), level=int(said.get("flood_level") or 0),
+        threshold_m=said.get("threshold_m"), state="withdrawn",
+        started_at=datetime.fromisoformat(str(said["started_at"])), ended_at=None, value_m=said.get("value_m"),
+        peak_m=said.get("peak_m"), verified=bool(said.get("verified")), status=str(said.get("status") or "actual"),
+        paged_at=None, detail={}, incident=None, acknowledged_at=None, confirmed_at=None, dismissed_at=None,
+    )  # fmt: skip
+
+
 async def insert_alerts(connection: Connection, values: Sequence[dict[str, Any]]) -> list[int]:
     """Record new alerts; returns their ids, in order."""
     ids: list[int] = []
@@ -243,9 +265,15 @@ async def logged(connection: Connection, announcements: Iterable[int]) -> None:
     await connection.execute(query("logged"), {"ids": list(announcements)})
 
 
-async def told(connection: Connection, announcements: Iterable[int]) -> None:
-    """These have gone into the outbox, or are not to be told any more."""
-    await connection.execute(query("told"), {"ids": list(announcements)})
+async def told(connection: Connection, announcements: Iterable[int], dropped: str | None = None) -> None:
+    """These have gone into the outbox, or (`dropped` says why) are not to be told any more."""
+    await connection.execute(query("told"), {"ids": list(announcements), "dropped": dropped})
+
+
+async def told_over(connection: Connection, alerts: Iterable[int]) -> set[int]:
+    """Those of these alerts of which people were told that they are over."""
+    rows = await (await connection.execute(query("told_over"), {"alerts": list(alerts)})).fetchall()
+    return {row[0] for row in rows}
 
 
 async def hush(connection: Connection, alerts: Iterable[int]) -> None:

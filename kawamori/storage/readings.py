@@ -19,6 +19,15 @@ from kawamori.domain.reading import FLAGS, MICRO, Flag, Reading, SensorId
 from kawamori.domain.statement import Statement
 from kawamori.storage.binary import Float8s, Int2s, Int4s, Int8s, Times, copied
 from kawamori.storage.database import Connection, query
+from kawamori.storage.quarantine import Quarantined, quarantine, unknown_bytes
+
+__all__ = [
+    "Calendar", "Key", "LatestRow", "Quarantined", "Revision", "add_readings", "bump", "change_readings", "day_of",
+    "drop_statements", "hour_of", "hour_span", "keep_revisions", "lock_sensors", "make_latest", "put_statements",
+    "put_totals", "quarantine", "readings_around", "recompute_summaries", "restate_readings", "save_statuses",
+    "see_gateways", "see_process", "see_unknown_gateways", "statements_of", "store", "tails", "totals_around",
+    "unknown_bytes",
+]  # fmt: skip
 
 #: Flags whose value is no part of a summary.
 _LEFT_OUT = (Flag.FAIL, Flag.MISSING)
@@ -51,18 +60,6 @@ class LatestRow:
     flat_since: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quarantined:
-    """A message that could not be stored, byte for byte."""
-
-    received_at: datetime
-    topic: str
-    device_id: str | None
-    reason: str
-    payload: bytes
-    gateway_id: str
-
-
 async def lock_sensors(connection: Connection, sensors: Iterable[SensorId]) -> dict[SensorId, int]:
     """Lock these sensors until the transaction ends, and return the revision of each."""
     cursor = await connection.execute(query("lock_sensors"), {"sensors": Int4s.of(sorted(sensors))}, binary=True)
@@ -72,6 +69,11 @@ async def lock_sensors(connection: Connection, sensors: Iterable[SensorId]) -> d
 async def bump(connection: Connection, sensor: SensorId) -> None:
     """Let every worker read anew what it knows of the sensor."""
     await connection.execute(query("bump_sensor"), {"sensor": sensor})
+
+
+async def make_latest(connection: Connection, sensors: Iterable[SensorId]) -> None:
+    """Make the rows that `lock_sensors` did not find, for sensors that exist."""
+    await connection.execute(query("make_latest"), {"sensors": sorted(sensors)})
 
 
 async def tails(
@@ -418,32 +420,21 @@ def _feed_row(added: Iterable[Sequence[Reading]], changed: Iterable[Reading]) ->
     }  # fmt: skip
 
 
-def _storable(text: str) -> str:
-    """Quarantine takes everything: no NUL, which PostgreSQL refuses, and no more than its index can hold."""
-    return text.replace("\0", "\ufffd")[:500]
-
-
-async def quarantine(connection: Connection, messages: Sequence[Quarantined]) -> None:
-    """Keep what could not be stored; a message that comes again changes nothing."""
-    if messages:
-        await connection.cursor().executemany(
-            query("quarantine"),
-            [
-                {
-                    "received_at": m.received_at, "topic": _storable(m.topic),
-                    "device_id": m.device_id and _storable(m.device_id), "reason": _storable(m.reason),
-                    "payload": m.payload, "gateway_id": m.gateway_id,
-                }
-                for m in messages
-            ],
-        )  # fmt: skip
-
-
 async def see_gateways(connection: Connection, waiting: Mapping[str, int]) -> None:
-    """These gateways are there now, and have so many rows still to forward."""
+    """These gateways are there now, and have so many rows still to forward; those not registered are left out."""
+    if not waiting:
+        return
     ordered = dict(sorted(waiting.items()))  # two workers that meet take the rows in one order
     values = {"gateways": list(ordered), "waiting": list(ordered.values()), "silent": GATEWAY_SILENT_AFTER}
     await connection.execute(query("see_gateways"), values)
+
+
+async def see_unknown_gateways(connection: Connection, messages: Mapping[str, int]) -> None:
+    """So many messages came from gateways that are not registered; '' stands for what is no name."""
+    if messages:
+        ordered = dict(sorted(messages.items()))
+        values = {"gateways": list(ordered), "counts": list(ordered.values())}
+        await connection.execute(query("see_unknown_gateways"), values)
 
 
 async def see_process(

@@ -50,6 +50,19 @@ SELECT a.alert_id, a.kind, a.station_id, coalesce(s.river_id, substring(a.subjec
 FROM alert a LEFT JOIN station s USING (station_id)
 WHERE a.state IN ('pending', 'firing') AND a.kind = ANY(%(kinds)s) AND a.retracted_at IS NULL ORDER BY a.alert_id
 
+-- name: alerts_now
+-- Of each id asked for its alert; of one that was retracted because another took it in (same sensor, kind and level, at
+-- the same time), that other.
+SELECT w.id, a.alert_id, a.kind, a.station_id, coalesce(s.river_id, substring(a.subject FROM '^river:(.+)')), a.sensor_id, a.subject, a.flood_level, a.threshold_m, a.state, a.started_at,
+    a.ended_at, a.value_m, a.peak_m, a.verified, a.status, a.paged_at, a.detail, a.incident_id, a.acknowledged_at,
+    a.confirmed_at, a.dismissed_at
+FROM unnest(%(ids)s::bigint[]) AS w(id) JOIN alert own ON own.alert_id = w.id
+JOIN alert a ON a.alert_id = coalesce((SELECT b.alert_id FROM alert b WHERE own.retracted_at IS NOT NULL AND own.sensor_id IS NOT NULL
+    AND (b.sensor_id, b.kind, b.flood_level) = (own.sensor_id, own.kind, own.flood_level) AND b.retracted_at IS NULL
+    AND b.started_at <= coalesce(own.ended_at, 'infinity') AND coalesce(b.ended_at, 'infinity') >= own.started_at
+    ORDER BY b.started_at DESC LIMIT 1), own.alert_id)
+LEFT JOIN station s ON s.station_id = a.station_id
+
 -- name: insert_alert
 INSERT INTO alert (station_id, sensor_id, subject, kind, rule_id, flood_level, threshold_m, state, started_at, ended_at,
     value_m, peak_m, verified, retroactive, status, paged_at, detail)
@@ -104,14 +117,20 @@ FROM announcement n JOIN alert a USING (alert_id) LEFT JOIN station s USING (sta
 WHERE n.logged_at IS NULL ORDER BY n.announcement_id LIMIT 2000
 
 -- name: told
-UPDATE announcement SET told_at = clock_timestamp() WHERE announcement_id = ANY(%(ids)s)
+UPDATE announcement SET told_at = clock_timestamp(), dropped = %(dropped)s WHERE announcement_id = ANY(%(ids)s)
+
+-- name: told_over
+-- Those of these alerts of which people were told that they are over, or were no water.
+SELECT DISTINCT alert_id FROM announcement WHERE alert_id = ANY(%(alerts)s) AND event IN ('resolved', 'withdrawn')
+    AND told_at IS NOT NULL AND dropped IS NULL
 
 -- name: logged
 UPDATE announcement SET logged_at = clock_timestamp() WHERE announcement_id = ANY(%(ids)s)
 
 -- name: hush
 -- What would be told of these alerts one by one is told together.
-UPDATE announcement SET told_at = clock_timestamp() WHERE alert_id = ANY(%(alerts)s) AND told_at IS NULL
+UPDATE announcement SET told_at = clock_timestamp(), dropped = 'told together with others'
+WHERE alert_id = ANY(%(alerts)s) AND told_at IS NULL
 
 -- name: begin_incident
 INSERT INTO incident (topic, river_id, status, opened_at) VALUES (%(topic)s, %(river)s, %(status)s, %(at)s)
@@ -161,14 +180,16 @@ UPDATE incident i SET closed_at = %(now)s, escalate_at = NULL WHERE closed_at IS
     AND NOT EXISTS (SELECT FROM alert a JOIN announcement n USING (alert_id) WHERE a.incident_id = i.incident_id AND n.told_at IS NULL)
     AND opened_at < %(now)s::timestamptz - interval '1 minute'
 
--- name: last_self_test
-SELECT at FROM audit WHERE subject = 'alerting' AND event IN ('self_test_passed', 'self_test_failed')
-ORDER BY audit_id DESC LIMIT 1
+-- name: self_test_age
+-- How long ago the last self-test ended, by the clock that dated it; NULL where there was none.
+SELECT clock_timestamp() - (SELECT at FROM audit WHERE subject = 'alerting' AND event IN ('self_test_passed', 'self_test_failed')
+    ORDER BY audit_id DESC LIMIT 1)
 
 -- name: self_test_came_out
--- The synthetic crossing of that moment has left the outbox.
+-- The synthetic crossing of that moment and height has left the outbox.
 SELECT n.delivered_at FROM alert a JOIN notification n USING (alert_id)
-WHERE a.kind = 'self_test' AND a.started_at >= %(since)s AND n.event = 'raised' AND n.delivered_at IS NOT NULL LIMIT 1
+WHERE a.kind = 'self_test' AND a.started_at >= %(since)s AND abs(a.value_m - %(value)s::float8) < 1e-6
+    AND n.event = 'raised' AND n.delivered_at IS NOT NULL LIMIT 1
 
 -- name: link_secret
 SELECT value FROM secret WHERE name = 'links'

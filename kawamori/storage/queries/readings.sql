@@ -165,13 +165,6 @@ WITH wanted AS (
 INSERT INTO reading_day (sensor_id, bucket, n, sum_micro, min, max) SELECT * FROM fresh ORDER BY 1, 2
 ON CONFLICT (sensor_id, bucket) DO UPDATE SET n = excluded.n, sum_micro = excluded.sum_micro, min = excluded.min, max = excluded.max
 
--- name: quarantine
--- A message that comes again is the same message; a batch sent again changes nothing.
-INSERT INTO quarantine (received_at, topic, device_id, reason, payload, gateway_id)
-VALUES (%(received_at)s, %(topic)s, %(device_id)s, %(reason)s, %(payload)s, %(gateway_id)s)
-ON CONFLICT (topic, digest) DO UPDATE SET came_again_at = greatest(quarantine.came_again_at, excluded.received_at)
-WHERE excluded.received_at > quarantine.received_at
-
 -- name: save_status
 INSERT INTO device_status (device_id, received_at, status) VALUES (%(device_id)s, %(received_at)s, %(status)s::jsonb)
 ON CONFLICT (device_id) DO UPDATE SET received_at = excluded.received_at, status = excluded.status
@@ -180,7 +173,8 @@ WHERE excluded.received_at > device_status.received_at
 -- name: see_process
 -- Those of its service that have been gone for a day are forgotten.
 WITH gone AS (DELETE FROM process WHERE service = %(service)s AND seen_at < clock_timestamp() - interval '1 day')
-INSERT INTO process (name, service, seen_at) VALUES (%(name)s, %(service)s, clock_timestamp())
+INSERT INTO process (name, service, seen_at, started_at)
+VALUES (%(name)s, %(service)s, clock_timestamp(), clock_timestamp())
 ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at
 
 -- name: see_ways
@@ -191,13 +185,32 @@ LEFT JOIN sensor_gateway g USING (sensor_id) WHERE g.gateway_id IS DISTINCT FROM
 ON CONFLICT (sensor_id) DO UPDATE SET gateway_id = excluded.gateway_id
 
 -- name: see_gateways
--- One that holds rows has held them since it was first said so; one that was silent in between, since now.
-INSERT INTO gateway (gateway_id, seen_at, backlog, held_since)
-SELECT g, clock_timestamp(), w, CASE WHEN w > 0 THEN clock_timestamp() END
-FROM unnest(%(gateways)s::text[], %(waiting)s::bigint[]) AS n(g, w)
-ON CONFLICT (gateway_id) DO UPDATE SET seen_at = excluded.seen_at, backlog = excluded.backlog,
-    held_since = CASE WHEN excluded.backlog > 0 AND gateway.seen_at > excluded.seen_at - %(silent)s::interval
-        THEN coalesce(gateway.held_since, excluded.held_since) ELSE excluded.held_since END
+-- Registered ones only. One that holds rows has held them since it was first said so; one that was silent in between,
+-- since now.
+WITH locked AS (
+    SELECT gateway_id FROM gateway WHERE gateway_id = ANY(%(gateways)s::text[]) AND retired_at IS NULL
+    ORDER BY gateway_id FOR UPDATE
+)
+UPDATE gateway SET seen_at = clock_timestamp(), backlog = n.w, held_since = CASE
+    WHEN n.w = 0 THEN NULL
+    WHEN gateway.seen_at > clock_timestamp() - %(silent)s::interval THEN coalesce(gateway.held_since, clock_timestamp())
+    ELSE clock_timestamp() END
+FROM unnest(%(gateways)s::text[], %(waiting)s::bigint[]) AS n(g, w) JOIN locked ON locked.gateway_id = n.g
+WHERE gateway.gateway_id = n.g
+
+-- name: see_unknown_gateways
+-- The hundred that were heard last: nobody fills the table with names.
+WITH old AS (
+    DELETE FROM unknown_gateway WHERE gateway_id IN (SELECT gateway_id FROM unknown_gateway ORDER BY seen_at DESC OFFSET 100)
+)
+INSERT INTO unknown_gateway (gateway_id, messages)
+SELECT g, c FROM unnest(%(gateways)s::text[], %(counts)s::bigint[]) AS n(g, c) ORDER BY g
+ON CONFLICT (gateway_id) DO UPDATE SET seen_at = clock_timestamp(), messages = unknown_gateway.messages + excluded.messages
+
+-- name: make_latest
+-- A row for each of these sensors, should it be missing; none for a sensor that does not exist.
+INSERT INTO latest_reading (sensor_id) SELECT sensor_id FROM sensor WHERE sensor_id = ANY(%(sensors)s::integer[])
+ORDER BY sensor_id ON CONFLICT DO NOTHING
 
 -- name: see_commits
 -- What these gateways hold goes on reaching us.
