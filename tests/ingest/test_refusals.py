@@ -340,7 +340,7 @@ def test_what_a_mended_registry_accepts_is_stored_once_and_keeps_its_time(fresh_
                     site.sql("SELECT r.received_at FROM reading r JOIN sensor USING (sensor_id) WHERE station_id = 'a'")
                 )
                 == received
-            )  # noqa: E501
+            )
             assert await replay() == (0, None)
             await site.ingest.take([message._replace(payload=message.payload + b" ")])
             assert len(site.stored("a")) == 1000
