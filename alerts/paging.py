@@ -21,11 +21,12 @@ class Event(StrEnum):
 def state_of(episode: Episode, *, verified: bool, dismissed: bool) -> str:
     """pending, firing, resolved, or withdrawn: ended before a second reading verified it, or dismissed by a person.
 
-    A person's dismissal does not outlive the readings that prove it wrong: a flood is never hidden.
+    `verified`: nothing about it is in doubt, its time and its sensor included. A person's dismissal does not outlive
+    the readings that prove it wrong: a flood is never hidden.
     """
     if episode.pending:
         return "pending"
-    if not verified and (dismissed or episode.ended_at is not None):
+    if (dismissed and not verified) or (episode.ended_at is not None and not (verified or episode.verified)):
         return "withdrawn"
     return "firing" if episode.ended_at is None else "resolved"
 
@@ -40,25 +41,28 @@ class Before:
 
 
 def due(
-    episode: Episode, state: str, before: Before, *, verified: bool, newest: datetime, now: datetime, within: timedelta
-) -> list[Event]:
-    """The events to tell people of now. Old evidence makes an alert retroactive: in the record, never a page.
+    episode: Episode, state: str, before: Before, *, verified: bool, newest: datetime, now: datetime, within: timedelta,
+    quiet: bool = False,
+) -> list[Event]:  # fmt: skip
+    """The events to tell people of now, so that their last word of the alert is its state.
 
-    An alert is told of while fresh readings show it, however long ago it began; its end only if its beginning was.
+    Old evidence makes an alert retroactive: in the record, never a page. An alert is told of while fresh readings show
+    it, however long ago it began; its end only if its beginning was. Whoever has been told anything of it is told of
+    every change, whatever its age: an alert that is back after its end or withdrawal is raised again. `quiet`: nothing
+    new is told (its sensor contradicts itself, and that is told instead).
     """
-    if state == "pending" or (state == "withdrawn" and not before.paged):
+    told = before.state if before.paged else None
+    if state in ("pending", "withdrawn"):
+        return [Event.WITHDRAWN] if told in ("firing", "resolved") else []
+    if told is None and (quiet or now - (episode.ended_at or newest) > within):
         return []
     events = []
-    if not before.paged or (before.state == "withdrawn" and state != "withdrawn"):
-        if now - (episode.ended_at or newest) > within:
-            return []
+    if told in (None, "pending", "withdrawn") or (told == "resolved" and state == "firing"):
         events.append(Event.RAISED)
-    elif verified and not before.verified:
+    elif told == "firing" and verified and not before.verified:
         events.append(Event.CONFIRMED)
-    if state == "resolved" and before.state != "resolved":
+    if state == "resolved" and told != "resolved":
         events.append(Event.RESOLVED)
-    if state == "withdrawn" and before.state != "withdrawn":
-        events.append(Event.WITHDRAWN)
     return events
 
 

@@ -28,7 +28,7 @@ STATION = StationId("kawamori-self-test")
 #: How long the crossing may take from the broker to its delivery.
 PATIENCE = timedelta(seconds=60)
 _LOOK_S = 5.0
-#: The crossing is as high as this, and a random part above it in mm: well above the threshold, within the sensor's range.
+#: The crossing is as high as this, and a random part above it in mm: above the threshold, within the sensor's range.
 _LEAST, _VALUES = 1.0, 4000
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _PLAN = StationPlan(

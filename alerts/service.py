@@ -31,7 +31,7 @@ class Service:
     def __init__(self, database: Database, settings: Settings, stop: asyncio.Event) -> None:
         self._database, self._settings, self._stop = database, settings, stop
         channels = make_channels(settings.alerts)
-        self.engine = Engine(database, settings, now)
+        self.engine = Engine(database, settings)
         self.blackout = Blackout(settings, channels, database, self.engine, now)
         self.self_test = SelfTest(database, settings, channels, self.engine, now)
         self._delivery = Delivery(

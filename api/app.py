@@ -8,7 +8,7 @@ from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.gzip import GZipMiddleware
 
-from api import acknowledge, chronology, lite, problems
+from api import acknowledge, chronology, problems
 from api.acknowledge import acknowledge_routes
 from api.alerting import act_routes
 from api.basemap import basemap_routes
@@ -77,7 +77,7 @@ def create_app(using: Dependencies, health: Health, page: Path | None) -> FastAP
     async def docs_style() -> Response:
         return Response(DOCS_STYLE, media_type="text/css; charset=utf-8")
 
-    for part in (chronology, acknowledge, lite):
+    for part in (chronology, acknowledge):
         app.add_api_route(f"/{part.__name__.replace('.', '/')}.css", _styled(part.STYLE), include_in_schema=False)
 
     @app.get("/healthz", include_in_schema=False)

@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -30,7 +30,7 @@ from kawamori.settings import ApiSettings, SiteSettings
 from kawamori.storage import history
 from kawamori.storage.database import Database
 from kawamori.storage.history import CHART_POINTS, LARGEST_ID, Resolution
-from kawamori.storage.registry import cross_section_of, devices_of_station
+from kawamori.storage.registry import cross_section_of, datums_of, devices_of_station
 
 TIME_ZONE = "Asia/Tokyo"
 _SPACE_FOR_PLUS = re.compile(r" (\d\d:?\d\d)$")
@@ -73,6 +73,8 @@ class Dependencies:
     #: Where people open the page, as they may type it.
     public_url: str | None = None
     api: ApiSettings = field(default_factory=ApiSettings)
+    #: How far this host's clock is ahead of the database's; None while that is not known.
+    host_ahead: Callable[[], timedelta | None] = lambda: None
 
 
 def answer(body: Any, media_type: str = "application/json", status: int = HTTPStatus.OK) -> Response:
@@ -200,11 +202,13 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
         "/stations/{station_id}", response_model=schemas.StationDetail, responses={404: PROBLEM}, tags=["stations"]
     )
     async def station(station_id: str) -> Response:
-        """One station, with its cross-section."""
+        """One station, with its gauge's zeros by their dates and its cross-section."""
         directory = await using.directory.get()
         found = _station(directory, station_id)
         section = await cross_section_of(using.database, found.id)
-        return answer(shapes.station(found, directory) | {"cross_section": shapes.cross_section(section)})
+        datums = [shapes.datum(datum) for datum in await datums_of(using.database, found.id)]
+        more = {"datums": datums, "cross_section": shapes.cross_section(section)}
+        return answer(shapes.station(found, directory) | more)
 
     @router.get(
         "/stations/{station_id}/devices", response_model=schemas.Devices, responses={404: PROBLEM}, tags=["stations"]
@@ -424,9 +428,10 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
 
     @router.get("/flood-levels", response_model=schemas.FloodLevels, tags=["site"])
     async def flood_levels() -> Response:
-        """The flood levels' names and colours in force."""
+        """The flood levels' names and colours in force, and those to come."""
         directory = await using.directory.get()
-        return answer({"flood_levels": [directory.levels[level] for level in sorted(directory.levels)]})
+        in_force = [directory.levels[level] for level in sorted(directory.levels)]
+        return answer({"flood_levels": in_force, "to_come": directory.levels_to_come})
 
     @router.get(
         "/stream",
@@ -440,7 +445,10 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
             str | None, Query(alias="last_event_id", description="For clients that cannot set the header")
         ] = None,
     ) -> Response:
-        """Server-Sent Events `reading`, `alert`, `alert_gone`, `station`, `heartbeat` (every 5 s) and `resync`.
+        """Server-Sent Events `reading`, `level`, `alert`, `alert_gone`, `station`, `heartbeat` (each 5 s), `resync`.
+
+        `level` carries the rows of `/levels/latest` that have changed, as `{as_of, server_behind, stations}`, at most
+        once a second; whoever fetches all rows after joining the stream and takes these in is never behind.
 
         Each event is delivered at least once to a client that comes back with the last id it saw. `resync`
         says that this was not possible: fetch everything anew, and go on listening. 503 where as many clients

@@ -159,6 +159,7 @@ class Sensor(_Shape):
     unit: str
     report_every_s: int
     report_every_low_s: int | None
+    retired_at: AwareDatetime | None = Field(description="Out of service since then: in no list of levels, and silent")
 
 
 class Neighbours(_Shape):
@@ -199,9 +200,17 @@ class Station(_Shape):
     neighbours: Neighbours
 
 
-class StationDetail(Station):
-    """A station, and its river bed where that is registered."""
+class Datum(_Shape):
+    """A gauge's zero in metres T.P., since when it lies there: it holds until the next one."""
 
+    valid_from: AwareDatetime
+    gauge_zero_tp_m: float
+
+
+class StationDetail(Station):
+    """A station, every gauge zero there was and will be, and its river bed where that is registered."""
+
+    datums: list[Datum] = Field(description="Oldest first: heights of history count from the zero of their time")
     cross_section: CrossSection | None
 
 
@@ -553,6 +562,13 @@ class StreamState(_Shape):
     clients: int
 
 
+class HostClock(_Shape):
+    """The clock of the API's host. Ages are told by the database's, so a wrong one misleads nobody here."""
+
+    host_ahead_s: float = Field(description="Seconds ahead of the database's clock; negative: behind")
+    ok: bool = Field(description="Whether it is within 5 s of it")
+
+
 class System(_Shape):
     """How every link from the sensor to the person is. What could not be learned is null, and named in `unknown`."""
 
@@ -571,6 +587,7 @@ class System(_Shape):
         description="Rows of the set-up that this version does not understand and leaves out: contacts, escalations,"
         " silences"
     )
+    clock: HostClock | None = Field(description="Null before the database has answered once")
     unknown: list[str]
 
 
@@ -629,18 +646,20 @@ class Basemap(_Shape):
 
 
 class FloodLevel(_Shape):
-    """A flood level's name and colours in force."""
+    """A flood level's name and colours, since when they hold."""
 
     level: FloodLevelNumber
     name: Name
-    colour: str
-    text_colour: str
+    colour: str = Field(description="As `#RRGGBB`")
+    text_colour: str = Field(description="Of words on it, as `#RRGGBB`")
+    valid_from: AwareDatetime | None = Field(description="Since when; null where the usual ones stand in")
 
 
 class FloodLevels(_Shape):
-    """Every flood level, lowest first."""
+    """Every flood level in force, lowest first, and those that are registered for later."""
 
     flood_levels: list[FloodLevel]
+    to_come: list[FloodLevel] = Field(description="Names and colours that take the place of these, the next ones first")
 
 
 Identity = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]

@@ -8,7 +8,7 @@ from typing import Any
 
 from api.directory import Directory, ward
 from kawamori.domain.flood import Threshold, flood_level, next_threshold
-from kawamori.domain.freshness import Freshness, Links, expected_interval, freshness, silent_link
+from kawamori.domain.freshness import AHEAD, Freshness, Links, expected_interval, freshness, silent_link
 from kawamori.domain.notices import Notice
 from kawamori.domain.reading import Flag, SensorId, StationId, reason_names
 from kawamori.domain.registry import Sensor, Station
@@ -23,7 +23,7 @@ from kawamori.storage.history import (
     Resolution,
     expected_readings,
 )
-from kawamori.storage.registry import CrossSection, Deployed
+from kawamori.storage.registry import CrossSection, Datum, Deployed
 from kawamori.storage.system import Alerting, Process, QuarantineFacts
 
 Json = dict[str, Any]
@@ -36,14 +36,16 @@ DIGITS = 4
 
 
 def latest_levels(found: Iterable[Latest], directory: Directory, at: datetime) -> Json:
-    """Every water level station now, upstream first on each river."""
+    """Every water level station now that is in service, upstream first on each river."""
     newest = {latest.sensor: latest for latest in found}
     return {
         "as_of": at,
         "stations": [
             _level(station, sensor, newest[sensor.id], directory, at)
             for station in directory.registry.stations.values()
-            if (sensor := directory.sensors.get((station.id, "water_level"))) and sensor.id in newest
+            if (sensor := directory.sensors.get((station.id, "water_level")))
+            and sensor.id in newest
+            and not sensor.is_retired(at)
         ],
     }
 
@@ -58,6 +60,8 @@ def name_silences(
     gateways = {latest.sensor: latest.gateway for latest in found}
     for level in levels:
         age = None if level["age_s"] is None else timedelta(seconds=level["age_s"])
+        if age is not None and age < -AHEAD:  # it speaks, of a time to come: its clock is wrong, no link is silent
+            continue
         if freshness(age, timedelta(seconds=level["report_every_s"])) is not Freshness.FRESH:
             sensor = directory.sensors[level["station_id"], "water_level"]
             level["silence"] = silent_link(gateways.get(sensor.id), links, at)
@@ -143,6 +147,11 @@ def cross_section(found: CrossSection | None) -> Json | None:
     return None if found is None else {"valid_from": found.valid_from, "points": found.points}
 
 
+def datum(found: Datum) -> Json:
+    """A gauge's zero, since when it lies there."""
+    return {"valid_from": found.valid_from, "gauge_zero_tp_m": found.gauge_zero_tp_m}
+
+
 def station(found: Station, directory: Directory) -> Json:
     """A station with its datum, thresholds in force and sensors."""
     return {
@@ -186,6 +195,7 @@ def _sensor(found: Sensor) -> Json:
         "unit": found.unit.symbol,
         "report_every_s": round(found.report_every.total_seconds()),
         "report_every_low_s": None if low is None else round(low.total_seconds()),
+        "retired_at": found.retired_at,
     }
 
 

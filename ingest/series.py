@@ -20,6 +20,7 @@ from ingest.quality import (
     FLAT,
     LATE,
     RANGE,
+    REACH_AFTER,
     REACH_BACK,
     REACH_ON,
     assess,
@@ -35,9 +36,10 @@ from kawamori.domain.registry import Limits
 from kawamori.domain.statement import Statement, newer
 
 #: What neighbours decide; the other reasons belong to the reading alone.
-_NEIGHBOURLY = quality.RATE | quality.SPIKE
-#: What the reading brought with it, or people say of it: no judgement of its neighbours takes that away.
-_OWN = CONFLICT | CONDEMNED | int(Reason.CLOCK | Reason.ESTIMATED | Reason.CORRECTED)
+_NEIGHBOURLY = quality.NEIGHBOURLY
+#: What the reading brought with it, what people say of it, or what the look at clocks and limits added (`ingest.look`):
+#: no judgement of its neighbours takes that away.
+_OWN = CONFLICT | CONDEMNED | int(Reason.CLOCK | Reason.ESTIMATED | Reason.CORRECTED | Reason.LIMIT)
 #: Readings that say nothing of their neighbours, and that their neighbours say nothing of.
 _OUT = RANGE | CONDEMNED
 #: Late readings further apart than this are put in separately.
@@ -215,7 +217,7 @@ def insert(
     corrections: Sequence[Correction] = (),
 ) -> Outcome:
     """Add readings among stored ones. `context` holds those around them, oldest first: REACH_BACK +
-    REACH_ON before the first, 2 REACH_ON + 2 after the last, and all within `limits.flat_after` of them.
+    REACH_ON before the first, REACH_AFTER + REACH_ON after the last, and all within `limits.flat_after` of them.
     """
     arrived, outvoted = _settle(incoming)
     low, high = possible(limits)
@@ -306,7 +308,7 @@ def _reassess(
     times, values = [r.observed_at for r in inside], [r.value for r in inside]
     found, since = assess(times, values, limits), runs(times, values)
     low = bisect_left(times, first) - REACH_ON
-    high = bisect_left(times, last) + REACH_ON + 1
+    high = bisect_left(times, last) + REACH_AFTER
     judged: dict[datetime, Reading] = {}
     may_be_flat = limits.flat_after is not None and limits.flat_above is not None
     for i in range(max(0, low), len(inside) if may_be_flat else min(high + 1, len(inside))):

@@ -16,6 +16,7 @@ from prometheus_client import Counter, Histogram
 
 from ingest import sorting
 from ingest.bisect import Breaker, store_apart
+from ingest.look import look_again
 from ingest.quality import REACH_BACK
 from ingest.replay import replayed
 from ingest.resolve import resolve
@@ -70,6 +71,8 @@ _HEAR_EVERY = 0.5
 _LOOK_EVERY = 5.0
 #: How often to look for rows of quarantine that are to be tried again.
 _REPLAY_EVERY = 2.0
+#: How often to look again at the newest readings that came late or failed.
+_LOOK_AGAIN_EVERY = 5.0
 #: A worker that has stored nothing of what it was given for so many seconds is as good as none, and says nothing.
 _STUCK = 10.0
 #: What a gateway has not sent again within so many seconds is with another worker, or its gateway is gone.
@@ -102,7 +105,9 @@ class Ingest:
         self._database = database
         self._settings = settings
         self._steady = steady
-        self._gate = Gate(Registry(version=0), settings)
+        #: When each sensor was last measured.
+        self._newest: dict[SensorId, datetime] = {}
+        self._gate = Gate(Registry(version=0), settings, self._newest)
         self._registry_checked = 0.0
         #: Why the newest registry is not the one in use, if so.
         self.registry_trouble: str | None = None
@@ -180,6 +185,11 @@ class Ingest:
         if gateway not in self._gate.registry.gateways and time.monotonic() - self._registry_checked > _UNKNOWN_AGE:
             await self._refresh_registry(force=True)
         return gateway in self._gate.registry.gateways
+
+    async def look_again(self, stop: asyncio.Event) -> None:
+        """Wait a moment, then look again at what was stored last: at clocks, and at limits that fail too much."""
+        await sleep_or_stop(_LOOK_AGAIN_EVERY, stop)
+        await look_again(self._database, self._gate.registry.sensors, self._gate.calendars)
 
     def registry_warning(self) -> str | None:
         """What a person should mend in the registry."""
@@ -339,11 +349,14 @@ class Ingest:
             self.registry_trouble = None
             return False
         try:
-            gate = Gate(await load_registry(self._database, with_rules=False), self._settings)
+            gate = Gate(await load_registry(self._database, with_rules=False), self._settings, self._newest)
         except StorageUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, readings go on by the last registry that loads
             return self._keep_registry(version, error)
+        async with self._database.transaction() as connection:
+            for sensor, at in (await rows.newest_times(connection)).items():
+                self._newest[sensor] = max(at, self._newest.get(sensor, at))
         self._gate = gate
         self.registry_trouble = None
         for problem in gate.registry.problems:
@@ -486,9 +499,7 @@ class Ingest:
         await rows.restate_readings(connection, [r for o in outcomes.values() for r in o.repeated])
         await rows.keep_revisions(connection, _revisions(outcomes.values(), by))
         if added or changed:
-            calendars = {
-                s: rows.Calendar(self._gate.zones[s], self._gate.registry.sensors[s].is_amount) for s in outcomes
-            }
+            calendars = self._gate.calendars
             await rows.change_readings(connection, changed)
             await rows.store(
                 connection,
@@ -621,7 +632,7 @@ class Ingest:
             revisions = await rows.lock_sensors(connection, wanted)
         if missing := wanted - revisions.keys():
             self._registry_checked = 0.0
-            self._gate = Gate(Registry(version=0), self._settings)
+            self._gate = Gate(Registry(version=0), self._settings, self._newest)
             raise StorageUnavailable(f"{len(missing)} sensors are not in this database: reading the registry again")
         return revisions
 
@@ -757,11 +768,14 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 )
             # whatever keeps a sign from being written, readings go on
             group.create_task(forever(say_alive, stop, KawamoriError, "no sign of life"), name="sign of life")
-            group.create_task(forever(correct_some, stop, KawamoriError, "no corrections"), name="corrections")
             hear = partial(_hear_some, ingest, heard, stop)
             group.create_task(forever(hear, stop, KawamoriError, "gateways are not heard"), name="gateways")
             replay = partial(_replay_some, ingest, stop)
             group.create_task(forever(replay, stop, KawamoriError, "no replay"), name="replay")
             look = partial(_look, database, ingest, trouble, stop)
             group.create_task(forever(look, stop, KawamoriError, "no look at the database"), name="look")
+            group.create_task(
+                forever(lambda: ingest.look_again(stop), stop, KawamoriError, "no second look"), name="second look"
+            )
+            group.create_task(forever(correct_some, stop, KawamoriError, "no corrections"), name="corrections")
             await forever(take_some, stop, StorageUnavailable, "database away")

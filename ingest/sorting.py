@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from ingest.validate import Gate, Refused, only_registration_can_help
+from ingest.validate import Gate, Refused, only_registration_can_help, uploading
 from kawamori import wire
 from kawamori.domain.reading import Reading
 from kawamori.errors import UndecodableMessage
@@ -204,9 +204,13 @@ def _sort_sound(work: Work, gate: Gate, message: Message, batch: wire.DecodedBat
 
 def _sort_each(work: Work, gate: Gate, message: Message, batch: wire.Batch, arrived_at: datetime) -> None:
     """One reading after the other, because some go to quarantine."""
+    uploads = uploading(batch, arrived_at)
     for place, item in enumerate(wire.readings_of(batch)):
         try:
-            reading = accepted(gate, item.device_id, item.received_at, bytes(item.reading), arrived_at)
+            reading = accepted(
+                gate, item.device_id, item.received_at, bytes(item.reading), arrived_at,
+                upload=item.device_id in uploads,
+            )  # fmt: skip
         except (UndecodableMessage, Refused) as refusal:
             at = heard_at(item.received_at, arrived_at)
             work.refused.append(of_device(message, item.device_id, at, item.reading, str(refusal)))
@@ -215,11 +219,13 @@ def _sort_each(work: Work, gate: Gate, message: Message, batch: wire.Batch, arri
             work.sources.append((message, place))
 
 
-def accepted(gate: Gate, device: str, received_at: datetime, raw: bytes, arrived_at: datetime | None) -> Reading:
+def accepted(
+    gate: Gate, device: str, received_at: datetime, raw: bytes, arrived_at: datetime | None, *, upload: bool = False
+) -> Reading:
     """One reading as a device sent it; raises UndecodableMessage or Refused."""
     sent = wire.decode_reading(raw)
     try:
-        return gate.accept(device, received_at, sent, arrived_at)
+        return gate.accept(device, received_at, sent, arrived_at, upload=upload)
     except Refused as refusal:
         why = gate.registry.unusable.get((device, sent.quantity))
         if why is not None and only_registration_can_help(str(refusal)):

@@ -1,28 +1,41 @@
 """Ingest's way to the judge of readings (`kawamori.domain.judge`), by its settings."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import datetime
 from itertools import combinations
 from zoneinfo import ZoneInfo
 
 from ingest.series import stated_at
-from kawamori.domain.judge import Judge, only_registration_can_help
+from kawamori import wire
+from kawamori.domain.judge import RESET_BEHIND, Judge, only_registration_can_help
 from kawamori.domain.reading import Reading, SensorId
 from kawamori.domain.registry import Deployment, Registry
-from kawamori.errors import Refused
+from kawamori.errors import Refused, UndecodableMessage
 from kawamori.settings import IngestSettings
-from kawamori.wire import DeviceReading
+from kawamori.storage.readings import Calendar
 
-__all__ = ["Gate", "Refused", "only_registration_can_help"]
+__all__ = ["Gate", "Refused", "only_registration_can_help", "uploading"]
+
+#: So many old readings of one device in one batch are an upload of its memory, and no clock that was reset.
+_UPLOAD = 10
 
 
 class Gate:
-    """Judges readings by one version of the registry."""
+    """Judges readings by one version of the registry.
 
-    def __init__(self, registry: Registry, settings: IngestSettings) -> None:
-        self.registry = registry
+    `newest`: when each sensor was last measured, as far as is known; kept up to date here.
+    """
+
+    def __init__(
+        self, registry: Registry, settings: IngestSettings, newest: dict[SensorId, datetime] | None = None
+    ) -> None:
+        self._judge = Judge(registry, settings.oldest, settings.ahead, newest)
+        self.registry = self._judge.registry
         self.zones = {id_: ZoneInfo(sensor.time_zone) for id_, sensor in registry.sensors.items()}
-        self._judge = Judge(registry, settings.oldest, settings.ahead)
+        #: How each sensor's hours and days are cut.
+        self.calendars = {
+            id_: Calendar(self.zones[id_], sensor.is_amount) for id_, sensor in self.registry.sensors.items()
+        }
         #: Who reports a running total for which sensor.
         self.counters = frozenset(
             (d.sensor.id, str(d.device)) for found in registry.deployments.values() for d in found if d.counter
@@ -30,10 +43,16 @@ class Gate:
         self._shared = _shared(registry)
 
     def accept(
-        self, device: str, received_at: datetime, sent: DeviceReading, arrived_at: datetime | None = None
-    ) -> Reading:
-        """The reading in the sensor's stored unit, good until quality control has judged it; raises Refused."""
-        reading = self._judge.accept(device, received_at, sent.time, sent.quantity, sent.value, sent.unit, arrived_at)
+        self, device: str, received_at: datetime, sent: wire.DeviceReading, arrived_at: datetime | None = None,
+        *, upload: bool = False,
+    ) -> Reading:  # fmt: skip
+        """The reading in the sensor's stored unit, good until quality control has judged it; raises Refused.
+
+        `received_at` is the gateway's clock, `arrived_at` the database's. `upload`: it is one of many old readings.
+        """
+        reading = self._judge.accept(
+            device, received_at, sent.time, sent.quantity, sent.value, sent.unit, arrived_at, upload=upload
+        )
         return self._as_statement(reading, device, sent.seq)
 
     def _as_statement(self, reading: Reading, device: str, seq: int | None) -> Reading:
@@ -48,6 +67,18 @@ class Gate:
         """Whether more than one device measured for the sensor then."""
         found = self._shared.get(reading.sensor)
         return found is not None and len({d.device for d in found if d.in_force(reading.observed_at)}) > 1
+
+
+def uploading(batch: wire.Batch, arrived_at: datetime) -> frozenset[str]:
+    """The devices that send many old readings in this batch: what they have in their memory."""
+    found: Counter[str] = Counter()
+    for item in wire.readings_of(batch):
+        try:
+            old = arrived_at - wire.decode_reading(item.reading).time > RESET_BEHIND
+        except (UndecodableMessage, OverflowError):
+            continue
+        found[item.device_id] += old
+    return frozenset(device for device, readings in found.items() if readings >= _UPLOAD)
 
 
 def _shared(registry: Registry) -> dict[SensorId, tuple[Deployment, ...]]:

@@ -404,15 +404,36 @@ def gateways_list(as_json: Json = False) -> None:
                 typer.echo(f"{one.state:10}  {one.name:20}  {seen or 'never heard'}")
 
 
+#: What every screen of the demo says, by scenario and `--fast`.
+_DEMO_NOTICE = {
+    ("typhoon", False): {
+        "JA": "デモ：模擬の河川です。台風の夜の途中から、実際の速さで進みます。",
+        "EN": "Demo: simulated rivers, at their true pace, in the middle of a typhoon night.",
+    },
+    ("typhoon", True): {
+        "JA": "デモ：模擬の河川です。台風は60倍の速さで進みます（1秒＝1分）。",
+        "EN": "Demo: simulated rivers. The typhoon runs 60 times faster (1 s = 1 min).",
+    },
+    ("calm", False): {"JA": "デモ：模擬の河川です。平常時です。", "EN": "Demo: simulated rivers on a calm day."},
+    ("calm", True): {
+        "JA": "デモ：模擬の河川です。平常時を60倍の速さで進めます（1秒＝1分）。",
+        "EN": "Demo: simulated rivers on a calm day, 60 times faster (1 s = 1 min).",
+    },
+}
+
+
 @app.command()
 def demo(
     duration: Annotated[float | None, typer.Option(help="End after so many seconds.")] = None,
     scenario: Annotated[str, typer.Option(help="typhoon or calm.")] = "typhoon",
+    fast: Annotated[bool, typer.Option("--fast", help="Begin in fair weather, and go sixty times as fast.")] = False,
 ) -> None:
     """Watch a typhoon flood rise through a small city's rivers: everything, on this machine, nothing left behind."""
     from kawamori import runtime
     from kawamori.supervise import supervise
 
+    if (scenario, fast) not in _DEMO_NOTICE:
+        raise typer.BadParameter("must be typhoon or calm", param_hint="--scenario")
     with _clear_errors(), ExitStack() as stack:
         _require_own_packages()
         settings = load()
@@ -425,19 +446,16 @@ def demo(
         environment.setdefault("KAWAMORI_API__OPEN", "true")
         environment.setdefault("KAWAMORI_SITE__NAME_JA", "川守デモ市")
         environment.setdefault("KAWAMORI_SITE__NAME_EN", "Kawamori demo city")
-        environment.setdefault(
-            "KAWAMORI_SITE__NOTICE_JA", "デモ：模擬の河川です。台風は60倍の速さで進みます（1秒＝1分）。"
-        )
-        environment.setdefault(
-            "KAWAMORI_SITE__NOTICE_EN", "Demo: simulated rivers. The typhoon runs 60 times faster (1 s = 1 min)."
-        )
+        for language, notice in _DEMO_NOTICE[scenario, fast].items():
+            environment.setdefault(f"KAWAMORI_SITE__NOTICE_{language}", notice)
         notifications = Path(environment["KAWAMORI_ALERTS__LOG"])
         notifications.write_text("")
         _migrate(environment["KAWAMORI_DATABASE_URL"])
         _register_own_gateway(environment["KAWAMORI_DATABASE_URL"], settings.gateway.id)
         url_file = folder / "api-url"
         environment["KAWAMORI_DEMO_URL_FILE"] = str(url_file)
-        commands = {name: (name,) for name in SERVICES} | {"simulate": ("simulate", "--scenario", scenario)}
+        simulate = ("simulate", "--scenario", scenario, *(["--fast"] if fast else []))
+        commands = {name: (name,) for name in SERVICES} | {"simulate": simulate}
 
         async def service(stop: asyncio.Event) -> None:
             async def announce() -> None:
@@ -477,7 +495,7 @@ def _servers(settings: Settings, stack: ExitStack) -> dict[str, str]:
 
 
 async def _first_level(url_file: Path) -> str:
-    """Wait until the API shows a level; returns its address."""
+    """Wait until the API shows a level of now; returns its address."""
     begun = time.monotonic()
     while True:
         if url := await asyncio.to_thread(_read_if_there, url_file):
@@ -486,7 +504,7 @@ async def _first_level(url_file: Path) -> str:
                     urllib.request.urlopen, f"{url}/api/v1/levels/latest", timeout=2
                 ) as answer:
                     stations = json.load(answer)["stations"]
-                if any(s["level_m"] is not None for s in stations):
+                if any(s["freshness"] == "fresh" for s in stations):
                     return url
             except (urllib.error.URLError, TimeoutError, ConnectionError):
                 pass

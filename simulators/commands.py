@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from simulators.replay import Removed
 
 
-def simulate(scenario: Annotated[str, typer.Option(help="typhoon or calm.")] = "typhoon") -> None:
+def simulate(
+    scenario: Annotated[str, typer.Option(help="typhoon or calm.")] = "typhoon",
+    fast: Annotated[bool, typer.Option("--fast", help="Begin now, and go sixty times as fast.")] = False,
+) -> None:
     """Publish the demo city's rivers to the broker, for as long as you let it."""
     from simulators.publish import run
 
@@ -27,7 +30,7 @@ def simulate(scenario: Annotated[str, typer.Option(help="typhoon or calm.")] = "
     try:
         settings = load()
         configure_logs("simulate", settings.log_level)
-        runtime.run(lambda stop: run(settings, stop, scenario))
+        runtime.run(lambda stop: run(settings, stop, scenario, fast=fast))
     except KawamoriError as error:
         _fail(error)
 

@@ -47,14 +47,14 @@ def plausible(quantity: str, limits: Limits) -> tuple[float, float]:
     return low, high
 
 
-def numbers_for_nothing(deployment: Deployment, unit: Unit) -> frozenset[float]:
+def numbers_for_nothing(deployment: Deployment, unit: Unit, limits: Limits) -> frozenset[float]:
     """Which numbers stand for no measurement where the device sends them in `unit`, before scale and shift.
 
     The four-byte floats next to them are among them: many loggers send those.
     """
     if deployment.nothing is not None:
         return _with_floats(deployment.nothing)
-    sensor, limits = deployment.sensor, deployment.sensor.limits
+    sensor = deployment.sensor
     low, high = plausible(sensor.quantity, limits)
     if deployment.quantity == "distance" and sensor.quantity == "water_level" and limits.lowest is not None:
         # 9999 mm means that nothing came back; a distance that means water at the lowest threshold is believed

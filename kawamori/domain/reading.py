@@ -57,6 +57,17 @@ class Reason(IntFlag):
     CORRECTED = 1024
     #: A person declared it worthless.
     CONDEMNED = 2048
+    #: Beyond what is known of the station, or a limit that may itself be wrong.
+    LIMIT = 4096
+
+
+#: What is no doubt about the value itself: when it arrived, and when it was measured.
+_OF_TIME = int(Reason.LATE | Reason.CLOCK)
+
+
+def doubtful(flag: Flag, reasons: int) -> bool:
+    """Whether the value may be no water level. A doubt about its time alone leaves the value good."""
+    return flag == Flag.SUSPECT and (reasons == 0 or reasons & ~_OF_TIME != 0)
 
 
 @cache

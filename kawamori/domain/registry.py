@@ -26,8 +26,10 @@ class Limits:
     #: The lowest and the highest height that is registered for the station: thresholds, crests, marks.
     lowest: float | None = None
     highest: float | None = None
-    #: Stored values that stand for the ends of what the devices can measure (`domain.judge.edges_of`).
+    #: Stored values that stand for the ends of what the devices can measure (`domain.limits.edges_of`).
     edges: tuple[float, ...] = ()
+    #: It is a level of water: what no water on land reaches has failed, whatever is registered.
+    is_level: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,10 @@ class Sensor:
     retired_at: datetime | None = None
     #: Its values are amounts over the period that ends at `observed_at` (rain), not states at that moment.
     is_amount: bool = False
+
+    def is_retired(self, at: datetime) -> bool:
+        """Whether it is out of service: silent without alarming, and in no list of levels."""
+        return self.retired_at is not None and self.retired_at <= at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,3 +153,17 @@ class Registry:
     def thresholds_at(self, station: StationId, at: datetime) -> tuple[Threshold, ...]:
         """A station's thresholds in force at that time, lowest level first."""
         return tuple(t for t in self.thresholds.get(station, ()) if t.in_force(at))
+
+
+def next_to(registry: Registry) -> dict[StationId, list[StationId]]:
+    """Of every station the next ones up and down its river."""
+    rivers: dict[str, list[tuple[float, StationId]]] = {}
+    for station in registry.stations.values():
+        if station.km is not None:
+            rivers.setdefault(station.river, []).append((station.km, station.id))
+    near: dict[StationId, list[StationId]] = {}
+    for along in rivers.values():
+        ids = [id_ for _, id_ in sorted(along)]
+        for place, id_ in enumerate(ids):
+            near[id_] = [*ids[place + 1 : place + 2], *ids[max(0, place - 1) : place]]
+    return near

@@ -22,11 +22,9 @@ from kawamori.storage.database import Connection, query
 from kawamori.storage.quarantine import Quarantined, quarantine, unknown_bytes
 
 __all__ = [
-    "Calendar", "Key", "LatestRow", "Quarantined", "Revision", "add_readings", "bump", "change_readings", "day_of",
-    "drop_statements", "hour_of", "hour_span", "keep_revisions", "lock_sensors", "make_latest", "put_statements",
-    "put_totals", "quarantine", "readings_around", "recompute_summaries", "restate_readings", "save_statuses",
-    "see_gateways", "see_process", "see_unknown_gateways", "statements_of", "store", "tails", "totals_around",
-    "unknown_bytes",
+    "LatestRow", "Quarantined", "add_readings", "change_readings", "day_of", "hour_of", "keep_revisions",
+    "lock_sensors", "make_latest", "quarantine", "readings_around", "recompute_summaries", "save_statuses",
+    "see_gateways", "see_process", "see_unknown_gateways", "store", "tails", "unknown_bytes",
 ]  # fmt: skip
 
 #: Flags whose value is no part of a summary.
@@ -66,14 +64,14 @@ async def lock_sensors(connection: Connection, sensors: Iterable[SensorId]) -> d
     return dict(await cursor.fetchall())
 
 
-async def bump(connection: Connection, sensor: SensorId) -> None:
-    """Let every worker read anew what it knows of the sensor."""
-    await connection.execute(query("bump_sensor"), {"sensor": sensor})
-
-
 async def make_latest(connection: Connection, sensors: Iterable[SensorId]) -> None:
     """Make the rows that `lock_sensors` did not find, for sensors that exist."""
     await connection.execute(query("make_latest"), {"sensors": sorted(sensors)})
+
+
+async def bump(connection: Connection, sensor: SensorId) -> None:
+    """Let every worker read anew what it knows of the sensor."""
+    await connection.execute(query("bump_sensor"), {"sensor": sensor})
 
 
 async def tails(
@@ -151,6 +149,59 @@ async def change_readings(connection: Connection, changed: Sequence[tuple[Readin
         await cursor.executemany(query("change_reading"), full)
     if flags:
         await cursor.executemany(query("reflag_reading"), flags)
+
+
+class Noted(NamedTuple):
+    """What the second look noted of a sensor."""
+
+    sensor: SensorId
+    #: Since when its values lie beyond the limits and agree with each other.
+    beyond_since: datetime | None = None
+
+
+async def noteworthy(connection: Connection) -> tuple[list[Noted], datetime]:
+    """The sensors that are worth a second look, with what was noted of them; and the time, by the database's clock."""
+    rows = await (await connection.execute(query("noteworthy"))).fetchall()
+    return [Noted(*row[:2]) for row in rows], rows[0][2] if rows else datetime.min.replace(tzinfo=UTC)
+
+
+async def newest_readings(
+    connection: Connection, sensors: Sequence[SensorId], limit: int
+) -> dict[SensorId, list[Reading]]:
+    """The newest readings of each sensor, newest first."""
+    found: dict[SensorId, list[Reading]] = {}
+    if sensors:
+        values = {"sensors": Int4s.of(sorted(sensors)), "limit": limit}
+        for row in await (await connection.execute(query("newest_readings"), values, binary=True)).fetchall():
+            found.setdefault(row[0], []).append(_reading(row))
+    return found
+
+
+async def newest_times(connection: Connection) -> dict[SensorId, datetime]:
+    """When each sensor that was heard of late was last measured."""
+    return dict(await (await connection.execute(query("newest_times"))).fetchall())
+
+
+async def note(connection: Connection, noted: Sequence[Noted]) -> None:
+    """Write down what the second look found; the caller holds the sensors' locks."""
+    if noted:
+        await connection.cursor().executemany(query("note_look"), [one._asdict() for one in noted])
+
+
+async def reconsider(
+    connection: Connection, changed: Sequence[tuple[Reading, Reading]], calendars: Mapping[SensorId, Calendar]
+) -> None:
+    """Change stored flags and all that follows from them; the caller holds the sensors' locks."""
+    await change_readings(connection, changed)
+    await connection.cursor().executemany(
+        query("reflag_latest"),
+        [
+            {"sensor": r.sensor, "observed_at": r.observed_at, "flag": int(r.flag), "reasons": int(r.reasons)}
+            for _, r in changed
+        ],
+    )
+    await recompute_summaries(connection, changed, calendars)
+    await connection.execute(query("feed_changes"), _feed_row([], [after for _, after in changed]))
 
 
 async def restate_readings(connection: Connection, repeated: Sequence[Reading]) -> None:

@@ -1,11 +1,11 @@
 """Registering what a sheet, a simulation or a replay asks for: one transaction with its lines of the audit."""
 
-import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+from psycopg.types.json import Jsonb
 
 from kawamori.domain.quantity import Unit
 from kawamori.domain.registration.doubts import Known, KnownQuantity
@@ -98,21 +98,13 @@ async def _known(connection: Connection, sheet: Sheet, now: datetime) -> Known:
 
 
 async def _write(connection: Connection, changed: Sequence[Change], who: str) -> None:
-    cursor = connection.cursor()
     for subject in SUBJECTS:
-        gone = [c for c in changed if c.subject == subject and c.after is None]
-        put = [c for c in changed if c.subject == subject and c.after is not None]
-        if gone:
-            await cursor.executemany(query(f"remove_{subject}"), [c.named for c in gone])
-        if put:
-            await cursor.executemany(query(f"put_{subject}"), [_parameters(c) for c in put])
+        gone = [c.named for c in changed if c.subject == subject and c.after is None]
+        put = [{**c.named, **c.after} for c in changed if c.subject == subject and c.after is not None]
+        for name, rows in ((f"remove_{subject}", gone), (f"put_{subject}", put)):
+            if rows:
+                await connection.execute(query(name), {"rows": Jsonb(msgspec.to_builtins(rows))})
     await notes(connection, [_line(change, who) for change in changed])
-
-
-def _parameters(change: Change) -> dict[str, Any]:
-    values = {**change.named, **(change.after or {})}
-    return {name: json.dumps(value) if name in ("course", "points") and value is not None else value
-            for name, value in values.items()}  # fmt: skip
 
 
 def _line(change: Change, who: str) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from kawamori.storage.loading import load_registry, registry_version, rules_of
 from kawamori.storage.registration import register
 
 __all__ = [
-    "CrossSection", "Deployed", "SensorPlan", "StationPlan", "cross_section_of", "devices_of_station", "load_registry",
-    "register", "registry_version", "rules_of",
+    "CrossSection", "Datum", "Deployed", "SensorPlan", "StationPlan", "cross_section_of", "datums_of",
+    "devices_of_station", "load_registry",
+    "register", "registry_version", "rules_of", "zero_at",
 ]  # fmt: skip
 
 
@@ -44,10 +45,28 @@ class CrossSection:
     points: Sequence[tuple[float, float]]
 
 
+@dataclass(frozen=True, slots=True)
+class Datum:
+    """A gauge's zero in metres T.P., since when it lies there."""
+
+    valid_from: datetime
+    gauge_zero_tp_m: float
+
+
+def zero_at(datums: Sequence[Datum], at: datetime) -> float | None:
+    """The gauge zero of that time, in metres T.P.; None before the first that is registered. Oldest first."""
+    return next((d.gauge_zero_tp_m for d in reversed(datums) if d.valid_from <= at), None)
+
+
 async def cross_section_of(database: Database, station: StationId) -> CrossSection | None:
     """The station's cross-section in force now, if one is registered."""
     rows = await database.fetch("cross_section_of", {"station": station})
     return CrossSection(*rows[0]) if rows else None
+
+
+async def datums_of(database: Database, station: StationId) -> list[Datum]:
+    """Every gauge zero of a station there was, is and will be, oldest first."""
+    return [Datum(*row) for row in await database.fetch("datums_of", {"station": station})]
 
 
 async def devices_of_station(database: Database, station: StationId) -> list[Deployed]:

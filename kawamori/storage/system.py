@@ -103,6 +103,13 @@ async def links_now(database: Database) -> tuple[Links, datetime]:
     return links, now
 
 
+async def database_time(database: Database) -> datetime:
+    """The database's time at this moment; raises StorageUnavailable."""
+    ((at,),) = await database.fetch("database_time")
+    assert isinstance(at, datetime)
+    return at
+
+
 class Process(NamedTuple):
     """A service's process that was there in the last quarter of an hour of the service."""
 

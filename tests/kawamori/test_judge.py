@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from kawamori.domain.flood import Threshold
 from kawamori.domain.judge import Judge
 from kawamori.domain.quantity import Unit
 from kawamori.domain.reading import DeviceId, Reading, SensorId, StationId
@@ -26,12 +27,16 @@ UNITS = {
 STORED = {"water_level": "m", "distance": "m", "rainfall": "mm of rain", "temperature": "°C"}
 
 
-KNOWN = Limits(lowest=2.5, highest=5.6)
+FREE = Limits()
+
+
+def threshold(level: int, height: float) -> Threshold:
+    return Threshold(station=StationId("s"), level=level, value_m=height, valid_from=datetime(2020, 1, 1, tzinfo=UTC))
 
 
 def judge(
-    limits: Limits = KNOWN, quantity: str = "water_level", reports: str | None = None,
-    **deployed: object,
+    limits: Limits = FREE, heights: tuple[float, ...] = (2.5, 5.6), quantity: str = "water_level",
+    reports: str | None = None, **deployed: object,
 ) -> Judge:  # fmt: skip
     sensor = Sensor(
         id=SensorId(1), station=StationId("s"), quantity=quantity, unit=UNITS[STORED[quantity]], time_zone="Asia/Tokyo",
@@ -46,6 +51,7 @@ def judge(
     registry = Registry(
         version=1, units=UNITS, quantities={q: UNITS[u] for q, u in STORED.items()}, sensors={sensor.id: sensor},
         devices=frozenset({DeviceId("d")}), deployments={("d", reported): (deployment,)},
+        thresholds={StationId("s"): tuple(threshold(n, h) for n, h in enumerate(heights, 1))},
     )  # fmt: skip
     return Judge(registry, timedelta(days=3653), timedelta(minutes=5))
 
@@ -76,7 +82,7 @@ def sonar(**deployed: object) -> Judge:
 )  # fmt: skip
 def test_numbers_that_loggers_write_for_nothing_are_no_levels(value: float, unit: str) -> None:
     assert refused(judge(), value, unit).startswith("value: a sentinel")
-    assert refused(judge(Limits()), value, unit).startswith("value: a sentinel")
+    assert refused(judge(heights=()), value, unit).startswith("value: a sentinel")
 
 
 @pytest.mark.parametrize(
@@ -91,11 +97,11 @@ def test_the_same_digits_are_a_level_where_the_water_can_stand_there(value: floa
 
 
 def test_a_registered_range_makes_a_number_of_the_usual_list_honest() -> None:
-    assert take(judge(Limits(range_min=-20.0, highest=5.6)), -888, "cm").value == -8.88
+    assert take(judge(Limits(range_min=-20.0)), -888, "cm").value == -8.88
 
 
 def test_a_gauge_of_heights_above_the_sea_has_other_honest_numbers() -> None:
-    high = judge(Limits(lowest=652.0, highest=658.0))
+    high = judge(heights=(652.0, 658.0))
     assert take(high, 655.35).value == 655.35
     assert refused(high, 65.535).startswith("value: a sentinel")
 
@@ -131,9 +137,9 @@ def test_what_a_device_can_measure_is_registered_as_it_reports_and_holds_in_ever
 
 
 def test_rain_of_minus_one_and_a_temperature_of_no_kelvin_are_nothing() -> None:
-    rain = judge(Limits(range_min=0.0, range_max=2000.0), "rainfall")
+    rain = judge(Limits(range_min=0.0, range_max=2000.0), quantity="rainfall")
     assert refused(rain, -1, "mm of rain", "rainfall").startswith("value: a sentinel")
-    warm = judge(Limits(range_min=-80.0, range_max=100.0), "temperature")
+    warm = judge(Limits(range_min=-80.0, range_max=100.0), quantity="temperature")
     assert refused(warm, 0, "K", "temperature").startswith("value: a sentinel")
     assert refused(warm, -127, "°C", "temperature").startswith("value: a sentinel")
     assert take(warm, 0, "°C", "temperature").value == 0

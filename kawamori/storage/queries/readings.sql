@@ -6,9 +6,19 @@ SELECT sensor_id, revision FROM latest_reading WHERE sensor_id = ANY(%(sensors)s
 UPDATE latest_reading SET revision = revision + 1 WHERE sensor_id = %(sensor)s
 
 -- name: tails
--- The newest reading of each sensor, and since when its value has not changed.
+-- The newest reading of each sensor, and since when its value has not changed. What claims to come from the future is
+-- never the newest, should an earlier version have stored it.
 SELECT sensor_id, observed_at, value, received_at, flag, reasons, flat_since
 FROM latest_reading WHERE sensor_id = ANY(%(sensors)s)
+    AND (observed_at IS NULL OR observed_at <= clock_timestamp() + interval '5 minutes')
+UNION ALL
+SELECT l.sensor_id, r.observed_at, r.value, r.received_at, r.flag, r.reasons, NULL
+FROM latest_reading l LEFT JOIN LATERAL (
+    SELECT observed_at, value, received_at, flag, reasons FROM reading
+    WHERE sensor_id = l.sensor_id AND observed_at <= clock_timestamp() + interval '5 minutes'
+    ORDER BY observed_at DESC LIMIT 1
+) r ON true
+WHERE l.sensor_id = ANY(%(sensors)s) AND l.observed_at > clock_timestamp() + interval '5 minutes'
 
 -- name: recent_readings
 -- The last readings of each sensor that its range allows and nobody condemned (reasons 2 and 2048), oldest first; the
@@ -16,7 +26,7 @@ FROM latest_reading WHERE sensor_id = ANY(%(sensors)s)
 SELECT l.sensor_id, r.observed_at, r.value, r.received_at, r.flag, r.reasons, r.stated_at, r.stated
 FROM latest_reading l CROSS JOIN LATERAL (
     SELECT observed_at, value, received_at, flag, reasons, stated_at, stated FROM reading WHERE sensor_id = l.sensor_id
-        AND observed_at <= l.observed_at AND observed_at > l.observed_at - interval '30 days'
+        AND observed_at <= least(l.observed_at, %(latest)s) AND observed_at > least(l.observed_at, %(latest)s) - interval '30 days'
         AND observed_at >= %(earliest)s AND observed_at <= %(latest)s AND reasons & 2050 = 0
     ORDER BY observed_at DESC LIMIT %(limit)s
 ) r
@@ -30,15 +40,53 @@ FROM unnest(%(sensors)s::integer[], %(starts)s::timestamptz[], %(ends)s::timesta
     WITH ORDINALITY AS w(sensor_id, start, stop, i)
 CROSS JOIN LATERAL (
     (SELECT * FROM reading WHERE sensor_id = w.sensor_id AND observed_at >= %(earliest)s
-        AND observed_at < w.start AND observed_at >= w.start - interval '30 days' ORDER BY observed_at DESC LIMIT 26)
+        AND observed_at < w.start AND observed_at >= w.start - interval '30 days' ORDER BY observed_at DESC LIMIT 32)
     UNION ALL
     (SELECT * FROM reading WHERE sensor_id = w.sensor_id AND observed_at >= %(earliest)s AND observed_at <= %(latest)s
         AND observed_at >= w.start AND observed_at <= w.stop)
     UNION ALL
     (SELECT * FROM reading WHERE sensor_id = w.sensor_id AND observed_at <= %(latest)s
-        AND observed_at > w.stop AND observed_at <= w.stop + interval '30 days' ORDER BY observed_at LIMIT 14)
+        AND observed_at > w.stop AND observed_at <= w.stop + interval '30 days' ORDER BY observed_at LIMIT 28)
 ) r
 ORDER BY w.i, r.observed_at
+
+-- name: noteworthy
+-- Sensors whose newest reading came so late that its clock may be wrong, or lies beyond its limits (reasons 2 and 4096),
+-- or of which that was noted.
+SELECT sensor_id, beyond_since, clock_timestamp() FROM latest_reading
+WHERE (received_at - observed_at > interval '55 minutes' AND received_at > clock_timestamp() - interval '3 hours')
+    OR reasons & 4098 <> 0 OR beyond_since IS NOT NULL
+ORDER BY sensor_id
+
+-- name: newest_readings
+SELECT l.sensor_id, r.observed_at, r.value, r.received_at, r.flag, r.reasons
+FROM latest_reading l CROSS JOIN LATERAL (
+    SELECT observed_at, value, received_at, flag, reasons FROM reading WHERE sensor_id = l.sensor_id
+        AND observed_at <= l.observed_at AND observed_at > l.observed_at - interval '2 days'
+    ORDER BY observed_at DESC LIMIT %(limit)s
+) r
+WHERE l.sensor_id = ANY(%(sensors)s) ORDER BY l.sensor_id, r.observed_at DESC
+
+-- name: note_look
+UPDATE latest_reading SET beyond_since = %(beyond_since)s
+WHERE sensor_id = %(sensor)s
+
+-- name: reflag_latest
+-- Other workers read the sensor's recent past again.
+UPDATE latest_reading SET revision = revision + 1,
+    flag = CASE WHEN observed_at = %(observed_at)s THEN %(flag)s ELSE flag END,
+    reasons = CASE WHEN observed_at = %(observed_at)s THEN %(reasons)s ELSE reasons END
+WHERE sensor_id = %(sensor)s
+
+-- name: feed_changes
+WITH batch AS (
+    INSERT INTO ingest_batch (readings, sensor_ids, starts, ends, highs)
+    VALUES (%(b_readings)s, %(b_sensors)s, %(b_starts)s, %(b_ends)s, %(b_highs)s)
+)
+SELECT pg_notify('kawamori_batch', '')
+
+-- name: newest_times
+SELECT sensor_id, observed_at FROM latest_reading WHERE observed_at > clock_timestamp() - interval '7 days'
 
 -- name: copy_readings
 COPY reading (sensor_id, observed_at, value, flag, reasons, received_at, stated_at, stated) FROM STDIN (FORMAT BINARY)

@@ -90,8 +90,17 @@ SELECT river_id, name_ja, name_en, course FROM river ORDER BY river_id
 
 -- name: all_flood_levels
 -- The names and colours in force now.
-SELECT DISTINCT ON (level) level, name_ja, name_en, colour, text_colour
+SELECT DISTINCT ON (level) level, name_ja, name_en, colour, text_colour, valid_from
 FROM flood_level WHERE valid_from <= now() ORDER BY level, valid_from DESC
+
+-- name: flood_levels_to_come
+-- Names and colours that are registered and do not hold yet, the next ones first.
+SELECT level, name_ja, name_en, colour, text_colour, valid_from
+FROM flood_level WHERE valid_from > now() ORDER BY valid_from, level
+
+-- name: datums_of
+-- Every gauge zero there was, is and will be, oldest first.
+SELECT valid_from, gauge_zero_tp_m FROM datum WHERE station_id = %(station)s ORDER BY valid_from
 
 -- name: cross_section_of
 -- The one in force now.

@@ -6,6 +6,9 @@ SELECT (SELECT max(seen_at) FROM process WHERE service = 'ingest'),
         FROM gateway WHERE retired_at IS NULL AND seen_at IS NOT NULL),
     clock_timestamp()
 
+-- name: database_time
+SELECT clock_timestamp()
+
 -- name: processes
 -- Those that were there in the last quarter of an hour of the service: one that was restarted is soon no matter.
 SELECT name, seen_at, clock_timestamp() FROM process WHERE service = %(service)s
