@@ -369,6 +369,8 @@ export const en: Catalogue = {
     gateway: "Gateway silent",
     outage: "Many sensors silent",
     manual: "Raised by a person",
+    conflict: "Devices disagree",
+    counting: "Rain looks like a counter",
   },
   alertKindOther: "Automatic judgement",
   alertStates: {

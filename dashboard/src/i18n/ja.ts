@@ -367,6 +367,8 @@ export const ja = {
     gateway: "ゲートウェイ無通信",
     outage: "一斉欠測",
     manual: "手動通報",
+    conflict: "値の食い違い",
+    counting: "雨量が積算値の疑い",
   },
   alertKindOther: "自動判定",
   alertStates: {
