@@ -1,4 +1,4 @@
-"""A person's correction through all services: readings, summaries and alerts follow, and a redelivery changes nothing."""
+"""A person's correction through all services: readings and alerts follow, and a redelivery changes nothing."""
 
 import json
 import urllib.error
@@ -23,7 +23,7 @@ def test_a_correction_reaches_readings_and_alerts_holds_against_a_redelivery_and
     chain.register(
         [
             StationPlan(
-                station_id="weir", name_ja="堰", name_en="Weir", river_id="r", river_name_ja="川", river_name_en="River",
+                station_id="weir", name_ja="堰", name_en="Weir", river_id="r", river_name_ja="川", river_name_en="R",
                 valid_from=SINCE, thresholds={3: 3.0},
                 sensors=(SensorPlan(quantity="water_level", device_id="dev", valid_from=SINCE),),
             )
