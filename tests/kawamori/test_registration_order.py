@@ -3,13 +3,15 @@
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kawamori.domain.registration.plans import SensorPlan, Sheet, StationPlan
 from kawamori.domain.registration.register import registered
 from kawamori.domain.registration.standing import changes, covers, nothing_registered
 
+#: Drawing histories is slow on a machine that does much else.
+BUSY = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
 START = NOW - timedelta(days=10)
 DAYS = st.integers(0, 9)
@@ -54,6 +56,7 @@ def histories(draw):
     return [sheet(day, draw(LEVELS), f"box-{day}") for day in days]
 
 
+@BUSY
 @given(histories(), st.randoms(use_true_random=False))
 def test_what_held_when_does_not_hang_on_the_order_of_the_sheets(history, chance):
     in_order = sorted(history, key=lambda one: one.stations[0].valid_from)
@@ -62,6 +65,7 @@ def test_what_held_when_does_not_hang_on_the_order_of_the_sheets(history, chance
     assert seen(after(shuffled)) == seen(after(in_order))
 
 
+@BUSY
 @given(histories())
 def test_any_sheet_once_more_changes_nothing(history):
     rows = after(history)
@@ -69,6 +73,7 @@ def test_any_sheet_once_more_changes_nothing(history):
         assert list(changes(rows, registered(rows, one, NOW).rows)) == []
 
 
+@BUSY
 @given(st.lists(st.tuples(DAYS, LEVELS, st.sampled_from("abc"), st.sampled_from("st")), max_size=8))
 def test_a_device_is_at_one_place_and_a_level_has_one_threshold_at_a_time(history):
     rows = after([sheet(*one) for one in history])
