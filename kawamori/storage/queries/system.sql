@@ -62,7 +62,7 @@ SELECT l.holder, l.until, l.has_listeners, l.self_test_every, clock_timestamp(),
         WHERE a.state = 'firing' AND a.acknowledged_at IS NULL AND a.paged_at <= n.created_at AND n.given_up_at IS NOT NULL
         AND n.last_error IS DISTINCT FROM 'delivered by another channel' AND n.superseded IS NULL AND NOT EXISTS (SELECT FROM notification o WHERE o.incident_id = n.incident_id
             AND o.contact_id IS NOT NULL AND o.delivered_at IS NOT NULL AND o.created_at >= n.created_at)),
-    t.at, t.event
+    t.at, t.event, l.clock_off_s, l.not_judged
 FROM (SELECT) one
 LEFT JOIN lease l ON l.name = 'alerts'
 LEFT JOIN feed_cursor f ON f.follower = 'alerts'
