@@ -139,7 +139,7 @@ class Judge:
             received = heard
         self._received = received
         self._heard_at, self._arrived_at = received_at, arrived_at
-        self._oldest_accepted = received - self._oldest
+        self._oldest_accepted = heard - self._oldest
         self._earliest = max(self._oldest_accepted, self._kept_from)
         self._latest = max(received, heard) + self._ahead
         self._reset_before = heard - RESET_BEHIND

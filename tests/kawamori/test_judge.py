@@ -178,6 +178,12 @@ def test_a_gateway_whose_clock_is_a_year_ahead_brings_nothing_from_the_future() 
     assert judge().accept("d", fast, NOW, "water_level", 2.0, "m", NOW).received_at == NOW
 
 
+def test_a_gateway_that_has_lost_its_clock_makes_no_ancient_reading_acceptable() -> None:
+    with pytest.raises(Refused, match="older than the oldest accepted"):
+        lost, ancient = datetime(2000, 1, 1, tzinfo=UTC), datetime(1995, 1, 1, tzinfo=UTC)
+        judge(valid_from=ancient).accept("d", lost, ancient, "water_level", 2.0, "m", NOW)
+
+
 @pytest.mark.parametrize("year", [1, 1970, 9999])
 def test_an_impossible_clock_of_a_gateway_ends_nothing(year: int) -> None:
     absurd = datetime(year, 12, 31, 23, 59, tzinfo=UTC)
