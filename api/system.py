@@ -88,7 +88,7 @@ async def _state(using: Dependencies) -> dict[str, Any]:
     async def problems() -> list[str]:
         async with asked.transaction() as connection:
             rows = await people.row_problems(connection, at)
-        return rows + await system.judging_problems(asked, using.clock)
+        return rows + await system.judging_problems(asked)
 
     async def intake() -> dict[str, Any]:
         return (await system.intake(asked))._asdict()
