@@ -13,7 +13,7 @@ from kawamori.domain.escalation import Escalation, Place, after, choose
 from kawamori.domain.links import sign
 from kawamori.domain.people import Address, Contact, Person, persons
 from kawamori.domain.registry import Registry
-from kawamori.domain.rules import KINDS
+from kawamori.domain.rules import kind_of
 from kawamori.domain.silence import Silence, silenced
 from kawamori.domain.standing import Claim, claim_of, claim_of_state
 from kawamori.observe import log
@@ -199,7 +199,7 @@ class Herald:
             alert = one.alert
             incident = incidents.get(alert.incident) if alert.incident else None
             if incident is None:
-                topic = KINDS[alert.kind].topic
+                topic = kind_of(alert.kind).topic
                 river = alert.river if topic == "flood" else None
                 incident = opened.get((topic, river, alert.status))
                 if incident is None:

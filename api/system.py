@@ -91,7 +91,7 @@ async def _state(using: Dependencies) -> dict[str, Any]:
             problems = await people.row_problems(connection, at)
         return {
             "alerting": shapes.alerting(state), "notices": [shapes.notice(one) for one in state.notices],
-            "problems": problems + await system.judging_problems(asked, using.clock),
+            "problems": problems + await system.judging_problems(asked),
         }  # fmt: skip
 
     async def intake() -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Is the system itself alive? Who leads alerting, how far behind, what waits, what comes in, what was refused."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -246,12 +246,10 @@ async def database_size(database: Database) -> int:
 CLOCK_OFF_S = 5.0
 
 
-async def judging_problems(database: Database, host: Callable[[], datetime]) -> list[str]:
-    """What the alert engine cannot judge and why, and whose clock is off the database's: the engine's, a gateway's, and
-    this machine's, which is `host`.
-    """
-    ((not_judged, engine_off, gateways, now),) = await database.fetch("judging_problems")
-    clocks = [("the alert engine's", engine_off), ("this API's", (host() - now).total_seconds())]
+async def judging_problems(database: Database) -> list[str]:
+    """What the engine cannot judge and why, and whose clock is off the database's: the engine's or a gateway's."""
+    ((not_judged, engine_off, gateways),) = await database.fetch("judging_problems")
+    clocks = [("the alert engine's", engine_off)]
     clocks += [(f"gateway {name}'s", off) for name, off in sorted((gateways or {}).items())]
     return [f"{what}: not judged: {why}" for what, why in sorted((not_judged or {}).items())] + [
         f"{whose} clock is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} the database's"
