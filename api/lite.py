@@ -16,6 +16,7 @@ from fastapi import APIRouter, Query, Response
 from api import cap
 from api.bulletins import subject_of
 from api.chronology import JST, STATUS
+from api.directory import USUAL, Level
 from api.levels import Levels
 from api.lite_words import WORDS, Words
 from api.routes import Dependencies
@@ -51,8 +52,6 @@ table{border-collapse:collapse;width:100%}
 th,td{border:1px solid #888;padding:.2rem .4rem;text-align:left;vertical-align:top}
 thead th{background:#eee}tbody th{font-weight:normal}tr{break-inside:avoid}
 b{display:inline-block;padding:0 .35rem;border:1px solid #111;background:#c8c8cb;color:#000}
-.l1{background:#fff}.l2{background:#f2e700}.l3{background:#ff2800}.l4{background:#a0a;color:#fff}
-.l5{background:#0c000c;color:#fff}
 .dead{background:#7f878f;border-style:dashed}i{font-style:normal;font-weight:bold;text-decoration:underline}
 .old,.old th{color:#555}
 @media(max-width:48em){table,tbody,tr{display:block}thead{display:none}tr{border-top:2px solid #888;padding:.4rem 0}
@@ -68,6 +67,12 @@ thead{display:table-header-group}b{print-color-adjust:exact;-webkit-print-color-
         if n > 2
     ),
 )
+
+
+def style(levels: Mapping[int, Level]) -> str:
+    """The page's style sheet with the levels' colours in force. Pure."""
+    of = "".join(f".l{n}{{background:{one.colour};color:{one.text_colour}}}\n" for n, one in sorted(levels.items()))
+    return f"{STYLE}{of}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -379,6 +384,15 @@ def lite_routes(using: Dependencies, levels: Levels) -> APIRouter:
             alerts=[subject_of(alert, [], directory) for alert in alerts],
             level_names={level.level: level.name for level in directory.levels.values()},
         )  # fmt: skip
+
+    @router.get("/api/lite.css")
+    async def colours() -> Response:
+        """The levels' colours are data; without a database the usual ones stand in."""
+        try:
+            in_force = (await using.directory.get()).levels
+        except StorageUnavailable:
+            in_force = USUAL
+        return Response(style(in_force), headers={"Cache-Control": "no-cache"}, media_type="text/css; charset=utf-8")
 
     @router.api_route("/lite", methods=["GET", "HEAD"])
     async def lite(lang: str = "", page_: str = Query("1", alias="page"), renew: str = "") -> Response:

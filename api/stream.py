@@ -201,6 +201,8 @@ class LiveFeed:
         #: Changes of alerts that were told before it was certain that none comes before them.
         self._told: frozenset[Cursor] = frozenset()
         self.alerting = Alerting(ok=False, why=["unknown"])
+        #: Set where something came that may change a level, or somebody came who wants to see it.
+        self.news = asyncio.Event()
 
     def trouble(self) -> str | None:
         """Why the live stream is not to be trusted now."""
@@ -270,6 +272,8 @@ class LiveFeed:
                 self.hub.publish(what)
                 await asyncio.sleep(0)  # whoever reads takes it: however much there is, only who does not falls behind
             self.hub.position = position
+        if news.changes or frames:
+            self.news.set()
         if not news.more:
             self.read_at, self._read_steady = at, begun
         return bool(frames or news.changes)
@@ -312,6 +316,7 @@ class LiveFeed:
                     await self._begun.wait()
         async with self._telling:
             client = self.hub.join()
+            self.news.set()
             joined = self._heartbeat()  # its id is the place from which the queue goes on, not a later one
         try:
             if last_event_id is not None:

@@ -30,6 +30,8 @@ class Limits:
     edges: tuple[float, ...] = ()
     #: It is a level of water: what no water on land reaches has failed, whatever is registered.
     is_level: bool = False
+    #: Its values are amounts that no counter gives: a run that never falls is suspect.
+    is_amount: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,10 @@ class Sensor:
     retired_at: datetime | None = None
     #: Its values are amounts over the period that ends at `observed_at` (rain), not states at that moment.
     is_amount: bool = False
+
+    def is_retired(self, at: datetime) -> bool:
+        """Whether it is out of service: silent without alarming, and in no list of levels."""
+        return self.retired_at is not None and self.retired_at <= at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
