@@ -50,7 +50,10 @@ def concerned(kind: str, duty: Duty) -> list[Person]:
 
 
 async def tell_notices(connection: Connection, settings: Settings, duty: Duty) -> None:
-    """Put what is new or over into the outbox, in the caller's transaction; what breaks here keeps back nothing else."""
+    """Put what is new or over into the outbox, in the caller's transaction.
+
+    What breaks here keeps back nothing else; raises StorageUnavailable.
+    """
     try:
         async with translated(), connection.transaction():
             await _tell(connection, settings, duty)
