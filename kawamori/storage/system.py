@@ -88,7 +88,13 @@ async def alerting_now(database: Database) -> Alerting:
     try:
         async with database.transaction() as connection:
             notices, _ = await notices_now(connection)
-    except StorageRefused as error:  # one row that is not understood must not hide whether anybody leads
+    except (
+        StorageRefused,
+        ArithmeticError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:  # one row that is not understood must not hide whether anybody leads
         log().error("what stands on every screen could not be worked out: report this with the log", error=str(error))
         notices = []
     return judge(
