@@ -13,6 +13,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -92,6 +93,34 @@ def gateway() -> None:
     from gateway.service import run
 
     _serve("gateway", run)
+
+
+@app.command()
+def journal(
+    resend: Annotated[
+        bool, typer.Option("--resend", help="Let the gateway send them again at its next start.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the rows that the gateway could not deliver. Stop the gateway first: it holds its journal alone."""
+    from gateway.journal import Journal
+
+    with _clear_errors():
+        settings = load()
+        opened = Journal(settings.gateway.journal)
+        try:
+            rows = opened.aside()
+            for row in rows if resend else ():
+                opened.take_back(row.seq, opened.PIECE)
+        finally:
+            opened.close()
+    if as_json:
+        typer.echo(json.dumps([row._asdict() for row in rows]))
+        return
+    for row in rows:
+        at = datetime.fromtimestamp(row.at, UTC)
+        typer.echo(f"{row.seq}: {row.size} bytes, {at:%Y-%m-%dT%H:%M:%SZ}, {row.reason}")
+    typer.echo(f"{len(rows)} rows {'go again' if resend else 'set aside'}")
 
 
 @app.command()
