@@ -235,7 +235,9 @@ class Ingest:
             self._tails.clear()
             if len(messages) == 1:
                 return await self._set_aside(messages[0], error)
-            log().error("batches failed together: taking them one by one", batches=len(messages), exc_info=error)
+            log().error(
+                "batches failed together: taking them one by one", batches=len(messages), error=repr(error)[:200]
+            )
             return [ack for message in messages for ack in await self._take_guarded([message])]
         self._aside_in_a_row = 0
         return acks
@@ -249,7 +251,8 @@ class Ingest:
                 " readings stay at their gateways; report this with the log"
             ) from error
         log().error("a batch is set aside in quarantine: report this with the log, then `kawamori quarantine replay`",
-                    topic=message.topic[:200], exc_info=error)  # fmt: skip
+                    topic=message.topic[:200], error=repr(error)[:200],
+                    exc_info=error if self._aside_in_a_row == 1 else None)  # fmt: skip
         reason = f"batch: not processed: {type(error).__name__}"
         await self._commit(Work(refused=[sorting.whole(message, self._arrived(), reason)]), trusting_tails=True)
         return self._acks_of([message])
