@@ -14,10 +14,9 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from alerts.channels import Channel
-from alerts.delivery import send_directly
+from alerts.delivery import send_directly, watchers
 from alerts.engine import Engine
 from alerts.messages import JST, Names, Told, first_line
-from alerts.selftest import watchers
 from kawamori import wire
 from kawamori.domain.flood import Threshold, flood_level
 from kawamori.domain.judge import Judge

@@ -16,7 +16,7 @@ from kawamori.domain.registry import Registry
 from kawamori.errors import StorageUnavailable
 from kawamori.observe import log
 from kawamori.runtime import backoff, fail_point, forever
-from kawamori.settings import AlertSettings
+from kawamori.settings import AlertSettings, Settings
 from kawamori.storage import outbox, people
 from kawamori.storage.database import Database
 from kawamori.storage.outbox import Draft, Notification
@@ -238,6 +238,12 @@ def addresses_after(contacts: Mapping[str, Contact]) -> dict[tuple[str, str, str
         if isinstance(person, Person)
         for before, after in pairwise(dict.fromkeys(person.addresses))
     }
+
+
+def watchers(settings: Settings) -> list[str]:
+    """Whom to tell without the database: those the settings name, else whoever gets the mails."""
+    alerts = settings.alerts
+    return alerts.watchers or [f"smtp:{address}" for address in alerts.mail_to if alerts.smtp_host]
 
 
 async def send_directly(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from alerts.channels import Channel
-from alerts.delivery import send_directly
+from alerts.delivery import send_directly, watchers
 from alerts.engine import SELF_TEST, Engine
 from alerts.messages import JST
 from kawamori import wire
@@ -140,9 +140,3 @@ class SelfTest:
             await record.note(
                 connection, subject="alerting", subject_id=SELF_TEST, event=event, detail={"seconds": seconds}
             )
-
-
-def watchers(settings: Settings) -> list[str]:
-    """Whom to tell without the database: those the settings name, else whoever gets the mails."""
-    alerts = settings.alerts
-    return alerts.watchers or [f"smtp:{address}" for address in alerts.mail_to if alerts.smtp_host]

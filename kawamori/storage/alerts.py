@@ -6,7 +6,7 @@ What changes together is written in the caller's one transaction.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg.types.json import Jsonb
 
@@ -415,6 +415,7 @@ class Sent:
     """What one person was sent lately in one conversation."""
 
     incident: int | None
+    topic: str
     contact: str
     count: int
     last: datetime
@@ -425,7 +426,7 @@ class Sent:
 async def sent_since(connection: Connection, since: datetime) -> list[Sent]:
     """What each person was sent in each conversation since a moment; the second channel of a message not counted."""
     rows = await (await connection.execute(query("sent_since"), {"since": since})).fetchall()
-    return [Sent(incident=r[0], contact=r[1], count=r[2], last=r[3], together_at=r[4]) for r in rows]
+    return [Sent(incident=r[0], topic=r[1], contact=r[2], count=r[3], last=r[4], together_at=r[5]) for r in rows]
 
 
 async def close_incidents(connection: Connection, now: datetime) -> None:
@@ -446,12 +447,12 @@ async def known_levels(connection: Connection) -> dict[StationId, int]:
 
 
 async def levels_of(
-    connection: Connection, registry: Registry, stations: Collection[StationId]
+    connection: Connection, registry: Registry, stations: Collection[StationId], since: datetime
 ) -> dict[StationId, tuple[float, datetime]]:
-    """The newest water levels of these stations, and when they were measured."""
+    """The newest water levels of these stations, and when they were measured; none older than `since`."""
     sensors = [s for s in registry.sensors.values() if s.quantity == "water_level" and s.station in stations]
     values = await values_now(connection, [s.id for s in sensors]) if sensors else {}
-    return {s.station: values[s.id] for s in sensors if s.id in values}
+    return {s.station: values[s.id] for s in sensors if s.id in values and values[s.id][1] >= since}
 
 
 async def link_secret(connection: Connection) -> bytes:
@@ -461,9 +462,18 @@ async def link_secret(connection: Connection) -> bytes:
     return bytes(row[0])
 
 
-async def spikes_since(connection: Connection, since: datetime, now: datetime) -> dict[SensorId, int]:
-    """How often each sensor's values have left the water and come back."""
-    return dict(await (await connection.execute(query("recent_spikes"), {"since": since, "now": now})).fetchall())
+class Doubts(NamedTuple):
+    """How many of a sensor's readings left the water and came back, are disputed, and look like a counter's totals."""
+
+    spikes: int = 0
+    disputed: int = 0
+    counting: int = 0
+
+
+async def doubts_since(connection: Connection, since: datetime, now: datetime) -> dict[SensorId, Doubts]:
+    """What each sensor's readings of that time are in doubt for, where it is told when they are many."""
+    rows = await (await connection.execute(query("recent_doubts"), {"since": since, "now": now})).fetchall()
+    return {row[0]: Doubts(*row[1:]) for row in rows}
 
 
 async def refused_clocks(connection: Connection, since: datetime) -> dict[str, tuple[datetime, str]]:

@@ -159,7 +159,7 @@ def test_every_link_is_told(api, rows):
         "INSERT INTO process VALUES ('ingest-a', 'ingest', now()), ('ingest-b', 'ingest', now() - interval '10 minutes'),"
         " ('ingest-c', 'ingest', now() - interval '1 hour')"
     )
-    rows.sql("UPDATE gateway SET seen_at = now() - interval '2 minutes'")
+    rows.sql("UPDATE gateway SET seen_at = now() - interval '2 minutes' WHERE gateway_id = 'gateway-1'")
     rows.batch(sensor, [1.0, 1.1], start=NOW)
     rows.sql(
         "INSERT INTO quarantine (received_at, topic, reason, payload, gateway_id) VALUES"

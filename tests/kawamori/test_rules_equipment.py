@@ -15,6 +15,7 @@ from kawamori.domain.rules import KINDS, Facts, Finding, GatewayFacts, SensorRul
 from kawamori.domain.rules.battery import BatteryRule
 from kawamori.domain.rules.clock import ClockRule
 from kawamori.domain.rules.gateway import GatewayRule
+from kawamori.domain.rules.limits import LimitsRule
 from kawamori.domain.rules.manual import ManualRule
 from kawamori.domain.rules.silent import SilentRule
 from kawamori.domain.rules.spike import SpikeRule
@@ -266,3 +267,12 @@ def test_a_sensor_torn_off_in_the_flood_is_unfit_until_it_has_been_quiet() -> No
     quiet = facts(jumps=tuple(at - timedelta(hours=3) for at in torn.jumps))
     assert judge(UnfitRule(), quiet, firing=True) is None
     assert judge(UnfitRule(), replace(torn, jumps=torn.jumps[-1:]), firing=True) is not None
+
+
+def test_values_beyond_the_limits_that_agree_are_a_wrong_limit_since_the_first_of_them() -> None:
+    since = NOW - timedelta(minutes=20)
+    assert judge(LimitsRule(), facts(5, 235.5)) is None
+    found = judge(LimitsRule(), facts(5, 235.5, beyond_since=since))
+    assert found is not None
+    assert (found.since, found.value) == (since, 235.5)
+    assert LimitsRule.says(235.5, {}, "en") == "235.50 m"

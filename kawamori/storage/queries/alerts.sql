@@ -210,9 +210,10 @@ SELECT incident_id, array_agg(DISTINCT contact_id) FROM notification
 WHERE incident_id = ANY(%(incidents)s) AND contact_id IS NOT NULL GROUP BY incident_id
 
 -- name: sent_since
-SELECT incident_id, contact_id, count(*)::integer, max(created_at), max(created_at) FILTER (WHERE event = 'digest')
-FROM notification WHERE created_at > %(since)s AND contact_id IS NOT NULL AND instead_of IS NULL AND incident_id IS NOT NULL
-GROUP BY incident_id, contact_id
+SELECT n.incident_id, i.topic, n.contact_id, count(*)::integer, max(n.created_at), max(n.created_at) FILTER (WHERE n.event = 'digest')
+FROM notification n JOIN incident i USING (incident_id)
+WHERE n.created_at > %(since)s AND n.contact_id IS NOT NULL AND n.instead_of IS NULL AND n.superseded IS NULL
+GROUP BY n.incident_id, i.topic, n.contact_id
 
 -- name: close_incidents
 -- A flood wave is over when all its alerts have been for six hours; other conversations after ten minutes.
@@ -243,7 +244,7 @@ SELECT value FROM secret WHERE name = 'links'
 -- name: sensor_facts
 -- What is known now of every sensor, and what the device that measures for it says of itself.
 SELECT l.sensor_id, l.observed_at, l.received_at, l.value, l.flag, l.trend_h, l.flat_since, d.device_id, d.status,
-    g.clock_off_s
+    g.clock_off_s, l.beyond_since
 FROM latest_reading l LEFT JOIN LATERAL (
     SELECT p.device_id, s.status FROM deployment p LEFT JOIN device_status s USING (device_id)
     WHERE p.sensor_id = l.sensor_id AND p.valid_from <= now() AND (p.valid_to IS NULL OR p.valid_to > now())
@@ -281,10 +282,12 @@ SELECT sensor_id, observed_at, value FROM reading
 WHERE sensor_id = ANY(%(sensors)s) AND observed_at > %(since)s AND observed_at <= %(now)s AND flag <> 9
 ORDER BY sensor_id, observed_at LIMIT 20000
 
--- name: recent_spikes
--- Of each sensor the readings of the last day that left the water and came back (reason 16).
-SELECT sensor_id, count(*)::integer FROM reading
-WHERE observed_at > %(since)s AND observed_at <= %(now)s AND reasons & 16 <> 0 GROUP BY sensor_id
+-- name: recent_doubts
+-- Of each sensor the readings of the last day that left the water and came back (reason 16), about which devices disagree
+-- (64), and that look like a counter's totals (512).
+SELECT sensor_id, count(*) FILTER (WHERE reasons & 16 <> 0)::integer, count(*) FILTER (WHERE reasons & 64 <> 0)::integer,
+    count(*) FILTER (WHERE reasons & 512 <> 0)::integer
+FROM reading WHERE observed_at > %(since)s AND observed_at <= %(now)s AND reasons & 592 <> 0 GROUP BY sensor_id
 
 -- name: refused_clocks
 -- Of each device the newest message that was refused because of its time (ahead of its arrival, or of a clock that was

@@ -62,9 +62,15 @@ SELECT l.holder, l.until, l.has_listeners, l.self_test_every, clock_timestamp(),
         WHERE a.state = 'firing' AND a.acknowledged_at IS NULL AND a.paged_at <= n.created_at AND n.given_up_at IS NOT NULL
         AND n.last_error IS DISTINCT FROM 'delivered by another channel' AND n.superseded IS NULL AND NOT EXISTS (SELECT FROM notification o WHERE o.incident_id = n.incident_id
             AND o.contact_id IS NOT NULL AND o.delivered_at IS NOT NULL AND o.created_at >= n.created_at)),
-    t.at, t.event
+    t.at, t.event, l.clock_off_s, l.not_judged
 FROM (SELECT) one
 LEFT JOIN lease l ON l.name = 'alerts'
 LEFT JOIN feed_cursor f ON f.follower = 'alerts'
 LEFT JOIN LATERAL (SELECT at, event FROM audit WHERE subject = 'alerting' AND event IN ('self_test_passed', 'self_test_failed')
     ORDER BY audit_id DESC LIMIT 1) t ON true
+
+-- name: judging_problems
+-- Nothing while no engine has ever held the lease but the time; of gateways those whose clocks are off.
+SELECT (SELECT not_judged FROM lease WHERE name = 'alerts'), (SELECT clock_off_s FROM lease WHERE name = 'alerts'),
+    (SELECT jsonb_object_agg(gateway_id, clock_off_s) FROM gateway WHERE retired_at IS NULL AND abs(clock_off_s) > 5),
+    clock_timestamp()
