@@ -161,6 +161,7 @@ class Ingest:
         Those that are not registered are counted and not believed.
         """
         seen: dict[str, int] = {}
+        aside: dict[str, int] = {}
         clocks: dict[str, float] = {}
         unknown: Tally[str] = Tally()
         for message in messages:
@@ -170,7 +171,7 @@ class Ingest:
                 continue
             try:
                 alive = wire.decode_alive(message.payload)
-                seen[name] = alive.waiting
+                seen[name], aside[name] = alive.waiting, alive.set_aside
                 if alive.clock is not None:
                     clocks[name] = (alive.clock - self._arrived()).total_seconds()
             except UndecodableMessage as error:
@@ -179,6 +180,7 @@ class Ingest:
             if seen or unknown:
                 async with self._database.transaction() as connection:
                     await rows.see_gateways(connection, seen)
+                    await rows.see_set_aside(connection, aside)
                     await rows.see_clocks(connection, clocks)
                     await rows.see_unknown_gateways(connection, unknown)
         except StorageRefused as error:
