@@ -111,8 +111,10 @@ async def links_now(database: Database) -> tuple[Links, datetime]:
     links = Links(
         ingest_seen=seen,
         gateways={
-            name: GatewayLink(datetime.fromisoformat(at), int(backlog), held and datetime.fromisoformat(held))
-            for name, at, backlog, held in gateways
+            name: GatewayLink(
+                datetime.fromisoformat(at), int(backlog), held and datetime.fromisoformat(held), int(aside)
+            )
+            for name, at, backlog, held, aside in gateways
         },
     )
     return links, now

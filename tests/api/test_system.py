@@ -71,10 +71,11 @@ def alerting(api):
 def test_nobody_leads_and_then_somebody_does(api, rows):
     assert alerting(api).why == ["no_engine"]
     rows.sql("INSERT INTO lease VALUES ('alerts', 'engine-1', 1, now() + interval '1 minute')")
-    rows.sql("UPDATE gateway SET seen_at = now(), backlog = 42 WHERE gateway_id = 'gateway-1'")
+    rows.sql("UPDATE gateway SET seen_at = now(), backlog = 42, set_aside = 3 WHERE gateway_id = 'gateway-1'")
     found = system(api)
     assert (found.alerting.ok, found.alerting.leader, found.alerting.last_self_test) == (True, "engine-1", None)
     assert [(g.gateway_id, g.backlog, g.alive) for g in found.gateways] == [("gateway-1", 42, True)]
+    assert found.gateways[0].set_aside == 3
 
 
 @pytest.mark.integration

@@ -1,8 +1,8 @@
 -- name: links
--- The newest sign of life of any ingest, every gateway as (name, seen, backlog, held since); and the time, by the clock
+-- The newest sign of life of any ingest, every gateway as (name, seen, backlog, held since, set aside); and the time, by the clock
 -- that all these were written by.
 SELECT (SELECT max(seen_at) FROM process WHERE service = 'ingest'),
-    (SELECT coalesce(jsonb_agg(jsonb_build_array(gateway_id, seen_at, backlog, held_since) ORDER BY gateway_id), '[]')
+    (SELECT coalesce(jsonb_agg(jsonb_build_array(gateway_id, seen_at, backlog, held_since, set_aside) ORDER BY gateway_id), '[]')
         FROM gateway WHERE retired_at IS NULL AND seen_at IS NOT NULL),
     clock_timestamp()
 
