@@ -20,9 +20,21 @@ _REASONS = {
         "rate": "変化が急な",
         "flat": "動かない",
         "spike": "突発的",
+        "clock": "時刻が不確かな",
+        "conflict": "機器間で食い違う",
+        "estimated": "推定の",
+        "step": "急変後未確認の",
+        "unfit": "計器不調の",
+        "corrected": "修正済みの",
+        "condemned": "無効の",
+        "limit": "範囲の設定が疑わしい",
     },
-    "en": {"late": "late", "range": "out of range", "rate": "changes fast", "flat": "does not move", "spike": "spike"},
-}
+    "en": {
+        "late": "late", "range": "out of range", "rate": "changes fast", "flat": "does not move", "spike": "spike",
+        "clock": "clock in doubt", "conflict": "devices disagree", "estimated": "estimated", "step": "unconfirmed step",
+        "unfit": "sensor unfit", "corrected": "corrected", "condemned": "condemned", "limit": "limit in doubt",
+    },
+}  # fmt: skip
 
 #: Level to its name, (Japanese, English).
 Names = Mapping[int, tuple[str, str]]
@@ -103,6 +115,8 @@ def _tail(told: Told, language: str) -> str:
     if told.event == "withdrawn":
         return f" {'取消（誤測定）' if ja else 'WITHDRAWN'} {_clock(alert.started_at)}{automatic}"
     sure = (" 確認" if ja else " confirmed") if told.event == "confirmed" else ""
+    if told.event == "returned":
+        sure = " 再び" if ja else " AGAIN"
     if alert.kind == "level" and alert.value_m is not None and alert.threshold_m is not None:
         base = f"（基準{alert.threshold_m:.2f}）" if ja else f" (threshold {alert.threshold_m:.2f}) "
         how = f" {alert.value_m:.2f}m{base}{_trend(told.trend_h, language)}"
@@ -140,6 +154,7 @@ def _japanese(told: Told, names: Names) -> list[str]:
         "resolved": "基準水位を下回りました" if alert.threshold_m is not None else "解消しました",
         "withdrawn": "先の通知を取り消します",
         "confirmed": "未確認の値が確認されました",
+        "returned": "一度下回った基準水位を再び超えています" if alert.threshold_m is not None else "再び発生しています",
     }.get(told.event, "基準水位超過" if alert.kind == "level" else (KINDS[alert.kind].name_ja or alert.kind))
     lines = [f"{drill}{head}{'' if alert.kind == 'manual' else '（自動判定）'}・暫定値"]
     where = _place(told, "ja") if station is None else f"{station.river_name_ja} {station.name_ja}"
@@ -176,7 +191,9 @@ def _japanese(told: Told, names: Names) -> list[str]:
 def _english(told: Told, names: Names) -> list[str]:
     alert, station = told.alert, told.station
     drill = _DRILL["en"].get(alert.status, "")
-    verb = {"resolved": "is over", "withdrawn": "is withdrawn", "confirmed": "is confirmed"}.get(told.event, "")
+    verb = {"resolved": "is over", "withdrawn": "is withdrawn", "confirmed": "is confirmed", "returned": "is back"}.get(
+        told.event, ""
+    )
     called = f"level {alert.level}, {names[alert.level][1]}" if alert.level in names and alert.level else ""
     called = called or KINDS[alert.kind].name_en or alert.kind
     at = "" if alert.threshold_m is None else f", {alert.threshold_m:.2f} m"

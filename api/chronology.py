@@ -141,6 +141,10 @@ def _done(row: Sequence[Any], places: _Places) -> Line:
     common: dict[str, Any] = {"who": "自動" if who == SOFTWARE else who, "alert": alert, "rank": 6}
     said = f"：{note}" if note else ""
     if subject == "alerting":
+        if event in ("notice", "notice_over"):
+            over = event == "notice_over"
+            text = f"{'解消：' if over else ''}{detail.get('text', '')}"
+            return Line(at=at, kind="注意解消" if over else "注意", text=text, **common)
         what = "監視復旧" if event == "recovered" else "監視障害"
         return Line(at=_was_at(at, detail), kind=what, text=_OF_ALERTING.get(event, event), **common)
     if alert is None:

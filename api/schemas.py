@@ -296,7 +296,10 @@ class Attempt(_Shape):
     """One attempt to deliver, and what the other side answered."""
 
     at: AwareDatetime
-    outcome: Literal["delivered", "failed", "refused"]
+    outcome: Literal["delivered", "failed", "refused", "superseded", "reworded"] = Field(
+        description="superseded: not sent, what it says is no longer so or was said by a later message; reworded: sent"
+        " in words that say how it is now"
+    )
     answer: str
 
 
@@ -391,11 +394,27 @@ class AlertingState(_Shape):
     """Whether people would be told now."""
 
     ok: bool
-    why: list[Literal["no_engine", "behind", "nobody", "unsent", "given_up", "self_test"]] = Field(
+    why: list[
+        Literal[
+            "no_engine",
+            "behind",
+            "nobody",
+            "unsent",
+            "given_up",
+            "self_test",
+            "silenced",
+            "thresholds",
+            "restarting",
+            "no_ingest",
+        ]
+    ] = Field(
         description="no_engine: none holds the lease; behind: readings wait to be evaluated; nobody: no escalation"
         " and no setting leads to anybody who would be told of a flood; unsent: a message waits to be delivered;"
         " given_up: one was tried for two days, and nobody has been told of what still lasts; self_test: the last one"
-        " did not come out, or is older than two of their intervals. On the stream also `database`: it does not answer,"
+        " did not come out, or is older than two of their intervals; silenced: a silence hides floods of level 3 or"
+        " more of the whole site, or for more than a day; thresholds: one was raised out of the water's reach;"
+        " restarting: a service starts again and again; no_ingest: what is measured is not taken in (`notices` says"
+        " more of these four). On the stream also `database`: it does not answer,"
         " and `unknown`: not looked yet"
     )
     leader: str | None
@@ -403,6 +422,24 @@ class AlertingState(_Shape):
     behind_s: float
     oldest_unsent_s: float
     last_self_test: SelfTest | None
+
+
+class Notice(_Shape):
+    """Something that everybody must see as long as it stands: it keeps people from being told of a flood.
+
+    On the stream each `heartbeat` holds all of them: `{"as_of", "alerting", "page", "notices"}`.
+    """
+
+    kind: Literal["silenced", "thresholds", "drill", "service"] = Field(
+        description="silenced: a silence that hides floods of level 3 or more, site-wide or for more than 24 hours;"
+        " thresholds: a threshold of a station was raised out of the water's reach, or taken away; drill: a rule makes"
+        " a drill of real crossings; service: one of the services starts again and again, or is dead"
+    )
+    key: str = Field(description="The same for as long as it is the same")
+    since: AwareDatetime = Field(description="May lie ahead: a silence is told when it is set up")
+    until: AwareDatetime | None = Field(description="Null: until somebody changes it")
+    by: str | None = Field(description="Who did it; null for what nobody did, or where it is not known")
+    text: Name
 
 
 class Gateway(_Shape):
@@ -491,6 +528,11 @@ class System(_Shape):
     stream: StreamState
     page_version: str | None = Field(description="The build of the page that is handed out")
     clock: HostClock | None = Field(description="Null before the database has answered once")
+    notices: list[Notice] | None = Field(description="What everybody must see; the stream's heartbeats have them too")
+    problems: list[str] | None = Field(
+        description="Rows of the set-up that this version does not understand and leaves out: contacts, escalations,"
+        " silences"
+    )
     unknown: list[str]
 
 

@@ -20,6 +20,7 @@ from kawamori.observe import Health, log, serve
 from kawamori.runtime import stopping
 from kawamori.settings import Settings
 from kawamori.storage.database import Database
+from kawamori.storage.system import say_started
 
 #: A page gives up after 8 s: it is told a moment before.
 ANSWER = timedelta(seconds=7)
@@ -74,6 +75,7 @@ async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[str],
             # of its own: however many ask, one follows and one tells how alerting is
             Database(settings.database(), "live", size=3, within=PASS) as live,
         ):
+            await say_started(live, "api")
             clock = DatabaseClock()
             directory = DirectoryCache(live.within(ANSWER), clock)
             page = find_page()

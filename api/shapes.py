@@ -9,6 +9,7 @@ from typing import Any
 from api.directory import Directory, ward
 from kawamori.domain.flood import Threshold, flood_level, next_threshold
 from kawamori.domain.freshness import AHEAD, Freshness, Links, expected_interval, freshness, silent_link
+from kawamori.domain.notices import Notice
 from kawamori.domain.reading import Flag, SensorId, StationId, reason_names
 from kawamori.domain.registry import Sensor, Station
 from kawamori.storage.history import Alert, Conversation, Entry, Latest, LiveReading, Notification, Refused
@@ -364,6 +365,18 @@ def alerting(found: Alerting) -> Json:
         "behind_s": found.behind_s,
         "oldest_unsent_s": found.oldest_unsent_s,
         "last_self_test": found.self_test and {"at": found.self_test[0], "ok": found.self_test[1]},
+    }
+
+
+def notice(found: Notice) -> Json:
+    """What everybody must see."""
+    return {
+        "kind": found.kind,
+        "key": found.key,
+        "since": found.since,
+        "until": found.until,
+        "by": found.by,
+        "text": {"ja": found.text_ja, "en": found.text_en},
     }
 
 

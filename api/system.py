@@ -15,7 +15,7 @@ from api.problems import PROBLEM
 from api.routes import Dependencies, answer
 from kawamori.errors import KawamoriError
 from kawamori.observe import log
-from kawamori.storage import history, system
+from kawamori.storage import history, people, system
 
 #: One slow question must not keep the others' answers back.
 PATIENCE = timedelta(seconds=2)
@@ -37,9 +37,9 @@ def system_routes(using: Dependencies) -> APIRouter:
         All who ask within two seconds get the same answer: `as_of` is when it was learned.
         """
         nonlocal kept, kept_at
-        if kept is None or time.monotonic() - kept_at > KEPT.total_seconds():
-            kept = await once.do(lambda: _state(using))
-            kept_at = time.monotonic()
+        begun = time.monotonic()
+        if kept is None or begun - kept_at >= KEPT.total_seconds():
+            kept, kept_at = await once.do(lambda: _state(using)), begun
         return answer(kept)
 
     return router
@@ -81,8 +81,13 @@ async def _state(using: Dependencies) -> dict[str, Any]:
         levels = shapes.latest_levels(found, await using.directory.get(version), at)["stations"]
         return {name: sum(level["freshness"] == name for level in levels) for name in ("fresh", "late", "dead")}
 
-    async def alerting() -> dict[str, Any]:
-        return shapes.alerting(await system.alerting_now(asked))
+    async def alerting() -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        state = await system.alerting_now(asked)
+        return shapes.alerting(state), [shapes.notice(one) for one in state.notices]
+
+    async def problems() -> list[str]:
+        async with asked.transaction() as connection:
+            return await people.row_problems(connection, at)
 
     async def intake() -> dict[str, Any]:
         return (await system.intake(asked))._asdict()
@@ -93,6 +98,7 @@ async def _state(using: Dependencies) -> dict[str, Any]:
     parts: dict[str, Callable[[], Awaitable[Any]]] = {
         "alerting": alerting, "gateways": gateways, "ingest": ingest, "database": database,
         "stations": stations, "intake": intake, "quarantine": quarantine,
+        "problems": problems,
     }  # fmt: skip
     found: dict[str, Any] = dict.fromkeys(parts)
     unknown: list[str] = []
@@ -107,8 +113,11 @@ async def _state(using: Dependencies) -> dict[str, Any]:
     async with asyncio.TaskGroup() as group:
         for name, part in parts.items():
             group.create_task(learn(name, part), name=f"system: {name}")
+    state, notices = found.pop("alerting") or (None, None)
     return {
         "as_of": at,
+        "alerting": state,
+        "notices": notices,
         **found,
         "stream": {"clients": using.feed.hub.count},
         "page_version": using.feed.page,

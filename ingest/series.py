@@ -11,13 +11,28 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from ingest import quality
-from ingest.quality import FLAG_OF, FLAT, LATE, RANGE, REACH_BACK, REACH_ON, assess, is_flat, is_quiet, possible, runs
+from ingest.quality import (
+    FLAG_OF,
+    FLAT,
+    LATE,
+    RANGE,
+    REACH_AFTER,
+    REACH_BACK,
+    REACH_ON,
+    assess,
+    is_flat,
+    is_quiet,
+    possible,
+    runs,
+)
 from kawamori.domain.flood import trend_per_hour
 from kawamori.domain.reading import Flag, Reading
 from kawamori.domain.registry import Limits
 
 #: What neighbours decide; the other reasons belong to the reading alone.
-_NEIGHBOURLY = quality.RATE | quality.SPIKE
+_NEIGHBOURLY = quality.NEIGHBOURLY
+#: What the look at clocks and limits added to a stored reading (`ingest.look`), or the reading brought with it.
+_OWN = quality.CLOCK | quality.ESTIMATED | quality.LIMIT
 #: Late readings further apart than this are put in separately.
 _APART = timedelta(hours=6)
 #: Readings behind the trend arrow.
@@ -145,7 +160,7 @@ def insert(
     tail: Tail, context: list[Reading], incoming: list[Reading], limits: Limits, late_after: timedelta
 ) -> Outcome:
     """Add readings among stored ones. `context` holds those around them, oldest first: REACH_BACK +
-    REACH_ON before the first, 2 REACH_ON + 2 after the last, and all within `limits.flat_after` of them.
+    REACH_ON before the first, REACH_AFTER + REACH_ON after the last, and all within `limits.flat_after` of them.
     """
     arrived, outvoted = _settle(incoming)
     low, high = possible(limits)
@@ -184,7 +199,7 @@ def _reassess(series: list[Reading], first: datetime, last: datetime, limits: Li
     times, values = [r.observed_at for r in inside], [r.value for r in inside]
     found, since = assess(times, values, limits), runs(times, values)
     low = bisect_left(times, first) - REACH_ON
-    high = bisect_left(times, last) + REACH_ON + 1
+    high = bisect_left(times, last) + REACH_AFTER
     judged: dict[datetime, Reading] = {}
     may_be_flat = limits.flat_after is not None and limits.flat_above is not None
     for i in range(max(0, low), len(inside) if may_be_flat else min(high + 1, len(inside))):
@@ -243,11 +258,11 @@ def _when(reading: Reading) -> datetime:
 
 def _alone(reading: Reading, low: float, high: float, late_after: timedelta, keep: int = 0) -> Reading:
     """The reading with what can be said of it without its neighbours; `low` and `high` are what is possible."""
-    reasons = reading.reasons & keep
+    reasons = reading.reasons & (keep | _OWN)
     if reading.received_at - reading.observed_at > late_after:
         reasons |= LATE
     if not low <= reading.value <= high:
-        reasons = (reasons & LATE) | RANGE
+        reasons = (reasons & (LATE | _OWN)) | RANGE
     return _with(reading, reasons)
 
 

@@ -9,7 +9,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -123,7 +123,30 @@ def up() -> None:
         settings = load()
         configure_logs("up", settings.log_level)
         _migrate(settings.database())
-        runtime.run(lambda stop: supervise({name: (name,) for name in SERVICES}, dict(os.environ), stop))
+        tell = _crash_loop_teller(settings)
+        runtime.run(lambda stop: supervise({name: (name,) for name in SERVICES}, dict(os.environ), stop, tell))
+
+
+def _crash_loop_teller(settings: Settings) -> Callable[[str, int, float], Awaitable[None]]:
+    """Tells the watchers that the service which tells of everything else ends again and again."""
+
+    async def tell(name: str, count: int, seconds: float) -> None:
+        if name != "alerts":  # the others are told of by it
+            return
+        from alerts.channels.choice import make_channels
+        from alerts.delivery import send_directly, watchers
+        from kawamori.runtime import now
+
+        await send_directly(
+            make_channels(settings.alerts), ["log:log", *watchers(settings)],
+            f"【サービス障害】判定・通知（alerts）が {seconds:.0f} 秒に {count} 回終了しました",
+            "判定も通知も動いていません。水位は別の手段で確かめ、ログを見てください。\n\n"
+            f"The alert service has ended {count} times in the last {seconds:.0f} s: nothing is judged and nobody is"
+            " told. Watch the levels by other means, and look at its log.",
+            f"crash-loop-{name}-{now():%Y%m%d%H%M}",
+        )  # fmt: skip
+
+    return tell
 
 
 @app.command()

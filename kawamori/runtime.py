@@ -5,6 +5,7 @@ import gc
 import os
 import random
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,31 @@ Clock = Callable[[], datetime]
 def now() -> datetime:
     """The wall clock, UTC-aware; logic takes it as an argument."""
     return datetime.now(UTC)
+
+
+class DatabaseClock:
+    """The database's time, carried on by a steady clock from when it was last heard; the host's until then.
+
+    Hosts' clocks differ and are set; all services share one database.
+    """
+
+    def __init__(self, host: Clock = now, steady: Callable[[], float] = time.monotonic) -> None:
+        self._host, self._steady = host, steady
+        self._heard: tuple[datetime, float] | None = None
+        #: How far the host was ahead of the database when it was last heard, in seconds; None until then.
+        self.host_off_s: float | None = None
+
+    def hear(self, at: datetime) -> None:
+        """The database says that it is `at` now."""
+        self._heard = (at, self._steady())
+        self.host_off_s = (self._host() - at).total_seconds()
+
+    def __call__(self) -> datetime:
+        """The time now."""
+        if self._heard is None:
+            return self._host()
+        at, then = self._heard
+        return at + timedelta(seconds=self._steady() - then)
 
 
 def backoff(attempt: int, *, cap: timedelta = timedelta(seconds=15)) -> float:
@@ -102,5 +128,6 @@ async def forever(
         except retryable as error:
             attempt += 1
             if attempt in (1, 10) or attempt % 100 == 0:
-                log().warning(f"{what}: trying again", error=str(error), attempt=attempt)
+                say = log().error if getattr(error, "needs_a_person", False) else log().warning
+                say(f"{what}: trying again", error=str(error), attempt=attempt)
             await sleep_or_stop(backoff(attempt, cap=_BACK_WITHIN), stop)

@@ -92,8 +92,8 @@ class AlertSettings(_Part):
     #: Told of everything while no escalation is set up.
     mail_to: list[str] = []
     #: Where webhooks may be sent: `hooks.city.example`, `*.city.example`, `10.0.0.5:8443`, all over HTTPS, or
-    #: `http://10.0.0.5:8080`. A name must lead to a public address, or that address be on this list too. Slack, Teams
-    #: and the push services of browsers are known; what stands in for them is listed here as well.
+    #: `http://10.0.0.5:8080`. A name must lead to a public address, or that address be on this list too, with the
+    #: same port. Slack, Teams and the push services of browsers are known; what stands in for them is listed here too.
     webhook_hosts: list[Annotated[str, Field(pattern=_HOST)]] = []
     #: Key of the HMAC signature of webhooks; without one they go out unsigned.
     webhook_secret: SecretStr | None = None

@@ -43,6 +43,30 @@ class Reason(IntFlag):
     RATE = 4
     FLAT = 8
     SPIKE = 16
+    #: Its time is in doubt.
+    CLOCK = 32
+    #: Two devices state different values for the moment.
+    CONFLICT = 64
+    #: Marked by its source as estimated, or at the sensor's limit.
+    ESTIMATED = 128
+    #: A step that nothing confirms yet.
+    STEP = 256
+    #: The sensor contradicts itself.
+    UNFIT = 512
+    #: By a person.
+    CORRECTED = 1024
+    CONDEMNED = 2048
+    #: Beyond what is known of the station, or a limit that may itself be wrong.
+    LIMIT = 4096
+
+
+#: What is no doubt about the value itself: when it arrived, and when it was measured.
+_OF_TIME = int(Reason.LATE | Reason.CLOCK)
+
+
+def doubtful(flag: Flag, reasons: int) -> bool:
+    """Whether the value may be no water level. A doubt about its time alone leaves the value good."""
+    return flag == Flag.SUSPECT and (reasons == 0 or reasons & ~_OF_TIME != 0)
 
 
 @cache

@@ -9,13 +9,20 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from kawamori.domain.freshness import GATEWAY_SILENT_AFTER
 from kawamori.domain.reading import FLAGS, MICRO, Flag, Reading, SensorId
 from kawamori.storage.binary import Float8s, Int2s, Int4s, Int8s, Times, copied
 from kawamori.storage.database import Connection, query
+from kawamori.storage.quarantine import Quarantined, quarantine, unknown_bytes
+
+__all__ = [
+    "LatestRow", "Quarantined", "add_readings", "change_readings", "day_of", "hour_of", "keep_revisions",
+    "lock_sensors", "make_latest", "quarantine", "readings_around", "recompute_summaries", "save_statuses",
+    "see_gateways", "see_process", "see_unknown_gateways", "store", "tails", "unknown_bytes",
+]  # fmt: skip
 
 #: Flags whose value is no part of a summary.
 _LEFT_OUT = (Flag.FAIL, Flag.MISSING)
@@ -32,22 +39,15 @@ class LatestRow:
     flat_since: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quarantined:
-    """A message that could not be stored, byte for byte."""
-
-    received_at: datetime
-    topic: str
-    device_id: str | None
-    reason: str
-    payload: bytes
-    gateway_id: str
-
-
 async def lock_sensors(connection: Connection, sensors: Iterable[SensorId]) -> dict[SensorId, int]:
     """Lock these sensors until the transaction ends, and return the revision of each."""
     cursor = await connection.execute(query("lock_sensors"), {"sensors": Int4s.of(sorted(sensors))}, binary=True)
     return dict(await cursor.fetchall())
+
+
+async def make_latest(connection: Connection, sensors: Iterable[SensorId]) -> None:
+    """Make the rows that `lock_sensors` did not find, for sensors that exist."""
+    await connection.execute(query("make_latest"), {"sensors": sorted(sensors)})
 
 
 async def tails(
@@ -123,6 +123,59 @@ async def change_readings(connection: Connection, changed: Sequence[tuple[Readin
         await cursor.executemany(query("change_reading"), full)
     if flags:
         await cursor.executemany(query("reflag_reading"), flags)
+
+
+class Noted(NamedTuple):
+    """What the second look noted of a sensor."""
+
+    sensor: SensorId
+    #: Since when its values lie beyond the limits and agree with each other.
+    beyond_since: datetime | None = None
+
+
+async def noteworthy(connection: Connection) -> tuple[list[Noted], datetime]:
+    """The sensors that are worth a second look, with what was noted of them; and the time, by the database's clock."""
+    rows = await (await connection.execute(query("noteworthy"))).fetchall()
+    return [Noted(*row[:2]) for row in rows], rows[0][2] if rows else datetime.min.replace(tzinfo=UTC)
+
+
+async def newest_readings(
+    connection: Connection, sensors: Sequence[SensorId], limit: int
+) -> dict[SensorId, list[Reading]]:
+    """The newest readings of each sensor, newest first."""
+    found: dict[SensorId, list[Reading]] = {}
+    if sensors:
+        values = {"sensors": Int4s.of(sorted(sensors)), "limit": limit}
+        for row in await (await connection.execute(query("newest_readings"), values, binary=True)).fetchall():
+            found.setdefault(row[0], []).append(_reading(row))
+    return found
+
+
+async def newest_times(connection: Connection) -> dict[SensorId, datetime]:
+    """When each sensor that was heard of late was last measured."""
+    return dict(await (await connection.execute(query("newest_times"))).fetchall())
+
+
+async def note(connection: Connection, noted: Sequence[Noted]) -> None:
+    """Write down what the second look found; the caller holds the sensors' locks."""
+    if noted:
+        await connection.cursor().executemany(query("note_look"), [one._asdict() for one in noted])
+
+
+async def reconsider(
+    connection: Connection, changed: Sequence[tuple[Reading, Reading]], zones: Mapping[SensorId, ZoneInfo]
+) -> None:
+    """Change stored flags and all that follows from them; the caller holds the sensors' locks."""
+    await change_readings(connection, changed)
+    await connection.cursor().executemany(
+        query("reflag_latest"),
+        [
+            {"sensor": r.sensor, "observed_at": r.observed_at, "flag": int(r.flag), "reasons": int(r.reasons)}
+            for _, r in changed
+        ],
+    )
+    await recompute_summaries(connection, changed, dict(zones))
+    await connection.execute(query("feed_changes"), _feed_row([], [after for _, after in changed]))
 
 
 async def keep_revisions(connection: Connection, outvoted: Sequence[Reading]) -> None:
@@ -254,32 +307,21 @@ def _feed_row(added: Iterable[Sequence[Reading]], changed: Iterable[Reading]) ->
     }  # fmt: skip
 
 
-def _storable(text: str) -> str:
-    """Quarantine takes everything: no NUL, which PostgreSQL refuses, and no more than its index can hold."""
-    return text.replace("\0", "\ufffd")[:500]
-
-
-async def quarantine(connection: Connection, messages: Sequence[Quarantined]) -> None:
-    """Keep what could not be stored; a message that comes again changes nothing."""
-    if messages:
-        await connection.cursor().executemany(
-            query("quarantine"),
-            [
-                {
-                    "received_at": m.received_at, "topic": _storable(m.topic),
-                    "device_id": m.device_id and _storable(m.device_id), "reason": _storable(m.reason),
-                    "payload": m.payload, "gateway_id": m.gateway_id,
-                }
-                for m in messages
-            ],
-        )  # fmt: skip
-
-
 async def see_gateways(connection: Connection, waiting: Mapping[str, int]) -> None:
-    """These gateways are there now, and have so many rows still to forward."""
+    """These gateways are there now, and have so many rows still to forward; those not registered are left out."""
+    if not waiting:
+        return
     ordered = dict(sorted(waiting.items()))  # two workers that meet take the rows in one order
     values = {"gateways": list(ordered), "waiting": list(ordered.values()), "silent": GATEWAY_SILENT_AFTER}
     await connection.execute(query("see_gateways"), values)
+
+
+async def see_unknown_gateways(connection: Connection, messages: Mapping[str, int]) -> None:
+    """So many messages came from gateways that are not registered; '' stands for what is no name."""
+    if messages:
+        ordered = dict(sorted(messages.items()))
+        values = {"gateways": list(ordered), "counts": list(ordered.values())}
+        await connection.execute(query("see_unknown_gateways"), values)
 
 
 async def see_process(

@@ -1,16 +1,24 @@
 """Is the system itself alive? Who leads alerting, how far behind, what waits, what comes in, what was refused."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from kawamori.domain.freshness import INGEST_SILENT_AFTER, GatewayLink, Links
-from kawamori.storage.database import Database
+from kawamori.domain.notices import Notice, impairs
+from kawamori.errors import KawamoriError, StorageRefused
+from kawamori.observe import log
+from kawamori.storage.database import Database, query
+from kawamori.storage.notices import notices_now
 
 #: A batch may wait this long for its evaluation: a takeover by another engine takes 15 s.
 BEHIND = timedelta(seconds=20)
 #: A message may wait this long: the second channel is tried after a minute.
 UNSENT = timedelta(minutes=2)
+#: A service that starts waits no longer than this to write it down.
+_STARTED_WITHIN = timedelta(seconds=2)
 #: A self-test begins within 5 s of its time and comes out within 60 s.
 SELF_TEST_TAKES = timedelta(seconds=65)
 
@@ -18,7 +26,7 @@ SELF_TEST_TAKES = timedelta(seconds=65)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alerting:
     """Whether people would be told now, and if not why: `database`, `no_engine`, `behind`, `nobody`, `unsent`,
-    `given_up`, `self_test`.
+    `given_up`, `self_test`, `silenced`, `thresholds`, `restarting`, `no_ingest`.
     """
 
     ok: bool
@@ -29,12 +37,14 @@ class Alerting:
     oldest_unsent_s: float = 0.0
     #: When, and whether it came out.
     self_test: tuple[datetime, bool] | None = None
+    #: What everybody must see: what hides floods, and which service fails.
+    notices: tuple[Notice, ...] = ()
 
 
 def judge(
     *, leader: str | None, until: datetime | None, now: datetime, has_listeners: bool | None,
     waits_since: datetime | None, unsent_since: datetime | None, given_up: bool,
-    self_test: tuple[datetime, bool] | None, self_test_every: timedelta | None,
+    self_test: tuple[datetime, bool] | None, self_test_every: timedelta | None, notices: Sequence[Notice] = (),
 ) -> Alerting:  # fmt: skip
     """What these facts mean. Pure."""
     behind = max(timedelta(0), now - waits_since) if waits_since else timedelta(0)
@@ -54,10 +64,11 @@ def judge(
         tested_at, passed = self_test
         if not passed or (self_test_every and now - tested_at > 2 * self_test_every + SELF_TEST_TAKES):
             why.append("self_test")
+    why += dict.fromkeys(word for notice in notices if (word := impairs(notice, now)) is not None)
     return Alerting(
         ok=not why, why=why, leader=leader if until is not None and until >= now else None, lease_until=until,
         behind_s=round(behind.total_seconds(), 1), oldest_unsent_s=round(unsent.total_seconds(), 1),
-        self_test=self_test,
+        self_test=self_test, notices=tuple(notices),
     )  # fmt: skip
 
 
@@ -66,9 +77,15 @@ async def alerting_now(database: Database) -> Alerting:
     ((holder, until, listeners, every, now, waits, unsent, given_up, tested_at, tested),) = await database.fetch(
         "alerting_state"
     )
+    try:
+        async with database.transaction() as connection:
+            notices, _ = await notices_now(connection)
+    except StorageRefused as error:  # one row that is not understood must not hide whether anybody leads
+        log().error("what stands on every screen could not be worked out: report this with the log", error=str(error))
+        notices = []
     return judge(
         leader=holder, until=until, now=now, has_listeners=listeners, waits_since=waits, unsent_since=unsent,
-        given_up=given_up, self_test_every=every,
+        given_up=given_up, self_test_every=every, notices=notices,
         self_test=None if tested_at is None else (tested_at, tested == "self_test_passed"),
     )  # fmt: skip
 
@@ -105,6 +122,37 @@ async def processes(database: Database, service: str) -> list[Process]:
     """The processes of a service; raises StorageUnavailable."""
     found = await database.fetch("processes", {"service": service})
     return [Process(name, seen, now - seen <= INGEST_SILENT_AFTER) for name, seen, now in found]
+
+
+class Restarts(NamedTuple):
+    """How often processes of a service started: more often than its processes are many is a crash loop."""
+
+    service: str
+    starts_last_5_min: int
+    last_started_at: datetime
+
+
+async def note_start(database: Database, service: str) -> None:
+    """Write down that a process of the service starts; raises StorageUnavailable."""
+    async with database.transaction() as connection:
+        await connection.execute(query("note_start"), {"service": service})
+
+
+async def say_started(database: Database, service: str) -> None:
+    """Write down that a process of the service starts, before it does anything that may end it.
+
+    A database that is away is waited for no longer than two seconds: then this start is not counted.
+    """
+    try:
+        async with asyncio.timeout(_STARTED_WITHIN.total_seconds()):
+            await note_start(database, service)
+    except (KawamoriError, TimeoutError) as error:
+        log().warning("this start could not be written down", error=str(error) or "no answer in time")
+
+
+async def restarts(database: Database) -> list[Restarts]:
+    """The starts of each service that started within the last day; raises StorageUnavailable."""
+    return [Restarts(*row) for row in await database.fetch("restarts")]
 
 
 #: Rows of a log that are looked at to say what came lately; more are told as so many.

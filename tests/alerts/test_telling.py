@@ -60,7 +60,7 @@ async def test_a_higher_level_alarms_again_after_an_acknowledgement_and_a_fall_a
     await rivers.later(engine, minutes=2)
     assert [s[:5] for _, s in await rivers.told()] == ["【L2 氾", "【L3 避"]
     await rivers.sql("UPDATE alert SET acknowledged_at = %s, acknowledged_by = 'duty'", rivers.clock)
-    await rivers.rise(engine, ("s0", 40, 0.4))
+    await rivers.rise(engine, ("s0", 40, 0.7))
     await rivers.later(engine, minutes=15)
     resolved = [event for event, _ in await rivers.told("duty") if event == "resolved"]
     assert len(resolved) == 1, "three levels are left in one fall: one message"
@@ -230,7 +230,7 @@ async def test_two_engines_write_one_history_and_tell_once(rivers: Any) -> None:
     one, two = rivers.engine(lease=timedelta(milliseconds=50)), rivers.engine(lease=timedelta(milliseconds=50))
     for m, value in enumerate([0.5, 1.2, 2.2, 1.2, 0.5, 1.2, 3.5, 0.2]):
         for station in ("s0", "s1"):
-            await rivers.measure((station, m, value))
+            await rivers.measure((station, 30 * m, value))
             rivers.clock = max(rivers.clock, await _at(rivers))
             engine = one if (m + (station == "s1")) % 2 else two
             for _ in range(200):

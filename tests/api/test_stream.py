@@ -246,7 +246,7 @@ async def test_a_threshold_that_comes_into_force_by_the_clock_is_announced_once(
     at = before = datetime(2029, 12, 31, 23, 59, 30, tzinfo=UTC)
     async with Database(rows.url, "test") as database:
         hub = Hub()
-        directory = DirectoryCache(database, lambda: at, steady=lambda: at.timestamp())  # noqa: PLW0108 - `at` moves
+        directory = DirectoryCache(database, lambda: at, lambda: (at - before).total_seconds())  # noqa: PLW0108 - `at` moves
         feed = LiveFeed(database, directory, lambda: at, hub)
         hub.position = Position(*await newest(database))
         client = hub.join()
@@ -265,6 +265,22 @@ async def test_a_threshold_that_comes_into_force_by_the_clock_is_announced_once(
     assert [t.level for t in in_force] == [2, 3]
     kinds = [what.split(b"\n")[0].removeprefix(b"event: ") for what in told]
     assert kinds == [b"after", b"after", b"station", b"after", b"after", b"after", b"after"]
+
+
+async def test_a_clock_that_is_set_back_an_hour_keeps_no_dated_fact_from_coming_into_force(rows):
+    rows.station("set_back", thresholds={2: 2.0})
+    at, passed = datetime.now(UTC), 0.0
+    async with Database(rows.url, "test") as database:
+        directory = DirectoryCache(database, lambda: at, lambda: passed)
+        assert [t.level for t in (await directory.get()).thresholds["set_back"]] == [2]
+        rows.sql("ALTER TABLE threshold DISABLE TRIGGER registry_changed")
+        rows.sql(
+            "INSERT INTO threshold (station_id, level, valid_from, value_m) VALUES ('set_back', 3, '2020-01-01Z', 3.0)"
+        )
+        rows.sql("ALTER TABLE threshold ENABLE TRIGGER registry_changed")
+        at -= timedelta(hours=1)
+        passed += 61
+        assert [t.level for t in (await directory.get()).thresholds["set_back"]] == [2, 3]
 
 
 async def test_a_registration_during_a_reading_of_the_registry_is_read_too(rows):

@@ -12,7 +12,16 @@ from kawamori.domain.registry import Limits
 
 START = datetime(2026, 7, 14, tzinfo=UTC)
 LIMITS = Limits(
-    range_min=-5, range_max=20, max_step=0.5, max_rate_h=8, spike=0.1, flat_after=timedelta(hours=2), flat_above=1.0
+    range_min=-5,
+    range_max=20,
+    max_step=0.5,
+    max_rate_h=8,
+    spike=0.1,
+    flat_after=timedelta(hours=2),
+    flat_above=1.0,
+    lowest=2.0,
+    highest=18.0,
+    edges=(-2.75, 6.75),
 )
 LATE = timedelta(minutes=30)
 
@@ -66,9 +75,9 @@ class Series:
 
     def _around(self, start: datetime, stop: datetime) -> list[Reading]:
         line = sorted(self.rows.values(), key=lambda r: r.observed_at)
-        before = [r for r in line if start - timedelta(days=30) <= r.observed_at < start][-26:]
+        before = [r for r in line if start - timedelta(days=30) <= r.observed_at < start][-32:]
         within = [r for r in line if start <= r.observed_at <= stop]
-        after = [r for r in line if stop < r.observed_at <= stop + timedelta(days=30)][:14]
+        after = [r for r in line if stop < r.observed_at <= stop + timedelta(days=30)][:28]
         return before + within + after
 
     def facts(self) -> list[tuple[datetime, float, Flag, Reason]]:
@@ -77,7 +86,8 @@ class Series:
 
 levels = st.lists(
     st.one_of(
-        st.sampled_from([1.0, 1.0, 1.01, 1.02, 1.3, 0.7, 2.4, -9.0]), st.floats(0.9, 1.2).map(lambda v: round(v, 2))
+        st.sampled_from([1.0, 1.0, 1.01, 1.02, 1.3, 0.7, 2.4, -9.0, 6.75, -2.75, 1.9, 2.7, 3.4, 30.0]),
+        st.floats(0.9, 1.2).map(lambda v: round(v, 2)),
     ),
     min_size=1,
     max_size=120,

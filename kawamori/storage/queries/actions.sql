@@ -121,7 +121,7 @@ ORDER BY a.started_at, a.alert_id LIMIT %(limit)s
 -- name: chronology_of_messages
 -- Each attempt that decided something, and each message when it was written; nobody's address.
 SELECT n.notification_id, n.alert_id, a.station_id, coalesce(s.river_id, i.river_id), n.channel, coalesce(c.name, n.contact_id),
-    n.event, n.subject, n.created_at, n.delivered_at, n.given_up_at, n.attempts, t.at, coalesce(a.status, i.status, 'test')
+    n.event, n.subject, n.created_at, n.delivered_at, n.given_up_at, n.attempts, t.at, coalesce(a.status, i.status, n.payload ->> 'status', 'test')
 FROM notification n LEFT JOIN alert a USING (alert_id) LEFT JOIN station s USING (station_id)
 LEFT JOIN incident i ON i.incident_id = n.incident_id LEFT JOIN contact c USING (contact_id)
 LEFT JOIN LATERAL (SELECT at FROM attempt WHERE notification_id = n.notification_id AND outcome <> 'delivered' ORDER BY attempt_id LIMIT 1) t ON true

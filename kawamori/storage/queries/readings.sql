@@ -3,9 +3,19 @@
 SELECT sensor_id, revision FROM latest_reading WHERE sensor_id = ANY(%(sensors)s) ORDER BY sensor_id FOR UPDATE
 
 -- name: tails
--- The newest reading of each sensor, and since when its value has not changed.
+-- The newest reading of each sensor, and since when its value has not changed. What claims to come from the future is
+-- never the newest, should an earlier version have stored it.
 SELECT sensor_id, observed_at, value, received_at, flag, reasons, flat_since
 FROM latest_reading WHERE sensor_id = ANY(%(sensors)s)
+    AND (observed_at IS NULL OR observed_at <= clock_timestamp() + interval '5 minutes')
+UNION ALL
+SELECT l.sensor_id, r.observed_at, r.value, r.received_at, r.flag, r.reasons, NULL
+FROM latest_reading l LEFT JOIN LATERAL (
+    SELECT observed_at, value, received_at, flag, reasons FROM reading
+    WHERE sensor_id = l.sensor_id AND observed_at <= clock_timestamp() + interval '5 minutes'
+    ORDER BY observed_at DESC LIMIT 1
+) r ON true
+WHERE l.sensor_id = ANY(%(sensors)s) AND l.observed_at > clock_timestamp() + interval '5 minutes'
 
 -- name: recent_readings
 -- The last readings of each sensor that its range allows (reason 2 is RANGE), oldest first; the outer bounds let the
@@ -13,7 +23,7 @@ FROM latest_reading WHERE sensor_id = ANY(%(sensors)s)
 SELECT l.sensor_id, r.observed_at, r.value, r.received_at, r.flag, r.reasons
 FROM latest_reading l CROSS JOIN LATERAL (
     SELECT observed_at, value, received_at, flag, reasons FROM reading WHERE sensor_id = l.sensor_id
-        AND observed_at <= l.observed_at AND observed_at > l.observed_at - interval '30 days'
+        AND observed_at <= least(l.observed_at, %(latest)s) AND observed_at > least(l.observed_at, %(latest)s) - interval '30 days'
         AND observed_at >= %(earliest)s AND observed_at <= %(latest)s AND reasons & 2 = 0
     ORDER BY observed_at DESC LIMIT %(limit)s
 ) r
@@ -27,15 +37,53 @@ FROM unnest(%(sensors)s::integer[], %(starts)s::timestamptz[], %(ends)s::timesta
     WITH ORDINALITY AS w(sensor_id, start, stop, i)
 CROSS JOIN LATERAL (
     (SELECT * FROM reading WHERE sensor_id = w.sensor_id AND observed_at >= %(earliest)s
-        AND observed_at < w.start AND observed_at >= w.start - interval '30 days' ORDER BY observed_at DESC LIMIT 26)
+        AND observed_at < w.start AND observed_at >= w.start - interval '30 days' ORDER BY observed_at DESC LIMIT 32)
     UNION ALL
     (SELECT * FROM reading WHERE sensor_id = w.sensor_id AND observed_at >= %(earliest)s AND observed_at <= %(latest)s
         AND observed_at >= w.start AND observed_at <= w.stop)
     UNION ALL
     (SELECT * FROM reading WHERE sensor_id = w.sensor_id AND observed_at <= %(latest)s
-        AND observed_at > w.stop AND observed_at <= w.stop + interval '30 days' ORDER BY observed_at LIMIT 14)
+        AND observed_at > w.stop AND observed_at <= w.stop + interval '30 days' ORDER BY observed_at LIMIT 28)
 ) r
 ORDER BY w.i, r.observed_at
+
+-- name: noteworthy
+-- Sensors whose newest reading came so late that its clock may be wrong, or lies beyond its limits (reasons 2 and 4096),
+-- or of which that was noted.
+SELECT sensor_id, beyond_since, clock_timestamp() FROM latest_reading
+WHERE (received_at - observed_at > interval '55 minutes' AND received_at > clock_timestamp() - interval '3 hours')
+    OR reasons & 4098 <> 0 OR beyond_since IS NOT NULL
+ORDER BY sensor_id
+
+-- name: newest_readings
+SELECT l.sensor_id, r.observed_at, r.value, r.received_at, r.flag, r.reasons
+FROM latest_reading l CROSS JOIN LATERAL (
+    SELECT observed_at, value, received_at, flag, reasons FROM reading WHERE sensor_id = l.sensor_id
+        AND observed_at <= l.observed_at AND observed_at > l.observed_at - interval '2 days'
+    ORDER BY observed_at DESC LIMIT %(limit)s
+) r
+WHERE l.sensor_id = ANY(%(sensors)s) ORDER BY l.sensor_id, r.observed_at DESC
+
+-- name: note_look
+UPDATE latest_reading SET beyond_since = %(beyond_since)s
+WHERE sensor_id = %(sensor)s
+
+-- name: reflag_latest
+-- Other workers read the sensor's recent past again.
+UPDATE latest_reading SET revision = revision + 1,
+    flag = CASE WHEN observed_at = %(observed_at)s THEN %(flag)s ELSE flag END,
+    reasons = CASE WHEN observed_at = %(observed_at)s THEN %(reasons)s ELSE reasons END
+WHERE sensor_id = %(sensor)s
+
+-- name: feed_changes
+WITH batch AS (
+    INSERT INTO ingest_batch (readings, sensor_ids, starts, ends, highs)
+    VALUES (%(b_readings)s, %(b_sensors)s, %(b_starts)s, %(b_ends)s, %(b_highs)s)
+)
+SELECT pg_notify('kawamori_batch', '')
+
+-- name: newest_times
+SELECT sensor_id, observed_at FROM latest_reading WHERE observed_at > clock_timestamp() - interval '7 days'
 
 -- name: copy_readings
 COPY reading (sensor_id, observed_at, value, flag, reasons, received_at) FROM STDIN (FORMAT BINARY)
@@ -114,11 +162,35 @@ INSERT INTO reading_day (sensor_id, bucket, n, sum_micro, min, max) SELECT * FRO
 ON CONFLICT (sensor_id, bucket) DO UPDATE SET n = excluded.n, sum_micro = excluded.sum_micro, min = excluded.min, max = excluded.max
 
 -- name: quarantine
--- A message that comes again is the same message; a batch sent again changes nothing.
+-- A message that comes again is the same message; a batch sent again changes nothing. Whether each is new, and its size.
 INSERT INTO quarantine (received_at, topic, device_id, reason, payload, gateway_id)
-VALUES (%(received_at)s, %(topic)s, %(device_id)s, %(reason)s, %(payload)s, %(gateway_id)s)
+SELECT n.* FROM unnest(%(received)s::timestamptz[], %(topics)s::text[], %(devices)s::text[], %(reasons)s::text[],
+    %(payloads)s::bytea[], %(gateways)s::text[]) AS n
 ON CONFLICT (topic, digest) DO UPDATE SET came_again_at = greatest(quarantine.came_again_at, excluded.received_at)
 WHERE excluded.received_at > quarantine.received_at
+RETURNING xmax = 0, gateway_id, device_id, octet_length(payload)
+
+-- name: hold_quarantine_use
+-- What each sender put into quarantine within this hour; nobody else adds to it until the transaction ends.
+INSERT INTO quarantine_use (subject, hour) SELECT s, date_trunc('hour', clock_timestamp()) FROM unnest(%(subjects)s::text[]) s
+ORDER BY s ON CONFLICT (subject, hour) DO UPDATE SET subject = excluded.subject
+RETURNING subject, hour, messages, bytes, excess, excess_id
+
+-- name: note_quarantine_use
+UPDATE quarantine_use u SET messages = n.messages, bytes = n.bytes, excess = n.excess, excess_id = n.excess_id
+FROM unnest(%(subjects)s::text[], %(hours)s::timestamptz[], %(messages)s::bigint[], %(bytes)s::bigint[],
+    %(excess)s::bigint[], %(ids)s::bigint[]) AS n(subject, hour, messages, bytes, excess, excess_id)
+WHERE u.subject = n.subject AND u.hour = n.hour
+
+-- name: put_excess
+-- The one row that stands for what was not kept of a sender within an hour.
+INSERT INTO quarantine (received_at, topic, device_id, reason, payload, gateway_id)
+VALUES (%(received_at)s, %(topic)s, %(device_id)s, %(reason)s, %(payload)s, %(gateway_id)s)
+ON CONFLICT (topic, digest) DO UPDATE SET reason = excluded.reason, came_again_at = excluded.received_at
+RETURNING quarantine_id
+
+-- name: renew_excess
+UPDATE quarantine SET received_at = %(received_at)s, reason = %(reason)s, payload = %(payload)s WHERE quarantine_id = %(id)s
 
 -- name: save_status
 INSERT INTO device_status (device_id, received_at, status) VALUES (%(device_id)s, %(received_at)s, %(status)s::jsonb)
@@ -128,7 +200,8 @@ WHERE excluded.received_at > device_status.received_at
 -- name: see_process
 -- Those of its service that have been gone for a day are forgotten.
 WITH gone AS (DELETE FROM process WHERE service = %(service)s AND seen_at < clock_timestamp() - interval '1 day')
-INSERT INTO process (name, service, seen_at) VALUES (%(name)s, %(service)s, clock_timestamp())
+INSERT INTO process (name, service, seen_at, started_at)
+VALUES (%(name)s, %(service)s, clock_timestamp(), clock_timestamp())
 ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at
 
 -- name: see_ways
@@ -139,13 +212,35 @@ LEFT JOIN sensor_gateway g USING (sensor_id) WHERE g.gateway_id IS DISTINCT FROM
 ON CONFLICT (sensor_id) DO UPDATE SET gateway_id = excluded.gateway_id
 
 -- name: see_gateways
--- One that holds rows has held them since it was first said so; one that was silent in between, since now.
-INSERT INTO gateway (gateway_id, seen_at, backlog, held_since)
-SELECT g, clock_timestamp(), w, CASE WHEN w > 0 THEN clock_timestamp() END
-FROM unnest(%(gateways)s::text[], %(waiting)s::bigint[]) AS n(g, w)
-ON CONFLICT (gateway_id) DO UPDATE SET seen_at = excluded.seen_at, backlog = excluded.backlog,
-    held_since = CASE WHEN excluded.backlog > 0 AND gateway.seen_at > excluded.seen_at - %(silent)s::interval
-        THEN coalesce(gateway.held_since, excluded.held_since) ELSE excluded.held_since END
+-- Registered ones only. One that holds rows has held them since it was first said so; one that was silent in between,
+-- since now.
+WITH locked AS (
+    SELECT gateway_id FROM gateway WHERE gateway_id = ANY(%(gateways)s::text[]) AND retired_at IS NULL
+    ORDER BY gateway_id FOR UPDATE
+)
+UPDATE gateway SET seen_at = clock_timestamp(), backlog = n.w, held_since = CASE
+    WHEN n.w = 0 THEN NULL
+    WHEN gateway.seen_at > clock_timestamp() - %(silent)s::interval THEN coalesce(gateway.held_since, clock_timestamp())
+    ELSE clock_timestamp() END
+FROM unnest(%(gateways)s::text[], %(waiting)s::bigint[]) AS n(g, w) JOIN locked ON locked.gateway_id = n.g
+WHERE gateway.gateway_id = n.g
+
+-- name: see_unknown_gateways
+-- The hundred that were heard last: nobody fills the table with names.
+WITH old AS (
+    DELETE FROM unknown_gateway WHERE gateway_id IN (SELECT gateway_id FROM unknown_gateway ORDER BY seen_at DESC OFFSET 100)
+)
+INSERT INTO unknown_gateway (gateway_id, messages)
+SELECT g, c FROM unnest(%(gateways)s::text[], %(counts)s::bigint[]) AS n(g, c) ORDER BY g
+ON CONFLICT (gateway_id) DO UPDATE SET seen_at = clock_timestamp(), messages = unknown_gateway.messages + excluded.messages
+
+-- name: unknown_bytes
+SELECT gateway_id, sum(octet_length(payload)) FROM quarantine WHERE reason = %(reason)s AND replayed_at IS NULL GROUP BY 1
+
+-- name: make_latest
+-- A row for each of these sensors, should it be missing; none for a sensor that does not exist.
+INSERT INTO latest_reading (sensor_id) SELECT sensor_id FROM sensor WHERE sensor_id = ANY(%(sensors)s::integer[])
+ORDER BY sensor_id ON CONFLICT DO NOTHING
 
 -- name: see_commits
 -- What these gateways hold goes on reaching us.

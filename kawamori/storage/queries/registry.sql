@@ -1,6 +1,9 @@
 -- name: registry_version
 SELECT version FROM registry_version
 
+-- name: registry_state
+SELECT version, clock_timestamp() FROM registry_version
+
 -- name: all_units
 SELECT symbol, dimension, scale, shift FROM unit
 
@@ -25,18 +28,23 @@ LEFT JOIN LATERAL (
 ORDER BY s.river_id, s.km DESC NULLS LAST, s.station_id
 
 -- name: all_sensors
-SELECT s.sensor_id, s.station_id, s.quantity, s.report_every, s.report_every_low,
+-- Durations and times as far as Python can hold them.
+SELECT s.sensor_id, s.station_id, s.quantity, least(s.report_every, '3650 days'),
+    CASE WHEN s.report_every_low IS NOT NULL THEN least(s.report_every_low, '3650 days') END,
     coalesce(s.range_min, q.range_min), coalesce(s.range_max, q.range_max), coalesce(s.max_step, q.max_step),
-    coalesce(s.max_rate_h, q.max_rate_h), coalesce(s.spike, q.spike), coalesce(s.flat_after, q.flat_after), s.flat_above,
-    s.noise_m, s.usual_delay, s.retired_at, q.is_amount
+    coalesce(s.max_rate_h, q.max_rate_h), coalesce(s.spike, q.spike),
+    CASE WHEN coalesce(s.flat_after, q.flat_after) IS NOT NULL THEN least(coalesce(s.flat_after, q.flat_after), '3650 days') END,
+    s.flat_above, s.noise_m, least(s.usual_delay, '3650 days'), nullif(s.retired_at, 'infinity'), q.is_amount
 FROM sensor s JOIN quantity q USING (quantity) ORDER BY s.sensor_id
 
 -- name: all_devices
 SELECT device_id FROM device
 
 -- name: all_deployments
--- What a deployment leaves open is its device's model's; a span is taken whole from the one or the other.
-SELECT p.device_id, p.quantity, p.sensor_id, p.valid_from, p.valid_to, p.scale, p.shift, coalesce(p.nothing, m.nothing),
+-- What a deployment leaves open is its device's model's; a span is taken whole from the one or the other. Times as far as
+-- Python can hold them.
+SELECT p.device_id, p.quantity, p.sensor_id, least(greatest(p.valid_from, '1900-01-01Z'), '9000-01-01Z'),
+    nullif(p.valid_to, 'infinity'), p.scale, p.shift, coalesce(p.nothing, m.nothing),
     s.span_min, s.span_max, s.span_unit, p.counter
 FROM deployment p JOIN device d USING (device_id) LEFT JOIN device_model m USING (model)
 CROSS JOIN LATERAL (
@@ -49,7 +57,10 @@ ORDER BY p.device_id, p.quantity, p.valid_from
 SELECT gateway_id FROM gateway WHERE retired_at IS NULL
 
 -- name: all_thresholds
-SELECT station_id, level, value_m, hysteresis_m, hold, consecutive, keep_firing, valid_from, valid_to
+-- Durations and times as far as Python can hold them.
+SELECT station_id, level, value_m, hysteresis_m, CASE WHEN hold IS NOT NULL THEN least(hold, '3650 days') END, consecutive,
+    CASE WHEN keep_firing IS NOT NULL THEN least(keep_firing, '3650 days') END,
+    least(greatest(valid_from, '1900-01-01Z'), '9000-01-01Z'), nullif(valid_to, 'infinity')
 FROM threshold ORDER BY station_id, level, valid_from
 
 -- name: all_alert_rules

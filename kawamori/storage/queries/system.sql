@@ -14,6 +14,15 @@ SELECT clock_timestamp()
 SELECT name, seen_at, clock_timestamp() FROM process WHERE service = %(service)s
     AND seen_at > (SELECT max(seen_at) FROM process WHERE service = %(service)s) - interval '15 minutes' ORDER BY name
 
+-- name: note_start
+WITH old AS (DELETE FROM service_start WHERE service = %(service)s AND started_at < clock_timestamp() - interval '1 day')
+INSERT INTO service_start (service) VALUES (%(service)s)
+
+-- name: restarts
+-- How often processes of each service started in the last five minutes, and when one last did; those of a day.
+SELECT service, count(*) FILTER (WHERE started_at > clock_timestamp() - interval '5 minutes'), max(started_at)
+FROM service_start WHERE started_at > clock_timestamp() - interval '1 day' GROUP BY service ORDER BY service
+
 -- name: intake
 -- What was stored in the last minute, and when last. Batches that committed late are few and count a moment later.
 SELECT (SELECT max(committed_at) FROM (SELECT committed_at FROM ingest_batch ORDER BY xid DESC, batch_id DESC LIMIT 1) newest),
@@ -41,7 +50,7 @@ SELECT l.holder, l.until, l.has_listeners, l.self_test_every, clock_timestamp(),
         AND NOT EXISTS (SELECT FROM notification o WHERE o.instead_of = n.notification_id AND o.delivered_at IS NOT NULL)),
     EXISTS (SELECT FROM alert a JOIN notification n USING (incident_id)
         WHERE a.state = 'firing' AND a.acknowledged_at IS NULL AND a.paged_at <= n.created_at AND n.given_up_at IS NOT NULL
-        AND n.last_error IS DISTINCT FROM 'delivered by another channel' AND NOT EXISTS (SELECT FROM notification o WHERE o.incident_id = n.incident_id
+        AND n.last_error IS DISTINCT FROM 'delivered by another channel' AND n.superseded IS NULL AND NOT EXISTS (SELECT FROM notification o WHERE o.incident_id = n.incident_id
             AND o.contact_id IS NOT NULL AND o.delivered_at IS NOT NULL AND o.created_at >= n.created_at)),
     t.at, t.event
 FROM (SELECT) one
