@@ -275,7 +275,7 @@ class Equipment:
         single = {id_: a for id_, a in silent.items() if not a.detail.get("part_of")}
         if outage is None:
             begun = {int(id_): a.started_at for id_, a in single.items() if a.acknowledged_at is None}
-            together = rule.gathered(begun, len(registry.sensors))
+            together = rule.gathered(begun, sum(not sensor.is_retired(now) for sensor in registry.sensors.values()))
             if not together:
                 return
             since = min(begun[id_] for id_ in together)

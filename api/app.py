@@ -14,6 +14,7 @@ from api.alerting import act_routes
 from api.basemap import basemap_routes
 from api.bulletins import bulletin_routes
 from api.configuration import configuration_routes
+from api.corrections import correction_routes
 from api.levels import Levels
 from api.lite import lite_routes
 from api.page import DOCS_STYLE, Page, SecurityHeaders, docs_html
@@ -60,6 +61,7 @@ def create_app(using: Dependencies, health: Health, page: Path | None) -> FastAP
     app.include_router(basemap_routes(using))
     app.include_router(act_routes(using))
     app.include_router(configuration_routes(using))
+    app.include_router(correction_routes(using))
     app.include_router(acknowledge_routes(using))
     app.include_router(lite_routes(using, levels))
 

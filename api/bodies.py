@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from kawamori.domain.people import DAYS
+from kawamori.domain.reading import LARGEST_VALUE
 from kawamori.domain.text import hidden_in
 
 
@@ -59,6 +60,18 @@ class Acknowledge(_Body):
     """Somebody has seen it, and answers for it."""
 
     note: Note | None = None
+
+
+class CorrectionBody(_Body):
+    """What is wrong with a reading, or with all from it to `to`: exactly one of the three."""
+
+    value: Annotated[float, Field(ge=-LARGEST_VALUE, le=LARGEST_VALUE)] | None = None
+    offset: Annotated[float, Field(ge=-LARGEST_VALUE, le=LARGEST_VALUE)] | None = None
+    condemn: Literal[True] | None = None
+    #: The last reading that it is about; without it, the one of the address.
+    to: AwareDatetime | None = None
+    quantity: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,64}$")] = "water_level"
+    reason: Line
 
 
 class Noted(_Body):

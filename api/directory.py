@@ -86,6 +86,8 @@ class Directory:
 
     registry: Registry
     levels: Mapping[int, Level]
+    #: Names and colours that do not hold yet, the next ones first.
+    levels_to_come: tuple[Level, ...] = ()
     rivers: tuple[River, ...]
     #: By station and quantity.
     sensors: Mapping[tuple[StationId, str], Sensor] = field(default_factory=dict)
@@ -168,11 +170,13 @@ class DirectoryCache:
             if station.km is not None:
                 along[station.river].append(station.id)
         levels = await self._database.fetch("all_flood_levels")
+        to_come = await self._database.fetch("flood_levels_to_come")
         rivers = await self._database.fetch("all_rivers")
         at = self._clock()
         return Directory(
             registry=registry,
             levels=levels_in_force(levels),
+            levels_to_come=tuple(_flood_level(row) for row in to_come),
             rivers=tuple(
                 River(id=i, name={"ja": ja, "en": en}, course=course)
                 for i, ja, en, course in rivers
@@ -191,6 +195,11 @@ def visible(registry: Registry) -> Registry:
     stations = {id_: station for id_, station in registry.stations.items() if not station.internal}
     sensors = {id_: sensor for id_, sensor in registry.sensors.items() if sensor.station in stations}
     return replace(registry, stations=stations, sensors=sensors)
+
+
+def _flood_level(row: Sequence[Any]) -> Level:
+    level, ja, en, colour, text, valid_from = row
+    return Level(level=level, name={"ja": ja, "en": en}, colour=colour, text_colour=text, valid_from=valid_from)
 
 
 def ward(station: Station) -> dict[str, str] | None:

@@ -30,7 +30,7 @@ from kawamori.settings import ApiSettings, SiteSettings
 from kawamori.storage import history
 from kawamori.storage.database import Database
 from kawamori.storage.history import CHART_POINTS, LARGEST_ID, Resolution
-from kawamori.storage.registry import cross_section_of, devices_of_station
+from kawamori.storage.registry import cross_section_of, datums_of, devices_of_station
 
 TIME_ZONE = "Asia/Tokyo"
 _SPACE_FOR_PLUS = re.compile(r" (\d\d:?\d\d)$")
@@ -125,6 +125,11 @@ def _sensor(directory: Directory, station: Station, quantity: str) -> Sensor:
     return found
 
 
+def sensor_of(directory: Directory, station_id: str, quantity: str) -> Sensor:
+    """The sensor of a station for a quantity; raises 404, or WrongField for a quantity that is none."""
+    return _sensor(directory, _station(directory, station_id), quantity)
+
+
 def _micros(at: datetime) -> int:
     return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
@@ -197,11 +202,13 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
         "/stations/{station_id}", response_model=schemas.StationDetail, responses={404: PROBLEM}, tags=["stations"]
     )
     async def station(station_id: str) -> Response:
-        """One station, with its cross-section."""
+        """One station, with its gauge's zeros by their dates and its cross-section."""
         directory = await using.directory.get()
         found = _station(directory, station_id)
         section = await cross_section_of(using.database, found.id)
-        return answer(shapes.station(found, directory) | {"cross_section": shapes.cross_section(section)})
+        datums = [shapes.datum(datum) for datum in await datums_of(using.database, found.id)]
+        more = {"datums": datums, "cross_section": shapes.cross_section(section)}
+        return answer(shapes.station(found, directory) | more)
 
     @router.get(
         "/stations/{station_id}/devices", response_model=schemas.Devices, responses={404: PROBLEM}, tags=["stations"]
@@ -240,7 +247,7 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
             kept_from = directory.registry.kept_from
             resolution = await history.choose_resolution(using.database, sensor, start, end, kept_from)
         rows = await history.readings_page(using.database, sensor, resolution, start, end, limit + 1)
-        point = shapes.raw_point if resolution is Resolution.RAW else shapes.bucket_point
+        raw = resolution is Resolution.RAW
         more = f"{resolution}.{_micros(rows[limit][0])}" if len(rows) > limit else None
         return answer(
             {
@@ -248,7 +255,10 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
                 "quantity": quantity,
                 "unit": sensor.unit.symbol,
                 "resolution": resolution,
-                "points": [point(row) for row in rows[:limit]],
+                "points": [
+                    shapes.raw_point(row) if raw else shapes.bucket_point(row, resolution, sensor)
+                    for row in rows[:limit]
+                ],
                 "next": more,
             }
         )
@@ -418,9 +428,10 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
 
     @router.get("/flood-levels", response_model=schemas.FloodLevels, tags=["site"])
     async def flood_levels() -> Response:
-        """The flood levels' names and colours in force."""
+        """The flood levels' names and colours in force, and those to come."""
         directory = await using.directory.get()
-        return answer({"flood_levels": [directory.levels[level] for level in sorted(directory.levels)]})
+        in_force = [directory.levels[level] for level in sorted(directory.levels)]
+        return answer({"flood_levels": in_force, "to_come": directory.levels_to_come})
 
     @router.get(
         "/stream",
@@ -455,10 +466,9 @@ async def _csv(
     zone = ZoneInfo(sensor.time_zone)
     same = [sensor.station, sensor.quantity, sensor.unit.symbol]
     raw = resolution is Resolution.RAW
-    columns = ["value", "flag", "reasons"] if raw else ["min", "mean", "max", "n"]
+    columns = ["value", "flag", "reasons"] if raw else shapes.bucket_columns(sensor)
     yield b"\xef\xbb\xbf"
     page: list[Any] = [["station_id", "quantity", "unit", "time", *columns]]
-    cells = shapes.raw_cells if raw else shapes.bucket_cells
     size = 5000
     while page:
         text = io.StringIO()
@@ -469,5 +479,6 @@ async def _csv(
         rows = await history.readings_page(database, sensor, resolution, start, end, size)
         page = []
         for row in rows:
-            page.append([*same, row[0].astimezone(zone).isoformat(), *cells(row)])
+            cells = shapes.raw_cells(row) if raw else shapes.bucket_cells(row, resolution, sensor)
+            page.append([*same, row[0].astimezone(zone).isoformat(), *cells])
         start = history.next_bucket(rows[-1][0], resolution, sensor) if len(rows) == size else end

@@ -18,7 +18,20 @@ Status = Literal["actual", "exercise", "test"]
 Next = Annotated[str | None, Field(description="`cursor` of the next page; null on the last")]
 
 
-QualityReason = Literal["late", "range", "rate", "flat", "spike"]
+QualityReason = Literal[
+    "late",
+    "range",
+    "rate",
+    "flat",
+    "spike",
+    "clock",
+    "conflict",
+    "estimated",
+    "step",
+    "unfit",
+    "corrected",
+    "condemned",
+]
 
 
 class Name(_Shape):
@@ -146,6 +159,7 @@ class Sensor(_Shape):
     unit: str
     report_every_s: int
     report_every_low_s: int | None
+    retired_at: AwareDatetime | None = Field(description="Out of service since then: in no list of levels, and silent")
 
 
 class Neighbours(_Shape):
@@ -186,9 +200,17 @@ class Station(_Shape):
     neighbours: Neighbours
 
 
-class StationDetail(Station):
-    """A station, and its river bed where that is registered."""
+class Datum(_Shape):
+    """A gauge's zero in metres T.P., since when it lies there: it holds until the next one."""
 
+    valid_from: AwareDatetime
+    gauge_zero_tp_m: float
+
+
+class StationDetail(Station):
+    """A station, every gauge zero there was and will be, and its river bed where that is registered."""
+
+    datums: list[Datum] = Field(description="Oldest first: heights of history count from the zero of their time")
     cross_section: CrossSection | None
 
 
@@ -227,16 +249,49 @@ class RawPoint(_Shape):
     value: float
     flag: FlagNumber
     reasons: list[QualityReason] = Field([], description="Only where there are any")
+    former: float | None = Field(None, description="What the device stated, only where a person corrected it")
 
 
 class BucketPoint(_Shape):
-    """A summary without failed readings; `time` is its start."""
+    """A summary without failed readings; `time` is its start, by the station's clock.
+
+    An amount (rain) counts for the bucket that it fell in: one stamped 10:00 for the hour before ten.
+    """
 
     time: AwareDatetime
     min: float
     mean: float
     max: float
     n: int
+    expected: int = Field(description="How many readings the whole bucket holds where none is missing")
+    complete: bool = Field(description="Whether none is missing; a sum of an incomplete bucket is no light rain")
+    sum: float | None = Field(None, description="Of amounts (rain) only")
+
+
+class Correction(_Shape):
+    """A person's word about readings of a station, which stands above the devices' until it is undone."""
+
+    id: int
+    station_id: str
+    quantity: str
+    starts_at: AwareDatetime = Field(description="Both ends are included")
+    ends_at: AwareDatetime
+    kind: Literal["value", "offset", "condemn"]
+    amount: float | None = Field(description="The value, or what is added to the device's; stored unit")
+    reason: str
+    who: str
+    made_at: AwareDatetime
+    undone_at: AwareDatetime | None
+    undone_by: str | None
+    applied: bool = Field(description="Whether the readings show it, or no longer show it, by now")
+    refused: str | None = Field(description="Why it cannot be applied, where that is so")
+
+
+class Corrections(_Shape):
+    """A station's corrections, the newest first."""
+
+    corrections: list[Correction]
+    next: Next
 
 
 class Readings(_Shape):
@@ -527,12 +582,12 @@ class System(_Shape):
     quarantine: QuarantineState | None
     stream: StreamState
     page_version: str | None = Field(description="The build of the page that is handed out")
-    clock: HostClock | None = Field(description="Null before the database has answered once")
     notices: list[Notice] | None = Field(description="What everybody must see; the stream's heartbeats have them too")
     problems: list[str] | None = Field(
         description="Rows of the set-up that this version does not understand and leaves out: contacts, escalations,"
         " silences"
     )
+    clock: HostClock | None = Field(description="Null before the database has answered once")
     unknown: list[str]
 
 
@@ -591,7 +646,7 @@ class Basemap(_Shape):
 
 
 class FloodLevel(_Shape):
-    """A flood level's name and colours in force."""
+    """A flood level's name and colours, since when they hold."""
 
     level: FloodLevelNumber
     name: Name
@@ -601,9 +656,10 @@ class FloodLevel(_Shape):
 
 
 class FloodLevels(_Shape):
-    """Every flood level, lowest first."""
+    """Every flood level in force, lowest first, and those that are registered for later."""
 
     flood_levels: list[FloodLevel]
+    to_come: list[FloodLevel] = Field(description="Names and colours that take the place of these, the next ones first")
 
 
 Identity = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]

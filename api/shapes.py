@@ -12,8 +12,18 @@ from kawamori.domain.freshness import AHEAD, Freshness, Links, expected_interval
 from kawamori.domain.notices import Notice
 from kawamori.domain.reading import Flag, SensorId, StationId, reason_names
 from kawamori.domain.registry import Sensor, Station
-from kawamori.storage.history import Alert, Conversation, Entry, Latest, LiveReading, Notification, Refused
-from kawamori.storage.registry import CrossSection, Deployed
+from kawamori.storage.history import (
+    Alert,
+    Conversation,
+    Entry,
+    Latest,
+    LiveReading,
+    Notification,
+    Refused,
+    Resolution,
+    expected_readings,
+)
+from kawamori.storage.registry import CrossSection, Datum, Deployed
 from kawamori.storage.system import Alerting, Process, QuarantineFacts
 
 Json = dict[str, Any]
@@ -26,14 +36,16 @@ DIGITS = 4
 
 
 def latest_levels(found: Iterable[Latest], directory: Directory, at: datetime) -> Json:
-    """Every water level station now, upstream first on each river."""
+    """Every water level station now that is in service, upstream first on each river."""
     newest = {latest.sensor: latest for latest in found}
     return {
         "as_of": at,
         "stations": [
             _level(station, sensor, newest[sensor.id], directory, at)
             for station in directory.registry.stations.values()
-            if (sensor := directory.sensors.get((station.id, "water_level"))) and sensor.id in newest
+            if (sensor := directory.sensors.get((station.id, "water_level")))
+            and sensor.id in newest
+            and not sensor.is_retired(at)
         ],
     }
 
@@ -135,6 +147,11 @@ def cross_section(found: CrossSection | None) -> Json | None:
     return None if found is None else {"valid_from": found.valid_from, "points": found.points}
 
 
+def datum(found: Datum) -> Json:
+    """A gauge's zero, since when it lies there."""
+    return {"valid_from": found.valid_from, "gauge_zero_tp_m": found.gauge_zero_tp_m}
+
+
 def station(found: Station, directory: Directory) -> Json:
     """A station with its datum, thresholds in force and sensors."""
     return {
@@ -178,6 +195,7 @@ def _sensor(found: Sensor) -> Json:
         "unit": found.unit.symbol,
         "report_every_s": round(found.report_every.total_seconds()),
         "report_every_low_s": None if low is None else round(low.total_seconds()),
+        "retired_at": found.retired_at,
     }
 
 
@@ -227,14 +245,25 @@ def geojson(directory: Directory) -> Json:
 
 
 def raw_point(row: tuple[Any, ...]) -> Json:
-    """One reading of a history, with the reasons of its flag where there are any."""
+    """One reading of a history, with the reasons of its flag and what a person corrected, where there are any."""
     point = {"time": row[0], "value": row[1], "flag": row[2]}
-    return point | {"reasons": reason_names(row[3])} if row[3] else point
+    if row[3]:
+        point["reasons"] = reason_names(row[3])
+    if row[4] is not None:
+        point["former"] = row[4]
+    return point
 
 
-def bucket_point(row: tuple[Any, ...]) -> Json:
+def bucket_point(row: tuple[Any, ...], resolution: Resolution, sensor: Sensor) -> Json:
     """One summary of a history; its time is the bucket's start."""
-    return {"time": row[0], "min": row[1], "mean": round(float(row[2]), 6), "max": row[3], "n": row[4]}
+    expected = expected_readings(row[0], resolution, sensor)
+    point = {
+        "time": row[0], "min": row[1], "mean": round(float(row[2]), 6), "max": row[3], "n": row[4],
+        "expected": expected, "complete": row[4] >= expected,
+    }  # fmt: skip
+    if sensor.is_amount:
+        point["sum"] = round(float(row[5]), 6)
+    return point
 
 
 def raw_cells(row: tuple[Any, ...]) -> list[Any]:
@@ -242,9 +271,15 @@ def raw_cells(row: tuple[Any, ...]) -> list[Any]:
     return [*row[1:3], " ".join(reason_names(row[3]))]
 
 
-def bucket_cells(row: tuple[Any, ...]) -> list[Any]:
+def bucket_columns(sensor: Sensor) -> list[str]:
+    """The names of `bucket_cells`."""
+    return ["min", "mean", "max", "n", *(["sum", "expected"] if sensor.is_amount else [])]
+
+
+def bucket_cells(row: tuple[Any, ...], resolution: Resolution, sensor: Sensor) -> list[Any]:
     """A summary's columns of a file, after its time."""
-    return [value for name, value in bucket_point(row).items() if name != "time"]
+    point = bucket_point(row, resolution, sensor)
+    return [point[name] for name in bucket_columns(sensor)]
 
 
 def alert(found: Alert) -> Json:

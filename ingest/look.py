@@ -7,7 +7,6 @@ and get the reason LIMIT: both are in doubt, alarm, and are named by the rules `
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from ingest.quality import CLOCK, FLAG_OF, LIMIT, RANGE
 from kawamori.domain.lag import lag_of
@@ -52,7 +51,7 @@ def _with(reading: Reading, reason: int) -> Reading:
 
 
 async def look_again(
-    database: Database, sensors: Mapping[SensorId, Sensor], zones: Mapping[SensorId, ZoneInfo]
+    database: Database, sensors: Mapping[SensorId, Sensor], calendars: Mapping[SensorId, rows.Calendar]
 ) -> None:
     """Look at what came last, and write down what that shows."""
     async with database.transaction() as connection:
@@ -73,7 +72,7 @@ async def look_again(
         changed = [pair for _, pairs in found for pair in pairs]
         await rows.note(connection, [after for after, _ in found])
         if changed:
-            await rows.reconsider(connection, changed, zones)
+            await rows.reconsider(connection, changed, calendars)
     if changed:
         log().warning(
             "readings whose clock or whose limit is in doubt", sensors=sorted({a.sensor for a, _ in changed})[:20]

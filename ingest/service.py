@@ -4,9 +4,10 @@ import asyncio
 import time
 from collections import Counter as Tally
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from hashlib import blake2b
 from itertools import islice
 from uuid import uuid4
@@ -17,10 +18,13 @@ from ingest import sorting
 from ingest.bisect import Breaker, store_apart
 from ingest.look import look_again
 from ingest.quality import REACH_BACK
-from ingest.series import Outcome, Tail, append, follows, insert_among, spans_of, without_known
+from ingest.replay import replayed
+from ingest.resolve import resolve
+from ingest.series import Outcome, Tail, amend, append, follows, insert_among, spans_of, without_known
 from ingest.sorting import NOT_REGISTERED, Work, ack_of, gateway_of, may_be_accepted_later
 from ingest.validate import Gate
 from kawamori import wire
+from kawamori.domain.correction import BY_PEOPLE, Correction
 from kawamori.domain.reading import Reading, SensorId
 from kawamori.domain.registry import Registry
 from kawamori.errors import (
@@ -35,9 +39,11 @@ from kawamori.mqtt import Link, Message
 from kawamori.observe import Health, health_app, log, serve
 from kawamori.runtime import backoff, fail_point, forever, now, sleep_or_stop, stopping
 from kawamori.settings import IngestSettings, Settings
+from kawamori.storage import corrections, quarantine
 from kawamori.storage import readings as rows
 from kawamori.storage.database import Connection, Database
 from kawamori.storage.loading import load_registry, registry_state
+from kawamori.storage.quarantine import Held
 from kawamori.storage.system import say_started
 
 STORED = Counter("kawamori_ingest_readings_total", "Readings stored for the first time")
@@ -63,12 +69,17 @@ _UNTIL_CONNECTED = 0.5
 #: How often signs of life of gateways are written down, and the database is looked at while nothing comes.
 _HEAR_EVERY = 0.5
 _LOOK_EVERY = 5.0
+#: How often to look for rows of quarantine that are to be tried again.
+_REPLAY_EVERY = 2.0
 #: How often to look again at the newest readings that came late or failed.
 _LOOK_AGAIN_EVERY = 5.0
 #: A worker that has stored nothing of what it was given for so many seconds is as good as none, and says nothing.
 _STUCK = 10.0
 #: What a gateway has not sent again within so many seconds is with another worker, or its gateway is gone.
 _SENT_AGAIN_WITHIN = 30.0
+#: Seconds of silence, and half as many again, after which the broker takes a frozen worker for gone and gives its turns
+#: to the others. Mosquitto 2.0 looks every few seconds.
+_NOTICED_WITHIN = 4
 #: A worker that freezes while it holds sensors' locks makes the others wait for so long at most.
 _FROZEN = timedelta(seconds=8)
 
@@ -104,8 +115,12 @@ class Ingest:
         self._database_time: tuple[datetime, float] | None = None
         #: Batches one after the other that were set aside because they ended in an error of the software.
         self._aside_in_a_row = 0
+        #: Whoever works with the tails holds it: batches, and replays of quarantine.
+        self._turn = asyncio.Lock()
         #: What was last known of each sensor, by the revision of its row.
         self._tails: dict[SensorId, tuple[int, Tail]] = {}
+        #: What people say of their readings, where they say anything; as old as the tails.
+        self._corrections: dict[SensorId, tuple[Correction, ...]] = {}
         self._committed: dict[bytes, wire.Ack] = {}
         #: Through which gateway each sensor's readings came since the last sign of life.
         self._ways: dict[SensorId, str] = {}
@@ -131,7 +146,8 @@ class Ingest:
                 self._owed_since = self._steady()
             self._left_at = None
             try:
-                acks += await self._take_guarded(messages[:count])
+                async with self._turn:
+                    acks += await self._take_guarded(messages[:count])
             except KawamoriError:
                 self._left_at = self._steady()
                 raise
@@ -173,7 +189,7 @@ class Ingest:
     async def look_again(self, stop: asyncio.Event) -> None:
         """Wait a moment, then look again at what was stored last: at clocks, and at limits that fail too much."""
         await sleep_or_stop(_LOOK_AGAIN_EVERY, stop)
-        await look_again(self._database, self._gate.registry.sensors, self._gate.zones)
+        await look_again(self._database, self._gate.registry.sensors, self._gate.calendars)
 
     def registry_warning(self) -> str | None:
         """What a person should mend in the registry."""
@@ -256,7 +272,7 @@ class Ingest:
         arrived_at = self._arrived()
         refused = []
         for message in known:
-            digest = blake2b(message.payload, digest_size=16).digest()
+            digest = blake2b(wire.unstamped(message.payload), digest_size=16).digest()
             ack = self._committed.get(digest) or new.get(digest)
             if ack is None:
                 try:
@@ -415,7 +431,40 @@ class Ingest:
                     except StorageRefused as again:
                         raise StorageBroken(f"quarantine takes nothing: {again}") from again
 
-    async def _commit(self, work: Work, *, trusting_tails: bool) -> None:
+    async def replay(self) -> int:
+        """Try the next page of quarantine that somebody asked for; returns how many rows that were.
+
+        What is accepted now is stored and marked in one transaction. Raises StorageUnavailable: then none of it was.
+        """
+        page = await quarantine.to_replay(self._database)
+        if page:
+            await self._refresh_registry(force=True)
+            try:
+                await self._replay(page)
+            except StorageRefused:
+                for row in page:
+                    await self._replay_one(row)
+        return len(page)
+
+    async def _replay(self, page: list[Held]) -> None:
+        found = replayed(self._gate, page)
+
+        async def mark(connection: Connection) -> None:
+            await quarantine.note_replay(connection, found.results)
+
+        async with self._turn:
+            await self._commit(found.work, trusting_tails=False, also=mark)
+
+    async def _replay_one(self, row: Held) -> None:
+        try:
+            await self._replay([row])
+        except StorageRefused as error:
+            async with self._database.transaction() as connection:
+                await quarantine.note_replay(connection, {row.id: f"database: {error}"})
+
+    async def _commit(
+        self, work: Work, *, trusting_tails: bool, also: Callable[[Connection], Awaitable[None]] | None = None
+    ) -> None:
         by_sensor: dict[SensorId, list[Reading]] = defaultdict(list)
         for reading in work.readings:
             by_sensor[reading.sensor].append(reading)
@@ -423,35 +472,111 @@ class Ingest:
             self._tails.clear()
         async with self._database.transaction() as connection:
             revisions, outcomes = await self._outcomes(connection, by_sensor, trusting_tails=trusting_tails)
-            outcomes = dict(sorted(outcomes.items()))
-            added = [r for o in outcomes.values() for r in o.added]
-            changed = [pair for o in outcomes.values() for pair in o.changed]
-            outvoted = [r for o in outcomes.values() for r in o.outvoted]
-            await rows.add_readings(connection, added)
-            fail_point("ingest.copied")
-            await rows.keep_revisions(connection, outvoted)
-            if added or changed:
-                zones = self._gate.zones
-                await rows.change_readings(connection, changed)
-                await rows.store(
-                    connection,
-                    [
-                        rows.LatestRow(o.tail.latest, o.tail.trend_h(), o.tail.flat_since)
-                        for o in outcomes.values()
-                        if o.tail.latest is not None
-                    ],
-                    [(o.added, zones[s]) for s, o in outcomes.items()],
-                    [after for _, after in changed],
-                )
-                await rows.recompute_summaries(connection, changed, zones)
+            added, changed = await self._write(connection, outcomes)
             await rows.quarantine(connection, work.refused)
             await rows.save_statuses(connection, work.statuses)
-        self._owed_since = self._steady()
-        if added or changed:
-            self._tails.update((s, (revisions[s] + 1, o.tail)) for s, o in outcomes.items())
-        STORED.inc(len(added))
-        REPEATED.inc(len(work.readings) - len(added))
+            if also is not None:
+                await also(connection)
+        if self._owed_since is not None:
+            self._owed_since = self._steady()
+        self._keep_tails(revisions, outcomes, written=bool(added or changed))
+        STORED.inc(added)
+        REPEATED.inc(max(0, len(work.readings) - added))
         QUARANTINED.inc(len(work.refused))
+
+    async def _write(
+        self, connection: Connection, outcomes: Mapping[SensorId, Outcome], by: tuple[str, str] | None = None
+    ) -> tuple[int, int]:
+        """Write what changes, with all that follows from it; returns how many rows are new and how many changed.
+
+        `by`: the person who changes them, and why.
+        """
+        outcomes = dict(sorted(outcomes.items()))
+        added = [r for o in outcomes.values() for r in o.added]
+        changed = [pair for o in outcomes.values() for pair in o.changed]
+        await rows.add_readings(connection, added)
+        fail_point("ingest.copied")
+        await rows.restate_readings(connection, [r for o in outcomes.values() for r in o.repeated])
+        await rows.keep_revisions(connection, _revisions(outcomes.values(), by))
+        if added or changed:
+            calendars = self._gate.calendars
+            await rows.change_readings(connection, changed)
+            await rows.store(
+                connection,
+                [
+                    rows.LatestRow(
+                        o.tail.latest, o.tail.trend_h(self._gate.registry.sensors[s].report_every), o.tail.flat_since
+                    )
+                    for s, o in outcomes.items()
+                    if o.tail.latest is not None
+                ],
+                [(o.added, calendars[s]) for s, o in outcomes.items()],
+                [after for _, after in changed],
+            )
+            await rows.recompute_summaries(connection, changed, calendars)
+        return len(added), len(changed)
+
+    def _keep_tails(
+        self, revisions: Mapping[SensorId, int], outcomes: Mapping[SensorId, Outcome], *, written: bool
+    ) -> None:
+        """Remember, once it is committed, what the rows say now."""
+        for sensor, outcome in outcomes.items():
+            if not outcome.tail_is_whole:
+                self._tails.pop(sensor, None)
+            elif written:
+                self._tails[sensor] = (revisions[sensor] + 1, outcome.tail)
+
+    async def correct(self) -> bool:
+        """Apply the oldest correction that waits, or take back one that was undone; whether there was any."""
+        async with self._turn:
+            return await self._correct()
+
+    async def _correct(self) -> bool:
+        await self._refresh_registry(force=False)
+        waiting = None
+        try:
+            async with self._database.transaction() as connection:
+                waiting = await corrections.next_to_apply(connection)
+                if waiting is None:
+                    return False
+                one = waiting.correction
+                changed = await self._apply(connection, waiting)
+        except StorageRefused as error:
+            if waiting is None:
+                raise
+            one = waiting.correction
+            log().error("the database refuses a correction: undo it", correction=one.id, error=str(error))
+            async with self._database.transaction() as connection:
+                await corrections.note_refused(connection, one.id, str(error))
+            return True
+        finally:
+            if waiting is not None:
+                self._tails.pop(waiting.correction.sensor, None)
+        log().info("a correction is applied", correction=one.id, sensor=one.sensor, changed=changed)
+        return True
+
+    async def _apply(self, connection: Connection, waiting: corrections.ToApply) -> int:
+        """Bring the readings of a correction's span to what people say of them; returns how many that changed."""
+        one = waiting.correction
+        revisions = await rows.lock_sensors(connection, [one.sensor])
+        sensor = self._gate.registry.sensors.get(one.sensor)
+        if sensor is None or one.sensor not in revisions:
+            raise StorageUnavailable("a correction of a sensor that the registry does not know yet")
+        self._tails.pop(one.sensor, None)
+        await self._remember(connection, revisions)
+        margin = self._margin(one.sensor)
+        span = (one.sensor, one.starts_at - margin, one.ends_at + margin)
+        (context,) = await rows.readings_around(connection, [span])
+        outcome = amend(
+            self._tails[one.sensor][1], context, one.starts_at, one.ends_at, sensor.limits,
+            self._settings.late_after, self._corrections.get(one.sensor, ()),
+        )  # fmt: skip
+        by = (one.who, one.why) if waiting.undone_by is None else (waiting.undone_by, f"undone: {one.why}")
+        _, changed = await self._write(connection, {one.sensor: outcome}, by)
+        if not changed:  # other workers are to hear of it none the less: what arrives late obeys it
+            await rows.bump(connection, one.sensor)
+        await corrections.note_applied(connection, one.id)
+        return changed
 
     async def _outcomes(
         self, connection: Connection, by_sensor: dict[SensorId, list[Reading]], *, trusting_tails: bool
@@ -464,14 +589,15 @@ class Ingest:
             return {}, {}
         revisions = await self._lock(connection, by_sensor)
         await self._remember(connection, revisions)
+        by_sensor, final = await resolve(connection, by_sensor, self._gate.counters)
         outcomes: dict[SensorId, Outcome] = {}
         late: dict[SensorId, Tail] = {}
-        for sensor in revisions:
+        for sensor in by_sensor:
             tail = self._tails[sensor][1]
-            incoming = by_sensor[sensor] = without_known(tail, by_sensor[sensor])
+            incoming = by_sensor[sensor] = without_known(tail, by_sensor[sensor], final.get(sensor, ()))
             if not incoming:
                 continue
-            if trusting_tails and follows(tail, incoming):
+            if trusting_tails and follows(tail, incoming) and not self._touches(sensor, tail, incoming):
                 limits = self._gate.registry.sensors[sensor].limits
                 outcomes[sensor] = append(tail, incoming, limits, self._settings.late_after)
             else:
@@ -489,9 +615,10 @@ class Ingest:
             for sensor in group:
                 limits = self._gate.registry.sensors[sensor].limits
                 outcome = insert_among(
-                    late[sensor], around[sensor], by_sensor[sensor], limits, self._settings.late_after
-                )
-                if outcome.added or outcome.changed or outcome.outvoted:  # else all of it was known
+                    late[sensor], around[sensor], by_sensor[sensor], limits, self._settings.late_after,
+                    final=final.get(sensor, ()), corrections=self._corrections.get(sensor, ()),
+                )  # fmt: skip
+                if any(outcome[1:]):  # else all of it was known
                     outcomes[sensor] = outcome
         return revisions, outcomes
 
@@ -515,11 +642,35 @@ class Ingest:
         if unknown:
             for sensor, (latest, recent, flat) in (await rows.tails(connection, unknown, REACH_BACK)).items():
                 self._tails[sensor] = (revisions[sensor], Tail(latest, recent, flat))
+                self._corrections.pop(sensor, None)
+            self._corrections |= await corrections.corrections_in_force(connection, unknown)
+
+    def _touches(self, sensor: SensorId, tail: Tail, incoming: list[Reading]) -> bool:
+        """Whether people said something of these readings, or of those that they are judged by."""
+        found = self._corrections.get(sensor)
+        if not found:
+            return False
+        first = tail.recent[0].observed_at if tail.recent else min(r.observed_at for r in incoming)
+        return any(c.ends_at >= first for c in found)
 
     def _margin(self, sensor: SensorId) -> timedelta:
         """How far around late readings the flat check looks."""
         limits = self._gate.registry.sensors[sensor].limits
         return limits.flat_after if limits.flat_after and limits.flat_above is not None else timedelta(0)
+
+
+def _revisions(outcomes: Iterable[Outcome], by: tuple[str, str] | None) -> list[rows.Revision]:
+    """What gives way: values, and flags that were stored before. `by`: the person who changes readings, and why."""
+    found = []
+    for outcome in outcomes:
+        found += [rows.Revision(reading, "ingest", why) for reading, why in outcome.outvoted]
+        gave_way = {r.observed_at for r, _ in outcome.outvoted}
+        for before, after in outcome.changed:
+            if by is not None and (before.value != after.value or (before.reasons ^ after.reasons) & BY_PEOPLE):
+                found.append(rows.Revision(before, *by))
+            elif before.flag != after.flag and before.observed_at not in gave_way:
+                found.append(rows.Revision(before, "ingest", "judged anew"))
+    return found
 
 
 async def patiently_take(ingest: Ingest, messages: list[Message]) -> list[tuple[str, wire.Ack]]:
@@ -533,20 +684,46 @@ async def patiently_take(ingest: Ingest, messages: list[Message]) -> list[tuple[
     return await ingest.take(messages)
 
 
+async def _hear_some(ingest: Ingest, heard: deque[Message], stop: asyncio.Event) -> None:
+    """Write down which gateways are there; readings do not wait for it."""
+    messages = [heard.popleft() for _ in range(len(heard))]
+    if messages:
+        await ingest.hear(messages)
+    await sleep_or_stop(_HEAR_EVERY, stop)
+
+
+async def _replay_some(ingest: Ingest, stop: asyncio.Event) -> None:
+    """Try again what somebody asked for; readings that come in do not wait for it."""
+    if not await ingest.replay():
+        await sleep_or_stop(_REPLAY_EVERY, stop)
+
+
+async def _look(database: Database, ingest: Ingest, trouble: dict[str, str], stop: asyncio.Event) -> None:
+    """Say what is wrong with the database though nothing comes in, and that it is over."""
+    try:
+        await database.ping()
+    except StorageUnavailable as error:
+        trouble["database"] = str(error)
+    else:
+        if not ingest.owes():
+            trouble.pop("database", None)
+    await sleep_or_stop(_LOOK_EVERY, stop)
+
+
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Take batches until stopped. While the database is away, batches are left to their gateways."""
     health = Health()
     name = f"kawamori-ingest-{uuid4().hex[:12]}"
     shared = [f"$share/ingest/{topic}" for topic in (wire.BATCHES, wire.ALIVE)]
-    link = Link(settings.mqtt(), name, shared, receive_maximum=_TOGETHER * 2)
+    link = Link(settings.mqtt(), name, shared, receive_maximum=_TOGETHER * 2, keep_alive=_NOTICED_WITHIN)
     async with Database(settings.database(), "ingest", size=2, idle=_FROZEN, check=False) as database:
         await say_started(database, "ingest")
         ingest = Ingest(database, settings.ingest)
         trouble: dict[str, str] = {}
-        health.check("broker", lambda: None if link.connected else "not connected")
+        health.check("broker", lambda: link.trouble)
         health.check("database", lambda: trouble.get("database"))
         health.warn("registry", ingest.registry_warning)
-        #: Signs of life of gateways; readings do not wait for them. More than these are not needed to know who is there.
+        #: Signs of life of gateways; more than these are not needed to know who is there.
         heard: deque[Message] = deque(maxlen=1000)
 
         async def take_some() -> None:
@@ -573,27 +750,15 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 except BrokerUnavailable:
                     break  # the gateways send again, and nothing is stored twice
 
-        async def hear_some() -> None:
-            messages = [heard.popleft() for _ in range(len(heard))]
-            if messages:
-                await ingest.hear(messages)
-            await sleep_or_stop(_HEAR_EVERY, stop)
-
-        async def look() -> None:
-            """Say what is wrong with the database though nothing comes in, and that it is over."""
-            try:
-                await database.ping()
-            except StorageUnavailable as error:
-                trouble["database"] = str(error)
-            else:
-                if not ingest.owes():
-                    trouble.pop("database", None)
-            await sleep_or_stop(_LOOK_EVERY, stop)
-
         async def say_alive() -> None:
             if link.connected:  # a worker that hears no gateway is none
                 await ingest.say_alive(name)
             await sleep_or_stop(_SIGN_OF_LIFE if link.connected else _UNTIL_CONNECTED, stop)
+
+        async def correct_some() -> None:
+            async for _ in database.notifications("kawamori_correction"):
+                while await ingest.correct():
+                    pass
 
         async with stopping(stop) as group:
             group.create_task(link.stay_connected(), name="broker")
@@ -603,9 +768,14 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 )
             # whatever keeps a sign from being written, readings go on
             group.create_task(forever(say_alive, stop, KawamoriError, "no sign of life"), name="sign of life")
-            group.create_task(forever(hear_some, stop, KawamoriError, "gateways are not heard"), name="gateways")
+            hear = partial(_hear_some, ingest, heard, stop)
+            group.create_task(forever(hear, stop, KawamoriError, "gateways are not heard"), name="gateways")
+            replay = partial(_replay_some, ingest, stop)
+            group.create_task(forever(replay, stop, KawamoriError, "no replay"), name="replay")
+            look = partial(_look, database, ingest, trouble, stop)
             group.create_task(forever(look, stop, KawamoriError, "no look at the database"), name="look")
             group.create_task(
                 forever(lambda: ingest.look_again(stop), stop, KawamoriError, "no second look"), name="second look"
             )
+            group.create_task(forever(correct_some, stop, KawamoriError, "no corrections"), name="corrections")
             await forever(take_some, stop, StorageUnavailable, "database away")

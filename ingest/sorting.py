@@ -220,7 +220,7 @@ def _sort_each(work: Work, gate: Gate, message: Message, batch: wire.Batch, arri
 
 
 def accepted(
-    gate: Gate, device: str, received_at: datetime, raw: bytes, arrived_at: datetime, *, upload: bool = False
+    gate: Gate, device: str, received_at: datetime, raw: bytes, arrived_at: datetime | None, *, upload: bool = False
 ) -> Reading:
     """One reading as a device sent it; raises UndecodableMessage or Refused."""
     sent = wire.decode_reading(raw)

@@ -3,12 +3,14 @@
 import asyncio
 import json
 import os
+import pwd
 import shutil
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
@@ -35,6 +37,10 @@ app.add_typer(station, name="station")
 app.add_typer(user, name="user")
 basemap = typer.Typer(no_args_is_help=True, help="The operator's own map under the stations.")
 app.add_typer(basemap, name="basemap")
+gateways = typer.Typer(no_args_is_help=True, help="Whose batches are believed. (`kawamori gateway` runs one.)")
+app.add_typer(gateways, name="gateways")
+quarantine = typer.Typer(no_args_is_help=True, help="What was refused, and trying it again.")
+app.add_typer(quarantine, name="quarantine")
 
 #: What `kawamori up` keeps running, in this order; none needs another to be there first.
 SERVICES = ("gateway", "ingest", "alerts", "api")
@@ -123,6 +129,7 @@ def up() -> None:
         settings = load()
         configure_logs("up", settings.log_level)
         _migrate(settings.database())
+        _register_own_gateway(settings.database(), settings.gateway.id)
         tell = _crash_loop_teller(settings)
         runtime.run(lambda stop: supervise({name: (name,) for name in SERVICES}, dict(os.environ), stop, tell))
 
@@ -234,25 +241,53 @@ def db_retain(
 @station.command("import")
 def station_import(
     file: Annotated[Path, typer.Argument(help="JSON: a list of stations, see docs/operations.md.", exists=True)],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check the file.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would change.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse what is doubtful too.")] = False,
 ) -> None:
     """Register stations with their sensors, devices and thresholds; those already there are updated."""
+    from kawamori.domain.registration.doubts import BUILT_IN
+    from kawamori.domain.registration.examine import Registration, examine
+    from kawamori.domain.registration.standing import nothing_registered
+    from kawamori.runtime import now
     from kawamori.sheet import read_sheet
     from kawamori.storage.database import Database
-    from kawamori.storage.registry import register
+    from kawamori.storage.registration import register_sheet
 
     with _clear_errors():
-        plans = read_sheet(file)
-        typer.echo(f"{len(plans)} stations, {sum(len(p.sensors) for p in plans)} sensors")
-        if dry_run:
-            return
+        sheet = read_sheet(file)
+        typer.echo(f"{len(sheet.stations)} stations, {sum(len(p.sensors) for p in sheet.stations)} sensors")
+        settings = load()
 
-        async def write() -> None:
-            async with Database(load().database(), "import", size=1) as database:
-                await register(database, plans)
+        async def write() -> Registration:
+            async with Database(settings.database(), "import", size=1) as database:
+                return await register_sheet(database, sheet, who=_unix_user(), dry_run=dry_run, strict=strict)
 
-        asyncio.run(write())
-        typer.echo("registered")
+        def alone(why: str) -> Registration:
+            typer.echo(f"warning: no database was asked ({why}): what is registered already is not known", err=True)
+            return examine(sheet, nothing_registered(), BUILT_IN, now(), strict=strict)
+
+        try:
+            found = alone("none is set") if dry_run and settings.database_url is None else asyncio.run(write())
+        except ConfigurationError:
+            raise
+        except KawamoriError as error:
+            if not dry_run:
+                raise
+            found = alone(str(error))
+        for remark in found.remarks:
+            typer.echo(f"warning: {remark}", err=True)
+        counts = Counter(change.event for change in found.changes)
+        done = ", ".join(f"{count} {event}" for event, count in sorted(counts.items()))
+        verb = "would be registered" if dry_run else "registered"
+        typer.echo(f"{verb}: {done or 'nothing new, all of it is registered already'}")
+
+
+def _unix_user() -> str:
+    """Who did it, for the audit: the software's own name is not a person's."""
+    try:
+        return f"unix:{pwd.getpwuid(os.getuid()).pw_name}"
+    except KeyError:
+        return f"unix:{os.getuid()}"
 
 
 @user.command("add")
@@ -328,6 +363,70 @@ def user_revoke(name: Annotated[str, typer.Argument(help="Whose token is to work
         typer.echo(f"revoked {name}")
 
 
+def _register_own_gateway(url: str, name: str) -> None:
+    """The gateway that runs beside the services on the operator's own machine is believed, unless it was retired."""
+    from kawamori.storage.database import Database
+    from kawamori.storage.gateways import add_gateway
+
+    async def write() -> None:
+        async with Database(url, "gateways", size=1) as database:
+            await add_gateway(database, name, again=False)
+
+    asyncio.run(write())
+
+
+@gateways.command("add")
+def gateways_add(name: Annotated[str, typer.Argument(help="Its KAWAMORI_GATEWAY__ID.")]) -> None:
+    """Register a gateway, or take a retired one back; what it sent before is tried again out of quarantine."""
+    from kawamori.storage.database import Database
+    from kawamori.storage.gateways import add_gateway
+
+    with _clear_errors():
+
+        async def write() -> int:
+            async with Database(load().database(), "gateways", size=1) as database:
+                return await add_gateway(database, name)
+
+        waiting = asyncio.run(write())
+        typer.echo(f"registered {name}" + (f"; {waiting} messages of quarantine are tried again" if waiting else ""))
+
+
+@gateways.command("retire")
+def gateways_retire(name: Annotated[str, typer.Argument(help="Whose batches are believed no more.")]) -> None:
+    """Take a gateway off: nobody is alarmed by its silence, and what it still sends goes to quarantine."""
+    from kawamori.storage.database import Database
+    from kawamori.storage.gateways import retire_gateway
+
+    with _clear_errors():
+
+        async def write() -> None:
+            async with Database(load().database(), "gateways", size=1) as database:
+                await retire_gateway(database, name)
+
+        asyncio.run(write())
+        typer.echo(f"retired {name}")
+
+
+@gateways.command("list")
+def gateways_list(as_json: Json = False) -> None:
+    """Which gateways are registered, which are retired, and which spoke without being registered."""
+    from kawamori.storage.database import Database
+    from kawamori.storage.gateways import KnownGateway, known_gateways
+
+    with _clear_errors():
+
+        async def read() -> list[KnownGateway]:
+            async with Database(load().database(), "gateways", size=1) as database:
+                return await known_gateways(database)
+
+        for one in asyncio.run(read()):
+            seen = one.seen_at and one.seen_at.isoformat(timespec="seconds")
+            if as_json:
+                typer.echo(json.dumps({"gateway_id": one.name, "state": one.state, "seen_at": seen}))
+            else:
+                typer.echo(f"{one.state:10}  {one.name:20}  {seen or 'never heard'}")
+
+
 #: What every screen of the demo says, by scenario and `--fast`.
 _DEMO_NOTICE = {
     ("typhoon", False): {
@@ -375,6 +474,7 @@ def demo(
         notifications = Path(environment["KAWAMORI_ALERTS__LOG"])
         notifications.write_text("")
         _migrate(environment["KAWAMORI_DATABASE_URL"])
+        _register_own_gateway(environment["KAWAMORI_DATABASE_URL"], settings.gateway.id)
         url_file = folder / "api-url"
         environment["KAWAMORI_DEMO_URL_FILE"] = str(url_file)
         simulate = ("simulate", "--scenario", scenario, *(["--fast"] if fast else []))
@@ -441,6 +541,13 @@ def _read_if_there(file: Path) -> str:
     return file.read_text().strip() if file.exists() else ""
 
 
+def _add_quarantine() -> None:
+    from ingest import commands
+
+    for name, command in commands.COMMANDS.items():
+        quarantine.command(name)(_clear_errors()(command))
+
+
 def _add_simulators() -> None:
     from simulators.commands import bench, replay, simulate
 
@@ -459,6 +566,7 @@ def _add_basemap() -> None:
 if not set(sys.argv[1:2]) & set(SERVICES):  # a service starts without loading what it does not need
     _add_simulators()
     _add_basemap()
+    _add_quarantine()
 
 if __name__ == "__main__":
     app()

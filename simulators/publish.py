@@ -32,11 +32,15 @@ SPIKY, SILENT = "asagiri-shinden", "asagiri-minato"
 _TOGETHER, _ACKNOWLEDGED_WITHIN = 2000, 5.0
 
 
-def payload(report: Report, quantity: str, unit: str) -> bytes:
-    """The report as a device sends it."""
-    return json.dumps(
-        {"time": report.at.isoformat(), "quantity": quantity, "value": round(report.value, 4), "unit": unit}
-    ).encode()
+def as_sent(value: float) -> float:
+    """The number as devices send it: to a millionth."""
+    return round(value, 6)
+
+
+def payload(report: Report, quantity: str, unit: str, mark: str | None = None) -> bytes:
+    """The report as a device sends it; `mark` is what its source says beside the number."""
+    message = {"time": report.at.isoformat(), "quantity": quantity, "value": as_sent(report.value), "unit": unit}
+    return json.dumps(message if mark is None else message | {"mark": mark}).encode()
 
 
 def faults_of(station: str, begun: datetime, chance: random.Random) -> list[Fault]:

@@ -45,7 +45,7 @@ class Reason(IntFlag):
     SPIKE = 16
     #: Its time is in doubt.
     CLOCK = 32
-    #: Two devices state different values for the moment.
+    #: Two devices state different values for the moment, or one device at once.
     CONFLICT = 64
     #: Marked by its source as estimated, or at the sensor's limit.
     ESTIMATED = 128
@@ -53,8 +53,9 @@ class Reason(IntFlag):
     STEP = 256
     #: The sensor contradicts itself.
     UNFIT = 512
-    #: By a person.
+    #: A person put another value in the place of the device's.
     CORRECTED = 1024
+    #: A person declared it worthless.
     CONDEMNED = 2048
     #: Beyond what is known of the station, or a limit that may itself be wrong.
     LIMIT = 4096
@@ -90,6 +91,12 @@ class Reading(NamedTuple):
     flag: Flag = Flag.NOT_EVALUATED
     #: A sum of `Reason`s; a plain number, because arithmetic of enum members is slow.
     reasons: int = 0
+    #: When the gateway heard the statement that stands, where that is not `received_at`, the first one of the moment.
+    stated_at: datetime | None = None
+    #: What the device stated, where a person's correction stands in `value`.
+    stated: float | None = None
+    #: Who states it, on its way only, where several devices measure for the sensor or the value is a running total.
+    device: str | None = None
 
     @property
     def key(self) -> tuple[SensorId, datetime]:

@@ -53,6 +53,10 @@ class Sensor:
     #: Its values are amounts over the period that ends at `observed_at` (rain), not states at that moment.
     is_amount: bool = False
 
+    def is_retired(self, at: datetime) -> bool:
+        """Whether it is out of service: silent without alarming, and in no list of levels."""
+        return self.retired_at is not None and self.retired_at <= at
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:

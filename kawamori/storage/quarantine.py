@@ -4,15 +4,18 @@ Everything that writes runs inside the caller's transaction.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
-from kawamori.storage.database import Connection, query
+from kawamori.storage.database import Connection, Database, query
 
 #: What quarantine takes within an hour of one device or, for what no device sent, of one gateway. A week of minutes of
 #: a gauge that nobody registered is 10,000 readings of 100 bytes.
 MESSAGES_AN_HOUR, BYTES_AN_HOUR = 20_000, 16 * 1024 * 1024
+#: Rows tried again in one transaction, and their bytes.
+_PAGE, _PAGE_BYTES = 500, 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +126,92 @@ async def _keep_newest(connection: Connection, subject: str, use: _Use, newest: 
         return
     row = await (await connection.execute(query("put_excess"), values)).fetchone()
     use.excess_id = row[0] if row else None
+
+
+class Held(NamedTuple):
+    """A row of quarantine, as it is tried again."""
+
+    id: int
+    received_at: datetime
+    topic: str
+    device_id: str | None
+    reason: str
+    payload: bytes
+    gateway_id: str
+
+
+class Progress(NamedTuple):
+    """How far a replay has come."""
+
+    replayed: int
+    refused: int
+    waiting: int
+
+
+async def ask_for_replay(
+    connection: Connection, *, reason: str | None = None, device: str | None = None, gateway: str | None = None,
+    limit: int | None = None,
+) -> tuple[int, datetime | None]:  # fmt: skip
+    """Let ingest try these rows again; returns how many they are, and the moment that they are known by."""
+    values = {"reason": reason, "device": device, "gateway": gateway, "limit": limit}
+    rows = await (await connection.execute(query("ask_for_replay"), values)).fetchall()
+    return len(rows), rows[0][0] if rows else None
+
+
+async def ask_for_gateway(connection: Connection, gateway: str) -> int:
+    """Let ingest try again what a gateway sent before it was registered; returns how many messages that are."""
+    asked, _ = await ask_for_replay(connection, reason="gateway: not registered", gateway=gateway)
+    return asked
+
+
+async def to_replay(database: Database) -> list[Held]:
+    """The next rows that were asked for, a page of them; raises StorageUnavailable."""
+    return [Held(*row) for row in await database.fetch("to_replay", {"limit": _PAGE, "bytes": _PAGE_BYTES})]
+
+
+async def held(database: Database, after: int, *, reason: str | None, device: str | None) -> list[Held]:
+    """A page of what is not replayed, the oldest first; raises StorageUnavailable."""
+    values = {"after": after, "reason": reason, "device": device, "limit": _PAGE}
+    return [Held(*row) for row in await database.fetch("quarantined_rows", values)]
+
+
+async def note_replay(connection: Connection, results: Mapping[int, str | None]) -> None:
+    """What came of these rows: None where it is stored now, else why it is refused again."""
+    ordered = dict(sorted(results.items()))
+    await connection.execute(
+        query("note_replay"),
+        {
+            "ids": list(ordered), "done": [why is None for why in ordered.values()],
+            "results": [why and _storable(why) for why in ordered.values()],
+        },
+    )  # fmt: skip
+
+
+async def replay_progress(database: Database, at: datetime) -> Progress:
+    """How far what was asked for at that moment has come; raises StorageUnavailable."""
+    ((replayed, refused, waiting),) = await database.fetch("replay_progress", {"at": at})
+    return Progress(replayed, refused, waiting)
+
+
+async def replay_refused(database: Database, at: datetime) -> list[tuple[str, int]]:
+    """Why rows were refused again, the most frequent reasons first; raises StorageUnavailable."""
+    return [(why, int(count)) for why, count in await database.fetch("replay_refused", {"at": at})]
+
+
+class Summed(NamedTuple):
+    """Rows of quarantine of one device and reason."""
+
+    reason: str
+    device_id: str | None
+    messages: int
+    first_at: datetime
+    last_at: datetime
+
+
+async def by_reason(database: Database, *, reason: str | None, device: str | None, limit: int) -> list[Summed]:
+    """What quarantine holds by reason and device, the most frequent first; raises StorageUnavailable."""
+    values = {"reason": reason, "device": device, "limit": limit}
+    return [Summed(*row) for row in await database.fetch("quarantine_by_reason", values)]
 
 
 async def unknown_bytes(connection: Connection, reason: str) -> Counter[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,9 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 
 from kawamori.errors import BrokerUnavailable
-from kawamori.mqtt import Link, Message, _Wire
+from kawamori.mqtt import Link, Message, Publisher, _Wire
 from kawamori.servers import BrokerServer, private_broker
 
 pytestmark = pytest.mark.integration
@@ -191,3 +194,156 @@ async def test_it_publishes_no_further_than_the_broker_confirms(own_broker: Brok
         messages = await receive(link, 1000)
         link.publish(TOPIC, b"on")
     assert len(messages) >= 1000
+
+
+@asynccontextmanager
+async def served_by_hand(answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]) -> AsyncIterator[Link]:
+    """A link to a broker that accepts it, and does then what no real one does at will."""
+
+    async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+            await reader.read(1000)
+            writer.write(mqtt5.ConnAckPacket(max_packet_size=5000).write())
+            await answer(reader, writer)
+            await reader.read(1000)
+        writer.close()
+
+    async with await asyncio.start_server(broker, "127.0.0.1", 0) as server:
+        link = Link(f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}", "r", [TOPIC], receive_maximum=10)
+        task = asyncio.create_task(link.stay_connected())
+        try:
+            yield link
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+
+def granted() -> bytes:
+    return mqtt5.SubAckPacket(1, [mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE]).write()
+
+
+@pytest.mark.parametrize(
+    ("code", "word"),
+    [
+        (0x80, "unspecified error"),
+        (0x87, "not authorised"),
+        (0x95, "packet too large"),
+        (0x97, "quota"),
+        (0xEE, "0xee"),
+    ],
+)
+async def test_a_message_that_the_broker_refuses_is_not_confirmed_and_the_link_says_why(code: int, word: str) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(granted())
+        await reader.read(1000)
+        writer.write(bytes([0x40, 0x03, 0, 1, code]))  # by hand: the codec knows no 0x95, which Mosquitto sends
+        await reader.read(1000)
+        writer.write(bytes([0x40, 0x02, 0, 2]))
+        await reader.read(1000)
+
+    refused: list[int] = []
+    async with served_by_hand(answer) as link:
+        await until(lambda: link.connected, 5)
+        assert link.largest == 5000
+        link.publish("kawamori/v1/gateway/g/batch", b"x", refused.append)
+        await until(lambda: refused == [code], 5)
+        assert str(link.trouble).startswith("the broker refuses batch: ")
+        assert word in str(link.trouble)
+        link.publish("kawamori/v1/gateway/g/batch", b"y", refused.append)
+        await until(lambda: link.trouble is None, 5)
+        assert refused == [code]
+
+
+async def test_a_refused_subscription_is_said_and_asked_for_again() -> None:
+    answers = iter([b"\x90\x04\x00\x01\x00\x87", granted()])
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(next(answers))
+        await reader.read(1000)
+
+    async with served_by_hand(answer) as link:
+        await until(lambda: link.trouble == "the broker refuses our subscription: not authorized", 5)
+        assert not link.connected
+        await until(lambda: link.connected, 10)
+        assert link.trouble is None
+
+
+async def test_what_is_sent_once_is_not_lost_with_the_connection() -> None:
+    turns = iter([b"first", b""])
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        payload = next(turns)
+        once = mqtt5.PublishPacket(TOPIC, payload).write() if payload else b""
+        twice = mqtt5.PublishPacket(TOPIC, b"again", qos=mqtt5.QoS.AT_LEAST_ONCE, packet_id=9).write()
+        writer.write(granted() + once + twice)
+        if payload:
+            await writer.drain()
+            writer.close()
+
+    async with served_by_hand(answer) as link:
+        await until(lambda: link._connection == 2 and link.connected, 10)
+        await until(lambda: len(link._inbox) == 2, 5)
+        assert [message.payload for message in await link.receive(10)] == [b"first", b"again"]
+
+
+@pytest.mark.parametrize(
+    "junk", [b"\x32\x02\x00\x09", b"\x30\xff\xff\xff\xff\xff", b"\x40\x01\x00", b"\x00\x00", b"\x90\x00"]
+)
+async def test_what_is_no_mqtt_costs_the_connection_and_not_the_service(junk: bytes) -> None:
+    turns = iter([junk, b""])
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(granted() + mqtt5.PublishPacket(TOPIC, b"good").write() + next(turns))
+        await reader.read(1000)
+
+    async with served_by_hand(answer) as link:
+        assert (await receive(link, 1))[0].payload == b"good"
+        await until(lambda: link._connection == 2 and link.connected, 10)
+
+
+def test_an_error_of_a_handler_is_not_taken_for_bytes_that_are_missing() -> None:
+    class Faulty(Collector):
+        def _heard(self, _packet: object, _wire: object) -> None:
+            raise IndexError
+
+    with pytest.raises(IndexError):
+        _Wire(Faulty(), 1).data_received(granted())  # type: ignore[arg-type]
+
+
+@given(st.lists(st.binary(min_size=1, max_size=60), max_size=12))
+def test_bytes_of_any_kind_are_read_or_end_the_connection(chunks: list[bytes]) -> None:
+    class Deaf(Collector):
+        def _heard(self, _packet: object, _wire: object) -> None: ...
+        def _confirmed(self, _mid: int, _code: int) -> None: ...
+
+    wire = _Wire(Deaf(), 1)  # type: ignore[arg-type]
+    for chunk in chunks:
+        wire.data_received(chunk)
+        if wire.why == "malformed packet":
+            break
+
+
+def test_a_large_packet_in_small_pieces_is_copied_once() -> None:
+    collector = Collector()
+    wire = _Wire(collector, 1)  # type: ignore[arg-type]
+    stream = mqtt5.PublishPacket(TOPIC, bytes(8_000_000)).write()
+    begun = time.process_time()
+    for at in range(0, len(stream), 4096):
+        wire.data_received(stream[at : at + 4096])
+    assert len(collector.messages[0].payload) == 8_000_000
+    assert time.process_time() - begun < 1  # 8 GB of copying would take longer
+
+
+async def test_a_publisher_says_that_the_broker_refuses() -> None:
+    publisher = Publisher("mqtt://127.0.0.1:1", "p")
+    publisher._published = 2
+    for name in ("Success", "Not authorized"):
+        publisher._on_publish(publisher._client, None, 1, ReasonCode(PacketTypes.PUBACK, name), None)
+    assert publisher.refused == "Not authorized"
+    with pytest.raises(BrokerUnavailable, match="refused 1 of our messages"):
+        await publisher.flush()
+    await publisher.flush()

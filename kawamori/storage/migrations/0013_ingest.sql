@@ -18,6 +18,10 @@ CREATE TABLE unknown_gateway (
     messages   bigint NOT NULL DEFAULT 0
 );
 
+-- Who is believed is part of the registry; what a gateway says of itself every few seconds is not.
+CREATE TRIGGER registry_changed AFTER INSERT OR DELETE OR UPDATE OF retired_at ON gateway
+    FOR EACH STATEMENT EXECUTE FUNCTION registry_changed();
+
 -- What each sender put into quarantine within an hour; past its quota messages are counted and only the newest is kept.
 CREATE TABLE quarantine_use (
     subject   text NOT NULL,                     -- device:NAME or gateway:NAME
@@ -34,6 +38,7 @@ ALTER TABLE quarantine
     ADD COLUMN replay_requested_at timestamptz,
     ADD COLUMN replayed_at timestamptz,
     ADD COLUMN replay_result text;
-CREATE INDEX quarantine_to_replay ON quarantine (quarantine_id) WHERE replay_requested_at IS NOT NULL AND replayed_at IS NULL;
+CREATE INDEX quarantine_to_replay ON quarantine (quarantine_id)
+    WHERE replay_requested_at IS NOT NULL AND replayed_at IS NULL AND replay_result IS NULL;
 CREATE INDEX quarantine_of_device ON quarantine (device_id, quarantine_id);
 CREATE INDEX quarantine_of_unknown_gateway ON quarantine (gateway_id) WHERE reason = 'gateway: not registered';

@@ -2,6 +2,9 @@
 -- In order of id, so that two workers never wait for each other in a ring.
 SELECT sensor_id, revision FROM latest_reading WHERE sensor_id = ANY(%(sensors)s) ORDER BY sensor_id FOR UPDATE
 
+-- name: bump_sensor
+UPDATE latest_reading SET revision = revision + 1 WHERE sensor_id = %(sensor)s
+
 -- name: tails
 -- The newest reading of each sensor, and since when its value has not changed. What claims to come from the future is
 -- never the newest, should an earlier version have stored it.
@@ -18,13 +21,13 @@ FROM latest_reading l LEFT JOIN LATERAL (
 WHERE l.sensor_id = ANY(%(sensors)s) AND l.observed_at > clock_timestamp() + interval '5 minutes'
 
 -- name: recent_readings
--- The last readings of each sensor that its range allows (reason 2 is RANGE), oldest first; the outer bounds let the
--- planner leave out chunks.
-SELECT l.sensor_id, r.observed_at, r.value, r.received_at, r.flag, r.reasons
+-- The last readings of each sensor that its range allows and nobody condemned (reasons 2 and 2048), oldest first; the
+-- outer bounds let the planner leave out chunks.
+SELECT l.sensor_id, r.observed_at, r.value, r.received_at, r.flag, r.reasons, r.stated_at, r.stated
 FROM latest_reading l CROSS JOIN LATERAL (
-    SELECT observed_at, value, received_at, flag, reasons FROM reading WHERE sensor_id = l.sensor_id
+    SELECT observed_at, value, received_at, flag, reasons, stated_at, stated FROM reading WHERE sensor_id = l.sensor_id
         AND observed_at <= least(l.observed_at, %(latest)s) AND observed_at > least(l.observed_at, %(latest)s) - interval '30 days'
-        AND observed_at >= %(earliest)s AND observed_at <= %(latest)s AND reasons & 2 = 0
+        AND observed_at >= %(earliest)s AND observed_at <= %(latest)s AND reasons & 2050 = 0
     ORDER BY observed_at DESC LIMIT %(limit)s
 ) r
 WHERE l.sensor_id = ANY(%(sensors)s) ORDER BY l.sensor_id, r.observed_at
@@ -32,7 +35,7 @@ WHERE l.sensor_id = ANY(%(sensors)s) ORDER BY l.sensor_id, r.observed_at
 -- name: readings_around
 -- What stands around late readings: everything within the span, and neighbours on both sides. The outer bounds let the
 -- planner leave out chunks.
-SELECT w.i, r.sensor_id, r.observed_at, r.value, r.received_at, r.flag, r.reasons
+SELECT w.i, r.sensor_id, r.observed_at, r.value, r.received_at, r.flag, r.reasons, r.stated_at, r.stated
 FROM unnest(%(sensors)s::integer[], %(starts)s::timestamptz[], %(ends)s::timestamptz[])
     WITH ORDINALITY AS w(sensor_id, start, stop, i)
 CROSS JOIN LATERAL (
@@ -86,20 +89,67 @@ SELECT pg_notify('kawamori_batch', '')
 SELECT sensor_id, observed_at FROM latest_reading WHERE observed_at > clock_timestamp() - interval '7 days'
 
 -- name: copy_readings
-COPY reading (sensor_id, observed_at, value, flag, reasons, received_at) FROM STDIN (FORMAT BINARY)
+COPY reading (sensor_id, observed_at, value, flag, reasons, received_at, stated_at, stated) FROM STDIN (FORMAT BINARY)
 
 -- name: change_reading
-UPDATE reading SET value = %(value)s, flag = %(flag)s, reasons = %(reasons)s, received_at = %(received_at)s
+UPDATE reading SET value = %(value)s, flag = %(flag)s, reasons = %(reasons)s, received_at = %(received_at)s,
+    stated_at = %(stated_at)s, stated = %(stated)s
 WHERE sensor_id = %(sensor)s AND observed_at = %(observed_at)s
 
 -- name: reflag_reading
 UPDATE reading SET flag = %(flag)s, reasons = %(reasons)s
 WHERE sensor_id = %(sensor)s AND observed_at = %(observed_at)s
 
+-- name: restate_reading
+-- Stated once more: until an older statement of another value comes, that changes nothing that anybody sees.
+UPDATE reading SET stated_at = %(stated_at)s WHERE sensor_id = %(sensor)s AND observed_at = %(observed_at)s
+
 -- name: keep_revision
-INSERT INTO reading_revision (sensor_id, observed_at, value, who, why)
-VALUES (%(sensor)s, %(observed_at)s, %(value)s, 'ingest', 'two values for one moment: the higher stands')
+-- What a moment was once said to be. The same again adds nothing: a value or flag that goes to and fro fills no table.
+INSERT INTO reading_revision (sensor_id, observed_at, value, flag, reasons, who, why)
+VALUES (%(sensor)s, %(observed_at)s, %(value)s, %(flag)s, %(reasons)s, %(who)s, %(why)s)
 ON CONFLICT DO NOTHING
+
+-- name: statements_of
+-- What each device last stated about these moments, where several measure for one sensor.
+SELECT s.sensor_id, s.observed_at, s.device_id, s.value, s.stated_at, s.disputed
+FROM unnest(%(sensors)s::integer[], %(times)s::timestamptz[]) AS w(sensor_id, observed_at)
+JOIN reading_statement s USING (sensor_id, observed_at)
+
+-- name: readings_at
+-- What stands at these moments.
+SELECT r.sensor_id, r.observed_at, r.value, r.received_at, r.flag, r.reasons, r.stated_at, r.stated
+FROM unnest(%(sensors)s::integer[], %(times)s::timestamptz[]) AS w(sensor_id, observed_at)
+JOIN reading r USING (sensor_id, observed_at)
+WHERE r.observed_at >= %(earliest)s AND r.observed_at <= %(latest)s
+
+-- name: put_statement
+INSERT INTO reading_statement (sensor_id, observed_at, device_id, value, stated_at, disputed)
+VALUES (%(sensor)s, %(observed_at)s, %(device)s, %(value)s, %(stated_at)s, %(disputed)s)
+ON CONFLICT (sensor_id, observed_at, device_id) DO UPDATE SET value = excluded.value, stated_at = excluded.stated_at,
+    disputed = excluded.disputed
+
+-- name: drop_statement
+DELETE FROM reading_statement WHERE sensor_id = %(sensor)s AND observed_at = %(observed_at)s AND device_id = %(device)s
+
+-- name: totals_around
+-- A counter's totals: all of the span, the one before it and the one after it.
+SELECT * FROM (
+(SELECT observed_at, total, stated_at, disputed, received_at FROM counter_total WHERE sensor_id = %(sensor)s
+    AND device_id = %(device)s AND observed_at < %(start)s ORDER BY observed_at DESC LIMIT 1)
+UNION ALL
+(SELECT observed_at, total, stated_at, disputed, received_at FROM counter_total WHERE sensor_id = %(sensor)s
+    AND device_id = %(device)s AND observed_at >= %(start)s AND observed_at <= %(end)s)
+UNION ALL
+(SELECT observed_at, total, stated_at, disputed, received_at FROM counter_total WHERE sensor_id = %(sensor)s
+    AND device_id = %(device)s AND observed_at > %(end)s ORDER BY observed_at LIMIT 1)
+) found
+
+-- name: put_total
+INSERT INTO counter_total (sensor_id, device_id, observed_at, total, stated_at, disputed, received_at)
+VALUES (%(sensor)s, %(device)s, %(observed_at)s, %(total)s, %(stated_at)s, %(disputed)s, %(received_at)s)
+ON CONFLICT (sensor_id, device_id, observed_at) DO UPDATE SET total = excluded.total, stated_at = excluded.stated_at,
+    disputed = excluded.disputed, received_at = excluded.received_at
 
 -- name: store
 -- What follows from new readings, in one round trip: each sensor's newest, the hours and days, the row of the change
@@ -131,12 +181,13 @@ SELECT pg_notify('kawamori_batch', '')
 -- name: recompute_hours
 -- Buckets in which a stored reading changed, anew from the readings; those left with none disappear.
 WITH wanted AS (
-    SELECT * FROM unnest(%(sensors)s::integer[], %(buckets)s::timestamptz[], %(stops)s::timestamptz[]) AS w(sensor_id, bucket, stop)
+    SELECT * FROM unnest(%(sensors)s::integer[], %(buckets)s::timestamptz[], %(starts)s::timestamptz[], %(stops)s::timestamptz[])
+        AS w(sensor_id, bucket, start, stop)
 ), fresh AS (
     SELECT w.sensor_id, w.bucket, count(*)::integer AS n, sum(round(r.value * 1000000)::bigint)::bigint AS sum_micro,
         min(r.value) AS min, max(r.value) AS max
     FROM wanted w CROSS JOIN LATERAL (SELECT value FROM reading WHERE sensor_id = w.sensor_id
-        AND observed_at >= w.bucket AND observed_at < w.stop AND flag NOT IN (4, 9)) r
+        AND observed_at >= w.start AND observed_at < w.stop AND flag NOT IN (4, 9)) r
     GROUP BY 1, 2
 ), gone AS (
     DELETE FROM reading_hour h USING wanted w WHERE h.sensor_id = w.sensor_id AND h.bucket = w.bucket
@@ -147,12 +198,13 @@ ON CONFLICT (sensor_id, bucket) DO UPDATE SET n = excluded.n, sum_micro = exclud
 
 -- name: recompute_days
 WITH wanted AS (
-    SELECT * FROM unnest(%(sensors)s::integer[], %(buckets)s::timestamptz[], %(stops)s::timestamptz[]) AS w(sensor_id, bucket, stop)
+    SELECT * FROM unnest(%(sensors)s::integer[], %(buckets)s::timestamptz[], %(starts)s::timestamptz[], %(stops)s::timestamptz[])
+        AS w(sensor_id, bucket, start, stop)
 ), fresh AS (
     SELECT w.sensor_id, w.bucket, count(*)::integer AS n, sum(round(r.value * 1000000)::bigint)::bigint AS sum_micro,
         min(r.value) AS min, max(r.value) AS max
     FROM wanted w CROSS JOIN LATERAL (SELECT value FROM reading WHERE sensor_id = w.sensor_id
-        AND observed_at >= w.bucket AND observed_at < w.stop AND flag NOT IN (4, 9)) r
+        AND observed_at >= w.start AND observed_at < w.stop AND flag NOT IN (4, 9)) r
     GROUP BY 1, 2
 ), gone AS (
     DELETE FROM reading_day d USING wanted w WHERE d.sensor_id = w.sensor_id AND d.bucket = w.bucket
@@ -160,37 +212,6 @@ WITH wanted AS (
 )
 INSERT INTO reading_day (sensor_id, bucket, n, sum_micro, min, max) SELECT * FROM fresh ORDER BY 1, 2
 ON CONFLICT (sensor_id, bucket) DO UPDATE SET n = excluded.n, sum_micro = excluded.sum_micro, min = excluded.min, max = excluded.max
-
--- name: quarantine
--- A message that comes again is the same message; a batch sent again changes nothing. Whether each is new, and its size.
-INSERT INTO quarantine (received_at, topic, device_id, reason, payload, gateway_id)
-SELECT n.* FROM unnest(%(received)s::timestamptz[], %(topics)s::text[], %(devices)s::text[], %(reasons)s::text[],
-    %(payloads)s::bytea[], %(gateways)s::text[]) AS n
-ON CONFLICT (topic, digest) DO UPDATE SET came_again_at = greatest(quarantine.came_again_at, excluded.received_at)
-WHERE excluded.received_at > quarantine.received_at
-RETURNING xmax = 0, gateway_id, device_id, octet_length(payload)
-
--- name: hold_quarantine_use
--- What each sender put into quarantine within this hour; nobody else adds to it until the transaction ends.
-INSERT INTO quarantine_use (subject, hour) SELECT s, date_trunc('hour', clock_timestamp()) FROM unnest(%(subjects)s::text[]) s
-ORDER BY s ON CONFLICT (subject, hour) DO UPDATE SET subject = excluded.subject
-RETURNING subject, hour, messages, bytes, excess, excess_id
-
--- name: note_quarantine_use
-UPDATE quarantine_use u SET messages = n.messages, bytes = n.bytes, excess = n.excess, excess_id = n.excess_id
-FROM unnest(%(subjects)s::text[], %(hours)s::timestamptz[], %(messages)s::bigint[], %(bytes)s::bigint[],
-    %(excess)s::bigint[], %(ids)s::bigint[]) AS n(subject, hour, messages, bytes, excess, excess_id)
-WHERE u.subject = n.subject AND u.hour = n.hour
-
--- name: put_excess
--- The one row that stands for what was not kept of a sender within an hour.
-INSERT INTO quarantine (received_at, topic, device_id, reason, payload, gateway_id)
-VALUES (%(received_at)s, %(topic)s, %(device_id)s, %(reason)s, %(payload)s, %(gateway_id)s)
-ON CONFLICT (topic, digest) DO UPDATE SET reason = excluded.reason, came_again_at = excluded.received_at
-RETURNING quarantine_id
-
--- name: renew_excess
-UPDATE quarantine SET received_at = %(received_at)s, reason = %(reason)s, payload = %(payload)s WHERE quarantine_id = %(id)s
 
 -- name: save_status
 INSERT INTO device_status (device_id, received_at, status) VALUES (%(device_id)s, %(received_at)s, %(status)s::jsonb)
@@ -233,9 +254,6 @@ WITH old AS (
 INSERT INTO unknown_gateway (gateway_id, messages)
 SELECT g, c FROM unnest(%(gateways)s::text[], %(counts)s::bigint[]) AS n(g, c) ORDER BY g
 ON CONFLICT (gateway_id) DO UPDATE SET seen_at = clock_timestamp(), messages = unknown_gateway.messages + excluded.messages
-
--- name: unknown_bytes
-SELECT gateway_id, sum(octet_length(payload)) FROM quarantine WHERE reason = %(reason)s AND replayed_at IS NULL GROUP BY 1
 
 -- name: make_latest
 -- A row for each of these sensors, should it be missing; none for a sensor that does not exist.
