@@ -199,7 +199,7 @@ class Equipment:
                 trends[sensor.station] = trend_h
         near = next_to(registry)
         facts = []
-        for id_, observed_at, received_at, value, flag, trend_h, flat_since, device, status, gateway_off, beyond in rows:
+        for id_, observed_at, received_at, value, flag, trend_h, flat_since, device, status, off, beyond in rows:
             sensor = registry.sensors[id_]
             refused_at, why = refused.get(device, (None, ""))
             facts.append(
@@ -207,7 +207,7 @@ class Equipment:
                     sensor=sensor, station=registry.stations[sensor.station], observed_at=observed_at,
                     received_at=received_at, value=value, flag=FLAGS.get(flag), trend_h=trend_h, flat_since=flat_since,
                     battery_v=_battery(status), spikes=self._spikes.get(id_, 0), refused_at=refused_at,
-                    refused_ahead="ahead" in why, lag=self.lags.get(id_), gateway_off_s=gateway_off,
+                    refused_ahead="ahead" in why, lag=self.lags.get(id_), gateway_off_s=off,
                     jumps=self._jumps.get(id_, ()), beyond_since=beyond,
                     neighbours={s: trends[s] for s in near.get(sensor.station, ()) if s in trends},
                 )
@@ -340,7 +340,7 @@ def _of_gateway(rule: Rule, facts: GatewayFacts, now: datetime, *, firing: bool)
 async def _with_neighbours(connection: Connection, registry: Registry, trouble: Trouble, station: StationId) -> Trouble:
     """What people look at instead of a sensor that contradicts itself: the next stations up and down the river."""
     near = next_to(registry).get(station, [])
-    says = await record.levels_of(connection, registry, set(near))
+    says = await record.levels_of(connection, registry, set(near), trouble.finding.since - LOOK_BACK)
     ja = "、".join(f"{registry.stations[s].name_ja} {says[s][0]:.2f} m" for s in near if s in says)
     en = ", ".join(f"{registry.stations[s].name_en} {says[s][0]:.2f} m" for s in near if s in says)
     message = {

@@ -45,6 +45,8 @@ _SPEAK_S = 1.0
 _MOMENT = timedelta(microseconds=1)
 #: Readings lie at most this far ahead: nothing is left out, and chunks are.
 _AHEAD = timedelta(days=3650)
+#: What the next stations said longer ago than this helps nobody to judge a value.
+NEIGHBOURS_SINCE = timedelta(hours=3)
 #: What the self-test's own sensor measures.
 SELF_TEST = "self_test"
 SERIES_KINDS = sorted(kind for kind, rule in KINDS.items() if issubclass(rule, SeriesRule))
@@ -440,8 +442,9 @@ class Evaluation:
             return
         near = next_to(self._registry)
         says = await record.levels_of(
-            connection, self._registry, {s for change in doubtful for s in near.get(change.sensor.station, ())}
-        )
+            connection, self._registry, {s for change in doubtful for s in near.get(change.sensor.station, ())},
+            min(change.episode.started_at for change in doubtful) - NEIGHBOURS_SINCE,
+        )  # fmt: skip
         for change in doubtful:
             change.detail["neighbours"] = [
                 {"station_id": station, "value_m": says[station][0], "observed_at": says[station][1].isoformat()}

@@ -31,6 +31,7 @@ QualityReason = Literal[
     "unfit",
     "corrected",
     "condemned",
+    "limit",
 ]
 
 
@@ -301,6 +302,7 @@ class Readings(_Shape):
     quantity: str
     unit: str
     resolution: Literal["raw", "10min", "hour", "day", "week"]
+    datum: Literal["zero", "tp"] = Field(description="What heights count from")
     points: list[RawPoint] | list[BucketPoint]
     next: Next
 
@@ -554,6 +556,33 @@ class QuarantineState(_Shape):
     last_hour: int = Field(description="Counted to 20,000, as the day")
     last_day: int
     newest: Refusal | None
+    bytes_last_day: int = Field(description="What it took within a day")
+    not_kept_last_day: int = Field(description="Messages past their sender's quota: counted, only the newest is kept")
+    warning: Literal["quota", "growth"] | None = Field(description="What a person should look at")
+
+
+class RegistryProblem(_Shape):
+    """A row of the registry that cannot be used; everything else is as it should be."""
+
+    subject: str
+    reason: str
+
+
+class RegistryState(_Shape):
+    """Which version of the registry is in use, and what in it a person has to mend."""
+
+    version: int
+    trouble: str | None = Field(description="Why the newest version is not in use")
+    problems: list[RegistryProblem] = Field(description="The first fifty")
+    problem_count: int
+
+
+class UnknownGateways(_Shape):
+    """Who spoke as a gateway within the last day without being registered; nothing of it is believed."""
+
+    count: int
+    last_name: str | None = Field(description="Heard last; empty where it is no name")
+    last_at: AwareDatetime | None
 
 
 class StreamState(_Shape):
@@ -580,6 +609,8 @@ class System(_Shape):
     stations: StationCounts | None
     intake: IntakeState | None
     quarantine: QuarantineState | None
+    registry: RegistryState | None
+    unknown_gateways: UnknownGateways | None
     stream: StreamState
     page_version: str | None = Field(description="The build of the page that is handed out")
     notices: list[Notice] | None = Field(description="What everybody must see; the stream's heartbeats have them too")

@@ -161,6 +161,7 @@ class Ingest:
         Those that are not registered are counted and not believed.
         """
         seen: dict[str, int] = {}
+        clocks: dict[str, float] = {}
         unknown: Tally[str] = Tally()
         for message in messages:
             name = gateway_of(message.topic)
@@ -168,13 +169,17 @@ class Ingest:
                 unknown[name or ""] += 1
                 continue
             try:
-                seen[name] = wire.decode_alive(message.payload).waiting
+                alive = wire.decode_alive(message.payload)
+                seen[name] = alive.waiting
+                if alive.clock is not None:
+                    clocks[name] = (alive.clock - self._arrived()).total_seconds()
             except UndecodableMessage as error:
                 log().warning("a gateway's sign of life that cannot be read", gateway=name, error=str(error))
         try:
             if seen or unknown:
                 async with self._database.transaction() as connection:
                     await rows.see_gateways(connection, seen)
+                    await rows.see_clocks(connection, clocks)
                     await rows.see_unknown_gateways(connection, unknown)
         except StorageRefused as error:
             log().error("signs of life were refused: report this with the log", error=str(error))

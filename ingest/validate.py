@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from ingest.series import stated_at
 from kawamori import wire
 from kawamori.domain.judge import RESET_BEHIND, Judge, only_registration_can_help
-from kawamori.domain.reading import Reading, SensorId
+from kawamori.domain.reading import Reading, Reason, SensorId
 from kawamori.domain.registry import Deployment, Registry
 from kawamori.errors import Refused, UndecodableMessage
 from kawamori.settings import IngestSettings
@@ -53,6 +53,8 @@ class Gate:
         reading = self._judge.accept(
             device, received_at, sent.time, sent.quantity, sent.value, sent.unit, arrived_at, upload=upload
         )
+        if sent.mark is not None:
+            reading = reading._replace(reasons=reading.reasons | Reason.ESTIMATED)
         return self._as_statement(reading, device, sent.seq)
 
     def _as_statement(self, reading: Reading, device: str, seq: int | None) -> Reading:

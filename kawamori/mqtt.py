@@ -225,6 +225,11 @@ class Link:
         return None if self.connected else "not connected"
 
     @property
+    def connection(self) -> int:
+        """The number of this connection, from 1: another one whenever the last has broken."""
+        return self._connection
+
+    @property
     def connected(self) -> bool:
         """Whether the broker has accepted us and our subscriptions."""
         return self._up.is_set()

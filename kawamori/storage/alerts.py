@@ -447,12 +447,12 @@ async def known_levels(connection: Connection) -> dict[StationId, int]:
 
 
 async def levels_of(
-    connection: Connection, registry: Registry, stations: Collection[StationId]
+    connection: Connection, registry: Registry, stations: Collection[StationId], since: datetime
 ) -> dict[StationId, tuple[float, datetime]]:
-    """The newest water levels of these stations, and when they were measured."""
+    """The newest water levels of these stations, and when they were measured; none older than `since`."""
     sensors = [s for s in registry.sensors.values() if s.quantity == "water_level" and s.station in stations]
     values = await values_now(connection, [s.id for s in sensors]) if sensors else {}
-    return {s.station: values[s.id] for s in sensors if s.id in values}
+    return {s.station: values[s.id] for s in sensors if s.id in values and values[s.id][1] >= since}
 
 
 async def link_secret(connection: Connection) -> bytes:

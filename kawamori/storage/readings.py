@@ -24,7 +24,7 @@ from kawamori.storage.quarantine import Quarantined, quarantine, unknown_bytes
 __all__ = [
     "LatestRow", "Quarantined", "add_readings", "change_readings", "day_of", "hour_of", "keep_revisions",
     "lock_sensors", "make_latest", "quarantine", "readings_around", "recompute_summaries", "save_statuses",
-    "see_gateways", "see_process", "see_unknown_gateways", "store", "tails", "unknown_bytes",
+    "see_clocks", "see_gateways", "see_process", "see_unknown_gateways", "store", "tails", "unknown_bytes",
 ]  # fmt: skip
 
 #: Flags whose value is no part of a summary.
@@ -478,6 +478,13 @@ async def see_gateways(connection: Connection, waiting: Mapping[str, int]) -> No
     ordered = dict(sorted(waiting.items()))  # two workers that meet take the rows in one order
     values = {"gateways": list(ordered), "waiting": list(ordered.values()), "silent": GATEWAY_SILENT_AFTER}
     await connection.execute(query("see_gateways"), values)
+
+
+async def see_clocks(connection: Connection, off_s: Mapping[str, float]) -> None:
+    """How many seconds these gateways' clocks are ahead of the database's (negative: behind)."""
+    if off_s:
+        ordered = dict(sorted(off_s.items()))
+        await connection.execute(query("see_clocks"), {"gateways": list(ordered), "offs": list(ordered.values())})
 
 
 async def see_unknown_gateways(connection: Connection, messages: Mapping[str, int]) -> None:

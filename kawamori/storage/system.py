@@ -1,7 +1,7 @@
 """Is the system itself alive? Who leads alerting, how far behind, what waits, what comes in, what was refused."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -155,6 +155,8 @@ async def restarts(database: Database) -> list[Restarts]:
     return [Restarts(*row) for row in await database.fetch("restarts")]
 
 
+#: Quarantine that takes more bytes than this within a day is looked at by a person.
+GROWS_FAST = 256 * 1024 * 1024
 #: Rows of a log that are looked at to say what came lately; more are told as so many.
 MOST_COUNTED = 20_000
 
@@ -189,7 +191,61 @@ async def quarantine_facts(database: Database, now: datetime) -> QuarantineFacts
     return QuarantineFacts(int(hour), int(day), found)
 
 
+class Strangers(NamedTuple):
+    """Gateways that are not registered and spoke within the last day."""
+
+    names: int
+    #: The one that was heard last, '' for what is no name.
+    last_name: str | None
+    last_at: datetime | None
+
+
+async def strangers(database: Database) -> Strangers:
+    """Who says that it is a gateway and is not registered; raises StorageUnavailable."""
+    ((count, name, at),) = await database.fetch("strangers")
+    return Strangers(int(count), name, at)
+
+
+class Growth(NamedTuple):
+    """What quarantine took within the last day."""
+
+    messages: int
+    bytes: int
+    #: Messages past their sender's quota, which were counted and not kept.
+    not_kept: int
+
+    def warning(self) -> str | None:
+        """What a person should look at, if anything."""
+        if self.not_kept:
+            return "quota"
+        return "growth" if self.bytes > GROWS_FAST else None
+
+
+async def quarantine_growth(database: Database) -> Growth:
+    """What quarantine took within the last day; raises StorageUnavailable."""
+    ((messages, size, excess),) = await database.fetch("quarantine_growth")
+    return Growth(int(messages), int(size), int(excess))
+
+
 async def database_size(database: Database) -> int:
     """Bytes on disk; raises StorageUnavailable."""
     ((size,),) = await database.fetch("database_size")
     return int(size)
+
+
+#: Clocks that differ by more than this are named: ages are shown in seconds.
+CLOCK_OFF_S = 5.0
+
+
+async def judging_problems(database: Database, host: Callable[[], datetime]) -> list[str]:
+    """What the alert engine cannot judge and why, and whose clock is off the database's: the engine's, a gateway's, and
+    this machine's, which is `host`.
+    """
+    ((not_judged, engine_off, gateways, now),) = await database.fetch("judging_problems")
+    clocks = [("the alert engine's", engine_off), ("this API's", (host() - now).total_seconds())]
+    clocks += [(f"gateway {name}'s", off) for name, off in sorted((gateways or {}).items())]
+    return [f"{what}: not judged: {why}" for what, why in sorted((not_judged or {}).items())] + [
+        f"{whose} clock is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} the database's"
+        for whose, off in clocks
+        if off is not None and abs(off) > CLOCK_OFF_S
+    ]

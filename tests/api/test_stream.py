@@ -246,7 +246,7 @@ async def test_a_threshold_that_comes_into_force_by_the_clock_is_announced_once(
     at = before = datetime(2029, 12, 31, 23, 59, 30, tzinfo=UTC)
     async with Database(rows.url, "test") as database:
         hub = Hub()
-        directory = DirectoryCache(database, lambda: at, lambda: (at - before).total_seconds())  # noqa: PLW0108 - `at` moves
+        directory = DirectoryCache(database, lambda: at, steady=lambda: at.timestamp())  # noqa: PLW0108 - `at` moves
         feed = LiveFeed(database, directory, lambda: at, hub)
         hub.position = Position(*await newest(database))
         client = hub.join()

@@ -227,6 +227,21 @@ def test_a_crowd_is_told_what_was_learned_once(api, rows):
 
 
 @pytest.mark.integration
+def test_what_of_the_registry_cannot_be_used_and_who_is_not_registered_are_named(api, rows):
+    rows.station("typo")
+    rows.sql("UPDATE station SET time_zone = 'Asia/Tokio' WHERE station_id = 'typo'")
+    rows.sql("INSERT INTO unknown_gateway (gateway_id, messages) VALUES ('stranger', 3)")
+    rows.sql("INSERT INTO quarantine_use VALUES ('device:junk', now(), 20000, 5000000, 7, NULL)")
+    found = system(api)
+    assert found.registry.problem_count == len(found.registry.problems) >= 1
+    assert any("time_zone" in p.reason and p.subject == "station typo" for p in found.registry.problems)
+    assert (found.unknown_gateways.count, found.unknown_gateways.last_name) == (1, "stranger")
+    assert (found.quarantine.not_kept_last_day, found.quarantine.warning) == (7, "quota")
+    assert "typo" in api.get("/levels/latest").text, "the station is still shown"
+    rows.sql("UPDATE station SET time_zone = 'Asia/Tokyo' WHERE station_id = 'typo'")
+
+
+@pytest.mark.integration
 def test_what_hides_a_flood_stands_as_a_banner_on_system_and_stream_until_it_is_lifted(api, rows):
     rows.station("banner", thresholds={1: 1.0, 4: 4.0}, crest=5.0)
     rows.sql("UPDATE process SET seen_at = now() WHERE service = 'ingest'")

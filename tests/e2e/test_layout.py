@@ -49,6 +49,13 @@ FAULTS = """() => {
     const hides = ["hidden", "clip"].includes(style.overflowX) && style.textOverflow !== "ellipsis";
     if (hides && e.scrollWidth > e.clientWidth + 1) found.push(`${name(e)} hides ${e.scrollWidth - e.clientWidth} px`);
   }
+  for (const e of document.querySelectorAll(".chip, .count, .answer, .flag, .segments button, .banner")) {
+    if (!shown(e) || aside(e)) continue;
+    const [edge, words] = [e.getBoundingClientRect().right, document.createRange()];
+    words.selectNodeContents(e);
+    const out = words.getBoundingClientRect().right - edge;
+    if (out > 0.5) found.push(`${name(e)} is ${Math.round(out)} px wider than its box`);
+  }
   const inView = boxes.filter(({ e, r }) => {
     for (let a = e.parentElement; a; a = a.parentElement) {
       const c = a.getBoundingClientRect();

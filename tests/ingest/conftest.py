@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
+import psycopg
 import pytest
 from msgspec import Raw
 
@@ -125,3 +126,11 @@ async def gauges(fresh_database_url: str) -> AsyncIterator[Gauges]:
 def minute() -> Callable[[float], datetime]:
     """So many minutes after the beginning."""
     return lambda m: START + timedelta(minutes=m)
+
+
+@pytest.fixture
+def fresh_database_url(fresh_database_url: str) -> str:
+    """A fresh, migrated database of this test alone, that knows the gateways `west` and `east` too."""
+    with psycopg.connect(fresh_database_url) as connection:
+        connection.execute("INSERT INTO gateway (gateway_id) VALUES ('west'), ('east') ON CONFLICT DO NOTHING")
+    return fresh_database_url

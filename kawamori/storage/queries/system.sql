@@ -30,6 +30,16 @@ SELECT (SELECT max(committed_at) FROM (SELECT committed_at FROM ingest_batch ORD
 FROM (SELECT committed_at, readings FROM ingest_batch ORDER BY xid DESC, batch_id DESC LIMIT %(limit)s) recent
 WHERE committed_at > clock_timestamp() - interval '1 minute'
 
+-- name: strangers
+-- Gateways that are not registered and spoke within the day: how many, and the one that was heard last.
+SELECT count(*), (SELECT gateway_id FROM unknown_gateway ORDER BY seen_at DESC LIMIT 1), max(seen_at)
+FROM unknown_gateway WHERE seen_at > clock_timestamp() - interval '1 day'
+
+-- name: quarantine_growth
+-- What the last full hours and the running one added, and how much of it was past a sender's quota.
+SELECT coalesce(sum(messages), 0), coalesce(sum(bytes), 0), coalesce(sum(excess), 0) FROM quarantine_use
+WHERE hour > clock_timestamp() - interval '1 day'
+
 -- name: database_size
 SELECT pg_database_size(current_database())
 
@@ -58,3 +68,9 @@ LEFT JOIN lease l ON l.name = 'alerts'
 LEFT JOIN feed_cursor f ON f.follower = 'alerts'
 LEFT JOIN LATERAL (SELECT at, event FROM audit WHERE subject = 'alerting' AND event IN ('self_test_passed', 'self_test_failed')
     ORDER BY audit_id DESC LIMIT 1) t ON true
+
+-- name: judging_problems
+-- Nothing while no engine has ever held the lease but the time; of gateways those whose clocks are off.
+SELECT (SELECT not_judged FROM lease WHERE name = 'alerts'), (SELECT clock_off_s FROM lease WHERE name = 'alerts'),
+    (SELECT jsonb_object_agg(gateway_id, clock_off_s) FROM gateway WHERE retired_at IS NULL AND abs(clock_off_s) > 5),
+    clock_timestamp()
