@@ -1,4 +1,4 @@
-"""One odd value costs at most itself, on a real broker and a real TimescaleDB; and what the broker does not carry waits."""
+"""One odd value costs at most itself, on a real broker and a real database; what the broker does not carry waits."""
 
 import json
 from collections.abc import Callable, Iterator
