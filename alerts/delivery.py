@@ -10,11 +10,13 @@ from itertools import pairwise
 from prometheus_client import Counter
 
 from alerts.channels import Channel, Undelivered
+from alerts.standing import Knows, hold_against
 from kawamori.domain.people import Contact, Person
+from kawamori.domain.registry import Registry
 from kawamori.errors import StorageUnavailable
 from kawamori.observe import log
 from kawamori.runtime import backoff, fail_point, forever
-from kawamori.settings import AlertSettings
+from kawamori.settings import AlertSettings, Settings
 from kawamori.storage import outbox, people
 from kawamori.storage.database import Database
 from kawamori.storage.outbox import Draft, Notification
@@ -50,8 +52,9 @@ class Delivery:
 
     def __init__(
         self, database: Database, channels: Sequence[Channel], settings: AlertSettings, clock: Callable[[], datetime],
-        *, claim: timedelta = CLAIM, patience: timedelta = PATIENCE,
+        *, claim: timedelta = CLAIM, patience: timedelta = PATIENCE, knows: Knows = lambda: (Registry(version=0), {}),
     ) -> None:  # fmt: skip
+        self._knows = knows
         self._database, self._settings, self._clock = database, settings, clock
         self._claim, self._patience = claim, patience
         self._channels = {channel.name: channel for channel in channels}
@@ -111,13 +114,15 @@ class Delivery:
         if room <= 0:
             return 0
         async with self._database.transaction() as connection:
+            await outbox.one_at_a_time(connection)  # first: whoever waits for it must hold no message
             claimed = await outbox.claim_notifications(
                 connection, name, self._claim, room, each=_EACH, busy=busy
             )  # fmt: skip
+            ready = await hold_against(connection, claimed, self._knows)
         since = time.monotonic()
         if claimed:
             fail_point("alerts.claimed")
-        for notification in claimed:
+        for notification in ready:
             task = asyncio.create_task(
                 self._deliver_one(self._channels[name], notification, since), name=f"{name}-{notification.id}"
             )
@@ -233,6 +238,12 @@ def addresses_after(contacts: Mapping[str, Contact]) -> dict[tuple[str, str, str
         if isinstance(person, Person)
         for before, after in pairwise(dict.fromkeys(person.addresses))
     }
+
+
+def watchers(settings: Settings) -> list[str]:
+    """Whom to tell without the database: those the settings name, else whoever gets the mails."""
+    alerts = settings.alerts
+    return alerts.watchers or [f"smtp:{address}" for address in alerts.mail_to if alerts.smtp_host]
 
 
 async def send_directly(

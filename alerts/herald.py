@@ -4,23 +4,25 @@ Everything happens in the transaction of whoever calls, so that state and outbox
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from alerts.messages import Links, Names, Told, compose, record_of
-from alerts.paging import WINDOW, Event, Lately, bundles
+from alerts.paging import WINDOW, Audience, Event, Lately, bundles
 from kawamori.domain.escalation import Escalation, Place, after, choose
 from kawamori.domain.links import sign
 from kawamori.domain.people import Address, Contact, Person, persons
 from kawamori.domain.registry import Registry
-from kawamori.domain.rules import KINDS
+from kawamori.domain.rules import kind_of
 from kawamori.domain.silence import Silence, silenced
+from kawamori.domain.standing import Claim, claim_of, claim_of_state
+from kawamori.errors import KawamoriError
 from kawamori.observe import log
 from kawamori.settings import Settings
 from kawamori.storage import alerts as record
 from kawamori.storage import people
-from kawamori.storage.alerts import Alert, Incident, Waiting
-from kawamori.storage.database import Connection
+from kawamori.storage.alerts import Alert, Incident, Sent, Waiting
+from kawamori.storage.database import Connection, translated
 from kawamori.storage.outbox import Draft, put_notifications
 
 #: How long an acknowledge link works.
@@ -58,21 +60,49 @@ class Duty:
         return self.now + self.escalations[place.escalation].steps[place.step].wait
 
 
-def sift(waiting: Sequence[Waiting], silences: Iterable[Silence], now: datetime) -> tuple[list[Waiting], list[Waiting]]:
-    """What may be told now, and what is not to be told any more; a raise that is silenced goes on waiting. Pure."""
+def sift(
+    waiting: Sequence[Waiting], silences: Iterable[Silence], now: datetime
+) -> tuple[list[Waiting], dict[str, list[Waiting]]]:
+    """What may be told now, and why the rest is not to be told any more. Pure.
+
+    A raise that is silenced goes on waiting.
+    What waits is held against the alert as it stands: an end is not told of what lasts again, and nothing of what was
+    withdrawn before anybody was told of it.
+    """
     ready: list[Waiting] = []
-    dropped: list[Waiting] = []
+    dropped: dict[str, list[Waiting]] = {}
     silences = list(silences)
     for one in waiting:
         alert = one.alert
         quiet = silenced(
             silences, now, alert=alert.id, kind=alert.kind, station=alert.station, river=alert.river, level=alert.level
         )
-        if quiet is None:
+        is_ = claim_of_state(alert.state)
+        if claim_of(one.event) is not Claim.LASTS and is_ is Claim.LASTS:
+            dropped.setdefault("the alert lasts again", []).append(one)
+        elif is_ is Claim.NEVER_WAS and alert.incident is None:
+            dropped.setdefault("withdrawn before anything was told of it", []).append(one)
+        elif quiet is None:
             ready.append(one)
         elif one.event != Event.RAISED or alert.state in ("resolved", "withdrawn"):
-            dropped.append(one)
+            dropped.setdefault("silenced", []).append(one)
     return ready, dropped
+
+
+def lately_of(sent: Iterable[Sent]) -> Lately:
+    """What every person was sent lately, by conversation and by topic. Pure."""
+    counts: dict[int, tuple[int, datetime]] = {}
+    totals: dict[tuple[str, str], int] = {}
+    together: dict[tuple[str, str], datetime] = {}
+    for one in sent:
+        key = (one.contact, one.topic)
+        totals[key] = totals.get(key, 0) + one.count
+        if one.together_at is not None:
+            together[key] = max(one.together_at, together.get(key, one.together_at))
+        if one.incident is not None:
+            known = counts.get(one.incident, (0, one.last))
+            counts[one.incident] = (max(known[0], one.count), max(known[1], one.last))
+    return Lately(incidents=counts, sent=totals, together_at=together)
 
 
 class Herald:
@@ -93,31 +123,39 @@ class Herald:
         now = self._clock()
         silences = await people.silences(connection, now)
         ready, dropped = sift(waiting, silences.values(), now)
-        await record.told(connection, [w.id for w in dropped])
+        for why, those in dropped.items():
+            await record.told(connection, [w.id for w in those], why)
         if not ready:
             return
         incidents, pairs = await self._converse(connection, ready, now)
-        sent = await record.sent_since(connection, now - WINDOW)
-        counts: dict[int, tuple[int, datetime]] = {}
-        totals: dict[str, int] = {}
-        for one in sent:
-            totals[one.contact] = totals.get(one.contact, 0) + one.count
-            if one.incident is not None:
-                known = counts.get(one.incident, (0, one.last))
-                counts[one.incident] = (max(known[0], one.count), max(known[1], one.last))
-        lately = Lately(
-            incidents=counts, busiest=max(totals.values(), default=0),
-            together_at=max((s.together_at for s in sent if s.together_at), default=None),
-        )  # fmt: skip
+        lately = lately_of(await record.sent_since(connection, now - WINDOW))
         gathering = [i.id for i in incidents.values() if i.topic == "equipment"]
-        due = bundles(pairs, lately, gathering, now)
-        if not due:
-            return
-        duty = await self._duty(connection, now)
+        duty = await self.duty(connection, now)
         before = await record.told_persons(connection, incidents)
-        for bundle in due:
-            await self._send(connection, registry, bundle, incidents, duty, before)
+        audiences = {
+            id_: self._audience(incident, [w for i, w in pairs if i == id_], duty, before.get(id_, []))
+            for id_, incident in incidents.items()
+        }
+        for bundle in bundles(pairs, lately, gathering, now, audiences):
+            try:
+                async with translated():
+                    await self._send(connection, registry, bundle, incidents, duty, before)
+            except KawamoriError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the root of one message: the others go out, it is tried again
+                log().error("a message could not be made: report this", alert=bundle[0][1].alert.id, exc_info=error)
+                continue
             await record.told(connection, [w.id for _, w in bundle])
+
+    def _audience(self, incident: Incident, news: Sequence[Waiting], duty: Duty, before: Sequence[str]) -> Audience:
+        """Who would be told of this news, as far as can be said without moving the escalation."""
+        found = {p.id for p in persons(before, duty.contacts, duty.now)}
+        raised = [w.alert.level for w in news if w.event == Event.RAISED]
+        if raised:
+            escalation = choose(duty.escalations, topic=incident.topic, river=incident.river, level=max(raised))
+            first = [] if escalation is None else duty.reach(Place(escalation=escalation.id))[1]
+            found |= {p.id for p in first or self._everybody(duty)}
+        return Audience(topic=incident.topic, persons=frozenset(found))
 
     async def _log(self, connection: Connection, registry: Registry) -> None:
         """Every event, one by one, whatever people are told of it and when."""
@@ -169,7 +207,7 @@ class Herald:
             alert = one.alert
             incident = incidents.get(alert.incident) if alert.incident else None
             if incident is None:
-                topic = KINDS[alert.kind].topic
+                topic = kind_of(alert.kind).topic
                 river = alert.river if topic == "flood" else None
                 incident = opened.get((topic, river, alert.status))
                 if incident is None:
@@ -182,7 +220,8 @@ class Herald:
             await record.join_incident(connection, incident_id, alerts)
         return incidents, pairs
 
-    async def _duty(self, connection: Connection, now: datetime) -> Duty:
+    async def duty(self, connection: Connection, now: datetime) -> Duty:
+        """Who is there to be told, those whom the settings name included."""
         contacts = await people.contacts(connection)
         for address in self._settings.mail_to if self._settings.smtp_host else ():
             mailed = Person(id=f"mail:{address}", name=address, addresses=(Address(channel="smtp", address=address),))
@@ -193,7 +232,7 @@ class Herald:
         """Whether a flood that begins now would be told to anybody: in the file that the settings name, by their mail,
         or by any escalation of floods.
         """
-        duty = await self._duty(connection, self._clock())
+        duty = await self.duty(connection, self._clock())
         return bool(
             self._settings.log or self._everybody(duty)
             or any(duty.reach(Place(escalation=e.id))[1] for e in duty.escalations.values() if "flood" in e.topics)
@@ -257,6 +296,8 @@ class Herald:
         listeners: Iterable[Person], *, incident: int, several: bool, key: str, event: str, now: datetime,
     ) -> None:  # fmt: skip
         told = await self._told(connection, registry, entries)
+        again = await record.told_over(connection, [a.id for e, a in entries if e == Event.RAISED])
+        told = [replace(t, event="returned") if t.event == "raised" and t.alert.id in again else t for t in told]
         secret = await record.link_secret(connection)
         page = self._settings.public_url and self._settings.public_url.rstrip("/")
         drafts = []
@@ -264,11 +305,16 @@ class Herald:
             if not person.addresses:
                 log().warning("a contact has no address", contact=person.id)
                 continue
-            answer = None
-            if page and not several:
-                token = sign(secret, incident, max(a.id for _, a in entries), person.id, now + _LINK_LASTS)
-                answer = f"{page}/acknowledge/{token}"
-            message = compose(told, self.names, person.language, Links(page=page, acknowledge=answer), incident)
+            try:
+                answer = None
+                if page and not several:
+                    token = sign(secret, incident, max(a.id for _, a in entries), person.id, now + _LINK_LASTS)
+                    answer = f"{page}/acknowledge/{token}"
+                links = Links(page=page, acknowledge=answer)
+                message = compose(told, self.names, person.language, links, incident)
+            except Exception as error:  # noqa: BLE001 - the root of one contact's message: the others are told
+                log().error("no message could be made for a contact: report this", contact=person.id, exc_info=error)
+                continue
             address = person.addresses[0]
             drafts.append(
                 Draft(
@@ -283,33 +329,43 @@ class Herald:
         """Tell the next in line of what nobody has answered in time, and end the conversations that are over."""
         now = self._clock()
         for incident in await record.incidents_to_escalate(connection, now):
-            silences = (await people.silences(connection, now)).values()
-            unanswered = await record.unanswered(connection, incident.id)
-            loud = [
-                a for a in unanswered
-                if not silenced(silences, now, alert=a.id, kind=a.kind, station=a.station, river=a.river, level=a.level)
-            ]  # fmt: skip
-            if not loud or incident.place is None:
-                await record.place_incident(
-                    connection, incident.id, incident.place, now + _SOON if unanswered else None
-                )
-                continue
-            duty = await self._duty(connection, now)
-            place, next_ = duty.reach(after(duty.escalations, incident.place))
-            if place is None:
-                await record.place_incident(connection, incident.id, incident.place, None)
-                await record.note(connection, subject_id=loud[0].id, alert=loud[0].id, event="nobody_answered")
-                log().error("nobody has answered an alert, and there is nobody left to be told: call them",
-                            alert=loud[0].id)  # fmt: skip
-                continue
-            await record.place_incident(connection, incident.id, place, duty.next_at(place))
-            await record.note(
-                connection, subject_id=loud[0].id, alert=loud[0].id, event="escalated",
-                detail={"to": [p.id for p in next_], "step": place.step, "round": place.round},
-            )  # fmt: skip
-            await self._post(
-                connection, registry, [("escalated", a) for a in loud], next_, incident=incident.id, several=False,
-                key=f"i{incident.id}-e{place.escalation}.{place.round}.{place.step}-{now:%Y%m%d%H%M%S}",
-                event="escalated", now=now,
-            )  # fmt: skip
+            try:
+                async with translated():
+                    await self._escalate(connection, registry, incident, now)
+            except KawamoriError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the root of one conversation: the others go on, it is tried again
+                log().error("a conversation could not be escalated: report this", incident=incident.id, exc_info=error)
         await record.close_incidents(connection, now)
+
+    async def _escalate(
+        self, connection: Connection, registry: Registry, incident: Incident, now: datetime
+    ) -> None:  # fmt: skip
+        """Tell the next in line of one conversation."""
+        silences = (await people.silences(connection, now)).values()
+        unanswered = await record.unanswered(connection, incident.id)
+        loud = [
+            a for a in unanswered
+            if not silenced(silences, now, alert=a.id, kind=a.kind, station=a.station, river=a.river, level=a.level)
+        ]  # fmt: skip
+        if not loud or incident.place is None:
+            await record.place_incident(connection, incident.id, incident.place, now + _SOON if unanswered else None)
+            return
+        duty = await self.duty(connection, now)
+        place, next_ = duty.reach(after(duty.escalations, incident.place))
+        if place is None:
+            await record.place_incident(connection, incident.id, incident.place, None)
+            await record.note(connection, subject_id=loud[0].id, alert=loud[0].id, event="nobody_answered")
+            log().error("nobody has answered an alert, and there is nobody left to be told: call them",
+                        alert=loud[0].id)  # fmt: skip
+            return
+        await record.place_incident(connection, incident.id, place, duty.next_at(place))
+        await record.note(
+            connection, subject_id=loud[0].id, alert=loud[0].id, event="escalated",
+            detail={"to": [p.id for p in next_], "step": place.step, "round": place.round},
+        )  # fmt: skip
+        await self._post(
+            connection, registry, [("escalated", a) for a in loud], next_, incident=incident.id, several=False,
+            key=f"i{incident.id}-e{place.escalation}.{place.round}.{place.step}-{now:%Y%m%d%H%M%S}",
+            event="escalated", now=now,
+        )  # fmt: skip

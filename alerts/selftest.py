@@ -3,16 +3,18 @@
 import asyncio
 import json
 import os
+import secrets
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from alerts.channels import Channel
-from alerts.delivery import send_directly
+from alerts.delivery import send_directly, watchers
 from alerts.engine import SELF_TEST, Engine
 from alerts.messages import JST
 from kawamori import wire
 from kawamori.domain.reading import StationId
-from kawamori.errors import BrokerUnavailable, StorageUnavailable
+from kawamori.errors import BrokerUnavailable, KawamoriError, StorageUnavailable
 from kawamori.mqtt import Publisher
 from kawamori.observe import log
 from kawamori.runtime import sleep_or_stop
@@ -26,6 +28,8 @@ STATION = StationId("kawamori-self-test")
 #: How long the crossing may take from the broker to its delivery.
 PATIENCE = timedelta(seconds=60)
 _LOOK_S = 5.0
+#: The crossing is as high as this, and a random part above it in mm: above the threshold, within the sensor's range.
+_LEAST, _VALUES = 1.0, 4000
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _PLAN = StationPlan(
     station_id=STATION, name_ja="自己点検", name_en="Self-test", river_id=STATION, river_name_ja="", river_name_en="",
@@ -35,14 +39,21 @@ _PLAN = StationPlan(
 
 
 class SelfTest:
-    """Sends the synthetic crossing, and waits for it at the other end."""
+    """Sends the synthetic crossing, and waits for it at the other end.
+
+    `steady` counts seconds whatever happens to the clocks; `clock` only dates the readings.
+    """
 
     def __init__(
         self, database: Database, settings: Settings, channels: Sequence[Channel], engine: Engine,
-        clock: Callable[[], datetime],
+        clock: Callable[[], datetime], *, steady: Callable[[], float] = time.monotonic,
+        patience: timedelta = PATIENCE,
     ) -> None:  # fmt: skip
         self._database, self._settings, self._channels = database, settings, channels
-        self._engine, self._clock = engine, clock
+        self._engine, self._clock, self._steady = engine, clock, steady
+        self._patience = patience.total_seconds()
+        #: When this process tested last, as long as it leads.
+        self._tested_at: float | None = None
         #: Why the last one failed.
         self.trouble: str | None = None
 
@@ -50,59 +61,82 @@ class SelfTest:
         """Test whenever it is due, as long as this engine leads."""
         async with Publisher(self._settings.mqtt(), f"{DEVICE}-{os.getpid()}") as publisher:
             while not await sleep_or_stop(_LOOK_S, stop):
+                if not self._engine.leads:
+                    self._tested_at = None
+                    continue
                 try:
-                    if self._engine.leads and await self._is_due():
-                        await self._test(publisher, stop)
+                    if await self._is_due():
+                        await self.test(publisher, stop)
                 except StorageUnavailable:
                     continue  # that the database is away is shouted elsewhere
+                except KawamoriError as error:
+                    self.trouble = f"the self-test could not be made: {error}"
+                    log().error("the self-test could not be made: report this with the log", error=str(error))
 
     async def _is_due(self) -> bool:
-        rows = await self._database.fetch("last_self_test")
-        return not rows or self._clock() - rows[0][0] >= self._settings.alerts.self_test_every
+        every = self._settings.alerts.self_test_every
+        if self._tested_at is not None:
+            return self._steady() - self._tested_at >= every.total_seconds()
+        ((age,),) = await self._database.fetch("self_test_age")
+        # one that lies ahead was before the database's clock was set back: it says nothing
+        return age is None or age < timedelta(0) or age >= every
 
-    async def _test(self, publisher: Publisher, stop: asyncio.Event) -> None:
+    async def test(self, publisher: Publisher, stop: asyncio.Event) -> bool:
+        """Send the crossing once, and say whether it came out; raises StorageUnavailable.
+
+        The water falls before it rises, so that what an earlier test or anybody else left behind does not count as the
+        same crossing. The value is this test's own: nobody else's crossing passes for it.
+        """
         if STATION not in self._engine.registry.stations:
             await register(self._database, [_PLAN])
-        begun = self._clock()
-        while not stop.is_set() and self._clock() - begun < PATIENCE:
-            try:
-                self._publish(publisher, begun, 1.0)
-                break
-            except BrokerUnavailable:
-                await sleep_or_stop(1.0, stop)
-        while not stop.is_set() and self._clock() - begun < PATIENCE:
-            if await self._database.fetch("self_test_came_out", {"since": begun}):
-                await self._note("self_test_passed", begun)
+        begun, begun_at = self._clock(), self._steady()
+        self._tested_at = begun_at
+        value = _LEAST + secrets.randbelow(_VALUES) / 1000
+        sent = False
+        while not stop.is_set() and self._steady() - begun_at < self._patience:
+            sent = sent or self._send(publisher, begun, value)
+            values = {"since": begun, "value": value}
+            if sent and await self._database.fetch("self_test_came_out", values):
+                await self._note("self_test_passed", begun_at)
                 self.trouble = None
-                self._publish(publisher, self._clock(), 0.0)
-                return
+                return True
             await sleep_or_stop(0.5, stop)
         if not stop.is_set():
-            self.trouble = f"the self-test of {begun.astimezone(JST):%H:%M} did not come out"
-            log().error("the self-test did not come out: alerts may not reach anybody; look at every service")
-            await self._note("self_test_failed", begun)
+            await self._failed(begun, begun_at)
+        return False
+
+    async def _failed(self, begun: datetime, begun_at: float) -> None:
+        self.trouble = f"the self-test of {begun.astimezone(JST):%H:%M} did not come out"
+        log().error("the self-test did not come out: alerts may not reach anybody; look at every service")
+        try:
+            await self._note("self_test_failed", begun_at)
+        finally:
             await send_directly(
                 self._channels, watchers(self._settings),
                 "【自己点検失敗】川守の通知が届いていません",
-                f"{begun.astimezone(JST):%m月%d日 %H:%M} の自己点検が {PATIENCE.total_seconds():.0f} 秒以内に通知まで"
+                f"{begun.astimezone(JST):%m月%d日 %H:%M} の自己点検が {self._patience:.0f} 秒以内に通知まで"
                 "届きませんでした。水位は別の手段で確かめ、各サービスの状態を見てください。\n\n"
                 "The self-test did not come out: alerts may not reach anybody. Watch the levels by other means.",
                 f"self-test-{begun:%Y%m%d%H%M}",
             )  # fmt: skip
 
+    def _send(self, publisher: Publisher, begun: datetime, value: float) -> bool:
+        """The fall (in two readings, as an end needs) and the rise; False while the broker does not take them."""
+        try:
+            for before in (2, 1):
+                self._publish(publisher, begun - timedelta(seconds=before), 0.0)
+            self._publish(publisher, begun, value)
+        except BrokerUnavailable:
+            return False
+        return True
+
     def _publish(self, publisher: Publisher, at: datetime, value: float) -> None:
         reading = {"time": at.isoformat(), "quantity": SELF_TEST, "value": value, "unit": "m"}
         publisher.publish(wire.device_topic(DEVICE, "reading"), json.dumps(reading).encode())
 
-    async def _note(self, event: str, begun: datetime) -> None:
-        seconds = round((self._clock() - begun).total_seconds(), 3)
+    async def _note(self, event: str, begun_at: float) -> None:
+        seconds = round(self._steady() - begun_at, 3)
         async with self._database.transaction() as connection:
             await record.note(
                 connection, subject="alerting", subject_id=SELF_TEST, event=event, detail={"seconds": seconds}
             )
-
-
-def watchers(settings: Settings) -> list[str]:
-    """Whom to tell without the database: those the settings name, else whoever gets the mails."""
-    alerts = settings.alerts
-    return alerts.watchers or [f"smtp:{address}" for address in alerts.mail_to if alerts.smtp_host]

@@ -16,6 +16,7 @@ from kawamori.observe import Health, health_app, serve
 from kawamori.runtime import forever, now, sleep_or_stop, stopping
 from kawamori.settings import Settings
 from kawamori.storage.database import Database
+from kawamori.storage.system import say_started
 
 LAG = Gauge("kawamori_alerts_lag_seconds", "Age of the newest evaluated batch when it was evaluated")
 LEADS = Gauge("kawamori_alerts_leads", "Whether this engine holds the lease")
@@ -30,11 +31,14 @@ class Service:
     def __init__(self, database: Database, settings: Settings, stop: asyncio.Event) -> None:
         self._database, self._settings, self._stop = database, settings, stop
         channels = make_channels(settings.alerts)
-        self.engine = Engine(database, settings, now)
-        self.blackout = Blackout(settings, channels, database, self.engine, now)
-        self.self_test = SelfTest(database, settings, channels, self.engine, now)
-        self._delivery = Delivery(database, channels, settings.alerts, now)
-        self._mirror = Mirror(database, settings, lambda: self.engine.leads)
+        self.engine = Engine(database, settings)
+        clock = self.engine.clock  # the database's time: the host's may be set
+        self.blackout = Blackout(settings, channels, database, self.engine, clock)
+        self.self_test = SelfTest(database, settings, channels, self.engine, clock)
+        self._delivery = Delivery(
+            database, channels, settings.alerts, clock, knows=lambda: (self.engine.registry, self.engine.names)
+        )
+        self._mirror = Mirror(database, settings, lambda: self.engine.leads, clock)
         self._channels = [channel.name for channel in channels]
         #: Something is to be evaluated.
         self._changed = asyncio.Event()
@@ -94,6 +98,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     # a frozen engine keeps the lease's row locked no longer than this, so that another takes over in time
     idle = settings.alerts.lease * 0.6
     async with Database(settings.database(), "alerts", size=10, idle=idle) as database:
+        await say_started(database, "alerts")
         service = Service(database, settings, stop)
         health = Health()
         health.check("database", service.trouble)

@@ -56,11 +56,14 @@ class SensorWatch:
         """The episodes that last or are pending."""
         return [episode for watch in self._watches for episode in watch.lasting()]
 
+    def take(self, reading: Reading) -> list[Episode]:
+        """Take a reading later than all before; return the episodes it ended."""
+        self.last = reading.observed_at
+        return [episode for watch in self._watches for episode in watch.feed(reading)]
+
     def feed(self, readings: Iterable[Reading]) -> list[Episode]:
         """Take readings later than all before; return the episodes they began, changed or ended, and what lasts."""
         ended: list[Episode] = []
         for reading in readings:
-            self.last = reading.observed_at
-            for watch in self._watches:
-                ended += watch.feed(reading)
+            ended += self.take(reading)
         return ended + self.lasting()

@@ -8,12 +8,13 @@ from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.gzip import GZipMiddleware
 
-from api import acknowledge, chronology, lite, problems
+from api import acknowledge, chronology, problems
 from api.acknowledge import acknowledge_routes
 from api.alerting import act_routes
 from api.basemap import basemap_routes
 from api.bulletins import bulletin_routes
 from api.configuration import configuration_routes
+from api.corrections import correction_routes
 from api.levels import Levels
 from api.lite import lite_routes
 from api.page import DOCS_STYLE, Page, SecurityHeaders, docs_html
@@ -60,6 +61,7 @@ def create_app(using: Dependencies, health: Health, page: Path | None) -> FastAP
     app.include_router(basemap_routes(using))
     app.include_router(act_routes(using))
     app.include_router(configuration_routes(using))
+    app.include_router(correction_routes(using))
     app.include_router(acknowledge_routes(using))
     app.include_router(lite_routes(using, levels))
 
@@ -75,7 +77,7 @@ def create_app(using: Dependencies, health: Health, page: Path | None) -> FastAP
     async def docs_style() -> Response:
         return Response(DOCS_STYLE, media_type="text/css; charset=utf-8")
 
-    for part in (chronology, acknowledge, lite):
+    for part in (chronology, acknowledge):
         app.add_api_route(f"/{part.__name__.replace('.', '/')}.css", _styled(part.STYLE), include_in_schema=False)
 
     @app.get("/healthz", include_in_schema=False)

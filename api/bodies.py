@@ -1,6 +1,5 @@
 """What people send when they act: checked before anything is touched."""
 
-import re
 from datetime import time
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -8,20 +7,26 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from kawamori.domain.people import DAYS
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+from kawamori.domain.reading import LARGEST_VALUE
+from kawamori.domain.text import hidden_in
 
 
 def _plain(text: str) -> str:
-    if _CONTROL.search(text):
-        raise ValueError("must not contain control characters")
+    if (found := hidden_in(text, allowed="\n\t")) is not None:
+        raise ValueError(f"must not contain control characters, separators of lines or marks of direction: {found}")
     return text
 
 
 def _one_line(text: str) -> str:
-    if "\n" in text or "\t" in text:
+    if "\n" in text or "\t" in text or len(text.splitlines()) > 1:
         raise ValueError("must be one line")
     return _plain(text)
+
+
+def _named(text: str) -> str:
+    if (found := hidden_in(text)) is not None:
+        raise ValueError(f"must not contain hidden characters: {found}")
+    return text
 
 
 def _known_zone(name: str) -> str:
@@ -38,7 +43,7 @@ Note = Annotated[
 Line = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_one_line)
 ]  # fmt: skip
-Ref = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f]{1,100}$")]
+Ref = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f]{1,100}$"), AfterValidator(_named)]
 ContactId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 Zone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_known_zone)]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -55,6 +60,18 @@ class Acknowledge(_Body):
     """Somebody has seen it, and answers for it."""
 
     note: Note | None = None
+
+
+class CorrectionBody(_Body):
+    """What is wrong with a reading, or with all from it to `to`: exactly one of the three."""
+
+    value: Annotated[float, Field(ge=-LARGEST_VALUE, le=LARGEST_VALUE)] | None = None
+    offset: Annotated[float, Field(ge=-LARGEST_VALUE, le=LARGEST_VALUE)] | None = None
+    condemn: Literal[True] | None = None
+    #: The last reading that it is about; without it, the one of the address.
+    to: AwareDatetime | None = None
+    quantity: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,64}$")] = "water_level"
+    reason: Line
 
 
 class Noted(_Body):
@@ -109,7 +126,9 @@ class Address(_Body):
     """Where a person is reached by one channel."""
 
     channel: Ref
-    address: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
+    address: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000), AfterValidator(_plain)
+    ]
 
 
 class PersonBody(_Body):

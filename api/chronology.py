@@ -41,9 +41,17 @@ _OF_ALERTING = {
     "recovered": "データベース復旧",
     "self_test_failed": "自己点検失敗：通知が届いていない",
 }
-_SUBJECTS = {"rule": "規則", "contact": "連絡先", "escalation": "連絡順", "silence": "通知停止", "account": "利用者"}
+_SUBJECTS = {
+    "rule": "規則",
+    "contact": "連絡先",
+    "escalation": "連絡順",
+    "silence": "通知停止",
+    "account": "利用者",
+    "threshold": "基準水位",
+}
 _CHANGED = {
     "added": "追加", "changed": "変更", "removed": "削除", "lifted": "解除", "tested": "通知試験", "revoked": "失効",
+    "ended": "終了",
 }  # fmt: skip
 
 
@@ -141,6 +149,10 @@ def _done(row: Sequence[Any], places: _Places) -> Line:
     common: dict[str, Any] = {"who": "自動" if who == SOFTWARE else who, "alert": alert, "rank": 6}
     said = f"：{note}" if note else ""
     if subject == "alerting":
+        if event in ("notice", "notice_over"):
+            over = event == "notice_over"
+            text = f"{'解消：' if over else ''}{detail.get('text', '')}"
+            return Line(at=at, kind="注意解消" if over else "注意", text=text, **common)
         what = "監視復旧" if event == "recovered" else "監視障害"
         return Line(at=_was_at(at, detail), kind=what, text=_OF_ALERTING.get(event, event), **common)
     if alert is None:

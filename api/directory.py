@@ -1,7 +1,9 @@
 """The registry and the flood levels' names, kept in memory and read again when they change."""
 
+import re
+import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,6 +12,8 @@ from api.once import Once
 from kawamori.domain.flood import Threshold
 from kawamori.domain.reading import RiverId, StationId
 from kawamori.domain.registry import Registry, Sensor, Station
+from kawamori.errors import StorageUnavailable
+from kawamori.observe import log
 from kawamori.runtime import Clock
 from kawamori.storage.database import Database
 from kawamori.storage.registry import load_registry, registry_version
@@ -26,6 +30,46 @@ class Level:
     name: dict[str, str]
     colour: str
     text_colour: str
+    valid_from: datetime | None = None
+
+
+#: What a level is called and coloured where its row in the table is missing or cannot be used.
+USUAL = {
+    level: Level(level=level, name={"ja": ja, "en": en}, colour=colour, text_colour=text)
+    for level, ja, en, colour, text in (
+        (0, "平常", "normal", "#C8C8CB", "#000000"),
+        (1, "水防団待機水位", "standby", "#FFFFFF", "#000000"),
+        (2, "氾濫注意水位", "caution", "#F2E700", "#000000"),
+        (3, "避難判断水位", "evacuation decision", "#FF2800", "#000000"),
+        (4, "氾濫危険水位", "flood danger", "#AA00AA", "#FFFFFF"),
+        (5, "氾濫開始水位", "overflow", "#0C000C", "#FFFFFF"),
+    )
+}
+_COLOUR = re.compile(r"#[0-9A-Fa-f]{6}\Z")
+
+
+def levels_in_force(rows: Iterable[tuple[int, str, str, str, str, datetime]]) -> dict[int, Level]:
+    """The flood levels by number from rows (level, ja, en, colour, text colour, valid from), every one of 0 to 5.
+
+    A name that is empty or a colour that is none is replaced by the usual one, with a warning: a slip in the table
+    must not take the levels off the screens. Pure but for the log.
+    """
+    found = dict(USUAL)
+    for level, ja, en, colour, text, valid_from in rows:
+        if level not in USUAL:
+            continue
+        usual = USUAL[level]
+        sound = bool(_COLOUR.match(colour) and _COLOUR.match(text))
+        if not (sound and ja.strip() and en.strip()):
+            log().warning("a flood level's name or colours cannot be used: the usual ones are shown", level=level)
+        found[level] = Level(
+            level=level,
+            name={"ja": ja.strip() or usual.name["ja"], "en": en.strip() or usual.name["en"]},
+            colour=colour if sound else usual.colour,
+            text_colour=text if sound else usual.text_colour,
+            valid_from=valid_from,
+        )
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +87,8 @@ class Directory:
 
     registry: Registry
     levels: Mapping[int, Level]
+    #: Names and colours that do not hold yet, the next ones first.
+    levels_to_come: tuple[Level, ...] = ()
     rivers: tuple[River, ...]
     #: By station and quantity.
     sensors: Mapping[tuple[StationId, str], Sensor] = field(default_factory=dict)
@@ -58,13 +104,17 @@ class Directory:
 class DirectoryCache:
     """One Directory for all requests; a reader that saw a newer version asks for it."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, steady: Callable[[], float] = time.monotonic) -> None:
         self._database = database
         self._clock = clock
+        self._steady = steady
         self._directory: Directory | None = None
-        self._read_at: datetime | None = None
+        #: By the steady clock: one that is set back must not keep what is dated from coming into force.
+        self._read_at: float | None = None
         self._forgotten = False
         self._turns = 0
+        #: Why the newest registry is not the one in use, if so.
+        self.trouble: str | None = None
         self._once: Once[Directory] = Once()
 
     async def get(self, version: int = 0) -> Directory:
@@ -84,13 +134,30 @@ class DirectoryCache:
     async def _renew(self) -> Directory:
         while True:
             self._forgotten = False
-            found = await self._read()
+            try:
+                found = await self._read()
+            except StorageUnavailable:
+                raise
+            except Exception as error:
+                if self._directory is None:
+                    raise
+                return self._keep(self._directory, error)
+            self.trouble = None
             if not self._forgotten:  # else what was committed meanwhile may not be in it
                 break
-        before, self._directory, self._read_at = self._directory, found, self._clock()
+        before, self._directory, self._read_at = self._directory, found, self._steady()
         if before is not None and before.registry.version == found.registry.version and before != found:
             self._turns += 1
         return found
+
+    def _keep(self, standing: Directory, error: Exception) -> Directory:
+        """Go on with the last good one, and say so: a registry that cannot be loaded hides no level."""
+        if self.trouble is None:
+            log().error("the registry cannot be loaded: the last good one is shown; report this with the log",
+                        in_use=standing.registry.version, exc_info=error)  # fmt: skip
+        self.trouble = f"cannot be loaded ({type(error).__name__}); version {standing.registry.version} stays in use"
+        self._read_at = self._steady()
+        return standing
 
     async def turns(self) -> int:
         """How often something dated has come into force, or out of it, at one version of the registry; raises
@@ -108,7 +175,7 @@ class DirectoryCache:
     def _current(self, version: int) -> Directory | None:
         if self._directory is None or self._read_at is None or self._directory.registry.version < version:
             return None
-        return self._directory if self._clock() - self._read_at < REREAD else None
+        return self._directory if self._steady() - self._read_at < REREAD.total_seconds() else None
 
     async def _read(self) -> Directory:
         everything = await load_registry(self._database)
@@ -123,14 +190,13 @@ class DirectoryCache:
             if station.km is not None:
                 along[station.river].append(station.id)
         levels = await self._database.fetch("all_flood_levels")
+        to_come = await self._database.fetch("flood_levels_to_come")
         rivers = await self._database.fetch("all_rivers")
         at = self._clock()
         return Directory(
             registry=registry,
-            levels={
-                level: Level(level=level, name={"ja": ja, "en": en}, colour=colour, text_colour=text)
-                for level, ja, en, colour, text in levels
-            },
+            levels=levels_in_force(levels),
+            levels_to_come=tuple(_flood_level(row) for row in to_come),
             rivers=tuple(
                 River(id=i, name={"ja": ja, "en": en}, course=course)
                 for i, ja, en, course in rivers
@@ -149,6 +215,11 @@ def visible(registry: Registry) -> Registry:
     stations = {id_: station for id_, station in registry.stations.items() if not station.internal}
     sensors = {id_: sensor for id_, sensor in registry.sensors.items() if sensor.station in stations}
     return replace(registry, stations=stations, sensors=sensors)
+
+
+def _flood_level(row: Sequence[Any]) -> Level:
+    level, ja, en, colour, text, valid_from = row
+    return Level(level=level, name={"ja": ja, "en": en}, colour=colour, text_colour=text, valid_from=valid_from)
 
 
 def ward(station: Station) -> dict[str, str] | None:

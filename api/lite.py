@@ -16,10 +16,12 @@ from fastapi import APIRouter, Query, Response
 from api import cap
 from api.bulletins import subject_of
 from api.chronology import JST, STATUS
+from api.directory import USUAL, Level
 from api.levels import Levels
 from api.lite_words import WORDS, Words
 from api.routes import Dependencies
 from kawamori.domain.danger import Danger
+from kawamori.domain.notices import Notice
 from kawamori.domain.reading import Flag
 from kawamori.domain.rules import KINDS
 from kawamori.errors import StorageUnavailable
@@ -33,6 +35,8 @@ LARGEST = 20_000
 REFRESH_S = 60
 #: The highest of the unanswered alerts are named; all are counted, up to so many.
 ALERTS_SHOWN, ALERTS_COUNTED = 8, 2000
+#: What keeps people from being told is said in full, of so many.
+NOTICES_SHOWN = 5
 #: Longer names are cut: a page must stay small.
 _LONGEST = 40
 #: No site has so many; the room for the links is measured by it.
@@ -51,8 +55,6 @@ table{border-collapse:collapse;width:100%}
 th,td{border:1px solid #888;padding:.2rem .4rem;text-align:left;vertical-align:top}
 thead th{background:#eee}tbody th{font-weight:normal}tr{break-inside:avoid}
 b{display:inline-block;padding:0 .35rem;border:1px solid #111;background:#c8c8cb;color:#000}
-.l1{background:#fff}.l2{background:#f2e700}.l3{background:#ff2800}.l4{background:#a0a;color:#fff}
-.l5{background:#0c000c;color:#fff}
 .dead{background:#7f878f;border-style:dashed}i{font-style:normal;font-weight:bold;text-decoration:underline}
 .old,.old th{color:#555}
 @media(max-width:48em){table,tbody,tr{display:block}thead{display:none}tr{border-top:2px solid #888;padding:.4rem 0}
@@ -68,6 +70,12 @@ thead{display:table-header-group}b{print-color-adjust:exact;-webkit-print-color-
         if n > 2
     ),
 )
+
+
+def style(levels: Mapping[int, Level]) -> str:
+    """The page's style sheet with the levels' colours in force. Pure."""
+    of = "".join(f".l{n}{{background:{one.colour};color:{one.text_colour}}}\n" for n, one in sorted(levels.items()))
+    return f"{STYLE}{of}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,6 +326,11 @@ def _frame(site: SiteSettings, asked: Asked, as_of: datetime, inside: str) -> st
     )
 
 
+def _hides(one: Notice, language: str) -> str:
+    """What keeps people from being told of a flood."""
+    return one.text_ja if language == "ja" else one.text_en
+
+
 def _pages(asked: Asked, of: int) -> str:
     """The way to the pages before and after."""
     if of == 1:
@@ -343,7 +356,12 @@ def page(now: Now, asked: Asked) -> str:
     notice = f"<p>{escape(said[:200])}" if said else ""
     heads = "".join(f'<th scope="col">{word}' for word in words.columns)
     behind = f'<p class="bad">{words.behind}' if now.behind else ""
-    opening = f"{notice}{behind}{_alerting(now.alerting, words)}{unanswered}"
+    hides = "".join(
+        f'<p class="bad">{escape(_hides(one, language)[:300])}' for one in now.alerting.notices[:NOTICES_SHOWN]
+    )
+    left = len(now.alerting.notices) - NOTICES_SHOWN
+    hides += f"<p>{words.more(left)}" if left > 0 else ""
+    opening = f"{notice}{behind}{hides}{_alerting(now.alerting, words)}{unanswered}"
     table = f"<h2>{words.levels}</h2>{_counts(now, asked)}<table><thead><tr>{heads}<tbody>\n"
 
     def whole(rows: str, listed: str, number: int, of: int) -> str:
@@ -379,6 +397,15 @@ def lite_routes(using: Dependencies, levels: Levels) -> APIRouter:
             alerts=[subject_of(alert, [], directory) for alert in alerts],
             level_names={level.level: level.name for level in directory.levels.values()},
         )  # fmt: skip
+
+    @router.get("/api/lite.css")
+    async def colours() -> Response:
+        """The levels' colours are data; without a database the usual ones stand in."""
+        try:
+            in_force = (await using.directory.get()).levels
+        except StorageUnavailable:
+            in_force = USUAL
+        return Response(style(in_force), headers={"Cache-Control": "no-cache"}, media_type="text/css; charset=utf-8")
 
     @router.api_route("/lite", methods=["GET", "HEAD"])
     async def lite(lang: str = "", page_: str = Query("1", alias="page"), renew: str = "") -> Response:

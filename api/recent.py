@@ -1,7 +1,9 @@
 """The last hours of every station, for sparklines: read once a minute for all clients together."""
 
 import asyncio
+import time
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,8 +20,9 @@ KEPT = timedelta(minutes=1)
 class RecentLevels:
     """Remembers each span's answer for a minute."""
 
-    def __init__(self) -> None:
-        self._kept: dict[int, tuple[datetime, dict[str, Any]]] = {}
+    def __init__(self, steady: Callable[[], float] = time.monotonic) -> None:
+        self._steady = steady
+        self._kept: dict[int, tuple[float, dict[str, Any]]] = {}
         #: A wall of screens that starts together asks the database once, and for one span at a time.
         self._once: dict[int, Once[dict[str, Any]]] = defaultdict(Once)
         self._lock = asyncio.Lock()
@@ -27,7 +30,7 @@ class RecentLevels:
     async def of(self, hours: int, database: Database, directory: Directory, at: datetime) -> dict[str, Any]:
         """Ten-minute means of the last `hours` hours, the running ten minutes included. Raises StorageUnavailable."""
         kept = self._kept.get(hours)
-        if kept is not None and timedelta(0) <= at - kept[0] < KEPT:
+        if kept is not None and self._steady() - kept[0] < KEPT.total_seconds():
             return kept[1]
         return await self._once[hours].do(lambda: self._renew(hours, database, directory, at))
 
@@ -37,5 +40,5 @@ class RecentLevels:
         end = start + steps * shapes.RECENT_STEP
         async with self._lock:
             found = await history.recent_levels(database, start, end)
-        self._kept[hours] = at, shapes.recent(found, directory, start, steps)
+        self._kept[hours] = self._steady(), shapes.recent(found, directory, start, steps)
         return self._kept[hours][1]

@@ -3,11 +3,12 @@
 import csv
 import io
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -30,7 +31,7 @@ from kawamori.settings import ApiSettings, SiteSettings
 from kawamori.storage import history
 from kawamori.storage.database import Database
 from kawamori.storage.history import CHART_POINTS, LARGEST_ID, Resolution
-from kawamori.storage.registry import cross_section_of, devices_of_station
+from kawamori.storage.registry import cross_section_of, datums_of, devices_of_station
 
 TIME_ZONE = "Asia/Tokyo"
 _SPACE_FOR_PLUS = re.compile(r" (\d\d:?\d\d)$")
@@ -57,6 +58,7 @@ Id = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 IdCursor = Annotated[int, Query(ge=1, le=LARGEST_ID, description="`next` of the page before")]
 #: The database knows no NUL.
 Word = Annotated[str, StringConstraints(max_length=100, pattern=r"^[^\x00]*$")]
+DatumName = Annotated[Literal["zero", "tp"], Query(description="Above gauge zero, or above the sea (T.P.)")]
 Text = Annotated[Word | None, Query()]
 
 
@@ -73,6 +75,8 @@ class Dependencies:
     #: Where people open the page, as they may type it.
     public_url: str | None = None
     api: ApiSettings = field(default_factory=ApiSettings)
+    #: How far this host's clock is ahead of the database's; None while that is not known.
+    host_ahead: Callable[[], timedelta | None] = lambda: None
 
 
 def answer(body: Any, media_type: str = "application/json", status: int = HTTPStatus.OK) -> Response:
@@ -121,6 +125,11 @@ def _sensor(directory: Directory, station: Station, quantity: str) -> Sensor:
     if found is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, f"the station does not measure {quantity}")
     return found
+
+
+def sensor_of(directory: Directory, station_id: str, quantity: str) -> Sensor:
+    """The sensor of a station for a quantity; raises 404, or WrongField for a quantity that is none."""
+    return _sensor(directory, _station(directory, station_id), quantity)
 
 
 def _micros(at: datetime) -> int:
@@ -195,11 +204,13 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
         "/stations/{station_id}", response_model=schemas.StationDetail, responses={404: PROBLEM}, tags=["stations"]
     )
     async def station(station_id: str) -> Response:
-        """One station, with its cross-section."""
+        """One station, with its gauge's zeros by their dates and its cross-section."""
         directory = await using.directory.get()
         found = _station(directory, station_id)
         section = await cross_section_of(using.database, found.id)
-        return answer(shapes.station(found, directory) | {"cross_section": shapes.cross_section(section)})
+        datums = [shapes.datum(datum) for datum in await datums_of(using.database, found.id)]
+        more = {"datums": datums, "cross_section": shapes.cross_section(section)}
+        return answer(shapes.station(found, directory) | more)
 
     @router.get(
         "/stations/{station_id}/devices", response_model=schemas.Devices, responses={404: PROBLEM}, tags=["stations"]
@@ -224,13 +235,16 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
         resolution: Resolution = Resolution.AUTO,
         limit: Annotated[int, Query(ge=1, le=10_000)] = CHART_POINTS,
         cursor: Cursor = None,
+        datum: DatumName = "zero",
     ) -> Response:
         """A history, oldest first; the last 24 hours where nothing else is asked.
 
-        `auto` takes the finest resolution with at most 2,000 points. Summaries cover whole buckets.
+        `auto` takes the finest resolution with at most 2,000 points. Summaries cover whole buckets. Heights in T.P. are
+        those above the gauge zero of their time (of a summary's: of its beginning); there is none before the first.
         """
         directory = await using.directory.get()
         sensor = _sensor(directory, _station(directory, station_id), quantity)
+        raised = await _raised(using.database, sensor, datum)
         start, end = _span(start, to, using.clock())
         if cursor is not None:
             resolution, start = _reading_cursor(cursor, resolution)
@@ -238,7 +252,7 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
             kept_from = directory.registry.kept_from
             resolution = await history.choose_resolution(using.database, sensor, start, end, kept_from)
         rows = await history.readings_page(using.database, sensor, resolution, start, end, limit + 1)
-        point = shapes.raw_point if resolution is Resolution.RAW else shapes.bucket_point
+        raw = resolution is Resolution.RAW
         more = f"{resolution}.{_micros(rows[limit][0])}" if len(rows) > limit else None
         return answer(
             {
@@ -246,7 +260,12 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
                 "quantity": quantity,
                 "unit": sensor.unit.symbol,
                 "resolution": resolution,
-                "points": [point(row) for row in rows[:limit]],
+                "datum": datum,
+                "points": [
+                    shapes.raw_point(high) if raw else shapes.bucket_point(high, resolution, sensor)
+                    for row in rows[:limit]
+                    if (high := raised(row))
+                ],
                 "next": more,
             }
         )
@@ -263,21 +282,27 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
         to: To = None,
         quantity: str = "water_level",
         resolution: Resolution = Resolution.RAW,
+        datum: DatumName = "zero",
     ) -> Response:
-        """The whole history as a file for spreadsheets: UTF-8 with BOM, the station's time with offset."""
+        """The whole history as a file for spreadsheets: UTF-8 with BOM, the station's time with offset.
+
+        Heights in T.P. are those above the gauge zero of their time; there is none before the first.
+        """
         directory = await using.directory.get()
         sensor = _sensor(directory, _station(directory, station_id), quantity)
+        raised = await _raised(using.database, sensor, datum)
         start, end = _span(start, to, using.clock())
         if resolution is Resolution.AUTO:
             kept_from = directory.registry.kept_from
             resolution = await history.choose_resolution(using.database, sensor, start, end, kept_from)
         zone = ZoneInfo(sensor.time_zone)
+        name = quantity if datum == "zero" else f"{quantity}-{datum}"
         day = f"{start.astimezone(zone):%Y%m%d}-{end.astimezone(zone):%Y%m%d}"
         return StreamingResponse(
-            _csv(using.database, sensor, resolution, start, end),
+            _csv(using.database, sensor, resolution, start, end, raised),
             headers={
                 "Cache-Control": "no-store",
-                "Content-Disposition": f'attachment; filename="{quantity}-{resolution}-{day}.csv"',
+                "Content-Disposition": f'attachment; filename="{name}-{resolution}-{day}.csv"',
             },
             media_type="text/csv; charset=utf-8",
         )
@@ -416,9 +441,10 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
 
     @router.get("/flood-levels", response_model=schemas.FloodLevels, tags=["site"])
     async def flood_levels() -> Response:
-        """The flood levels' names and colours in force."""
+        """The flood levels' names and colours in force, and those to come."""
         directory = await using.directory.get()
-        return answer({"flood_levels": [directory.levels[level] for level in sorted(directory.levels)]})
+        in_force = [directory.levels[level] for level in sorted(directory.levels)]
+        return answer({"flood_levels": in_force, "to_come": directory.levels_to_come})
 
     @router.get(
         "/stream",
@@ -432,7 +458,10 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
             str | None, Query(alias="last_event_id", description="For clients that cannot set the header")
         ] = None,
     ) -> Response:
-        """Server-Sent Events `reading`, `alert`, `alert_gone`, `station`, `heartbeat` (every 5 s) and `resync`.
+        """Server-Sent Events `reading`, `level`, `alert`, `alert_gone`, `station`, `heartbeat` (each 5 s), `resync`.
+
+        `level` carries the rows of `/levels/latest` that have changed, as `{as_of, server_behind, stations}`, at most
+        once a second; whoever fetches all rows after joining the stream and takes these in is never behind.
 
         Each event is delivered at least once to a client that comes back with the last id it saw. `resync`
         says that this was not possible: fetch everything anew, and go on listening. 503 where as many clients
@@ -443,17 +472,31 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
     return router
 
 
+#: A row of a history in a height system, None where it has no height there.
+Raised = Callable[[tuple[Any, ...]], tuple[Any, ...] | None]
+
+
+async def _raised(database: Database, sensor: Sensor, datum: DatumName) -> Raised:
+    """What makes a row of a history one in that height system; raises WrongField where the sensor has none."""
+    if datum == "zero":
+        return lambda row: row
+    datums = await datums_of(database, sensor.station) if sensor.quantity == "water_level" else []
+    if not datums:
+        raise WrongField("datum", "only water levels of a station whose gauge zero is registered have heights in T.P.")
+    return partial(shapes.above_sea, datums)
+
+
 async def _csv(
-    database: Database, sensor: Sensor, resolution: Resolution, start: datetime, end: datetime
-) -> AsyncIterator[bytes]:
+    database: Database, sensor: Sensor, resolution: Resolution, start: datetime, end: datetime,
+    raised: Raised,
+) -> AsyncIterator[bytes]:  # fmt: skip
     """A history as CSV, page by page, so that ten years need no memory."""
     zone = ZoneInfo(sensor.time_zone)
     same = [sensor.station, sensor.quantity, sensor.unit.symbol]
     raw = resolution is Resolution.RAW
-    columns = ["value", "flag", "reasons"] if raw else ["min", "mean", "max", "n"]
+    columns = ["value", "flag", "reasons"] if raw else shapes.bucket_columns(sensor)
     yield b"\xef\xbb\xbf"
     page: list[Any] = [["station_id", "quantity", "unit", "time", *columns]]
-    cells = shapes.raw_cells if raw else shapes.bucket_cells
     size = 5000
     while page:
         text = io.StringIO()
@@ -464,5 +507,7 @@ async def _csv(
         rows = await history.readings_page(database, sensor, resolution, start, end, size)
         page = []
         for row in rows:
-            page.append([*same, row[0].astimezone(zone).isoformat(), *cells(row)])
+            if high := raised(row):
+                cells = shapes.raw_cells(high) if raw else shapes.bucket_cells(high, resolution, sensor)
+                page.append([*same, row[0].astimezone(zone).isoformat(), *cells])
         start = history.next_bucket(rows[-1][0], resolution, sensor) if len(rows) == size else end

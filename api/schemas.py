@@ -18,7 +18,21 @@ Status = Literal["actual", "exercise", "test"]
 Next = Annotated[str | None, Field(description="`cursor` of the next page; null on the last")]
 
 
-QualityReason = Literal["late", "range", "rate", "flat", "spike"]
+QualityReason = Literal[
+    "late",
+    "range",
+    "rate",
+    "flat",
+    "spike",
+    "clock",
+    "conflict",
+    "estimated",
+    "step",
+    "unfit",
+    "corrected",
+    "condemned",
+    "limit",
+]
 
 
 class Name(_Shape):
@@ -146,6 +160,7 @@ class Sensor(_Shape):
     unit: str
     report_every_s: int
     report_every_low_s: int | None
+    retired_at: AwareDatetime | None = Field(description="Out of service since then: in no list of levels, and silent")
 
 
 class Neighbours(_Shape):
@@ -186,9 +201,17 @@ class Station(_Shape):
     neighbours: Neighbours
 
 
-class StationDetail(Station):
-    """A station, and its river bed where that is registered."""
+class Datum(_Shape):
+    """A gauge's zero in metres T.P., since when it lies there: it holds until the next one."""
 
+    valid_from: AwareDatetime
+    gauge_zero_tp_m: float
+
+
+class StationDetail(Station):
+    """A station, every gauge zero there was and will be, and its river bed where that is registered."""
+
+    datums: list[Datum] = Field(description="Oldest first: heights of history count from the zero of their time")
     cross_section: CrossSection | None
 
 
@@ -227,16 +250,49 @@ class RawPoint(_Shape):
     value: float
     flag: FlagNumber
     reasons: list[QualityReason] = Field([], description="Only where there are any")
+    former: float | None = Field(None, description="What the device stated, only where a person corrected it")
 
 
 class BucketPoint(_Shape):
-    """A summary without failed readings; `time` is its start."""
+    """A summary without failed readings; `time` is its start, by the station's clock.
+
+    An amount (rain) counts for the bucket that it fell in: one stamped 10:00 for the hour before ten.
+    """
 
     time: AwareDatetime
     min: float
     mean: float
     max: float
     n: int
+    expected: int = Field(description="How many readings the whole bucket holds where none is missing")
+    complete: bool = Field(description="Whether none is missing; a sum of an incomplete bucket is no light rain")
+    sum: float | None = Field(None, description="Of amounts (rain) only")
+
+
+class Correction(_Shape):
+    """A person's word about readings of a station, which stands above the devices' until it is undone."""
+
+    id: int
+    station_id: str
+    quantity: str
+    starts_at: AwareDatetime = Field(description="Both ends are included")
+    ends_at: AwareDatetime
+    kind: Literal["value", "offset", "condemn"]
+    amount: float | None = Field(description="The value, or what is added to the device's; stored unit")
+    reason: str
+    who: str
+    made_at: AwareDatetime
+    undone_at: AwareDatetime | None
+    undone_by: str | None
+    applied: bool = Field(description="Whether the readings show it, or no longer show it, by now")
+    refused: str | None = Field(description="Why it cannot be applied, where that is so")
+
+
+class Corrections(_Shape):
+    """A station's corrections, the newest first."""
+
+    corrections: list[Correction]
+    next: Next
 
 
 class Readings(_Shape):
@@ -246,6 +302,7 @@ class Readings(_Shape):
     quantity: str
     unit: str
     resolution: Literal["raw", "10min", "hour", "day", "week"]
+    datum: Literal["zero", "tp"] = Field(description="What heights count from")
     points: list[RawPoint] | list[BucketPoint]
     next: Next
 
@@ -296,7 +353,10 @@ class Attempt(_Shape):
     """One attempt to deliver, and what the other side answered."""
 
     at: AwareDatetime
-    outcome: Literal["delivered", "failed", "refused"]
+    outcome: Literal["delivered", "failed", "refused", "superseded", "reworded"] = Field(
+        description="superseded: not sent, what it says is no longer so or was said by a later message; reworded: sent"
+        " in words that say how it is now"
+    )
     answer: str
 
 
@@ -391,18 +451,55 @@ class AlertingState(_Shape):
     """Whether people would be told now."""
 
     ok: bool
-    why: list[Literal["no_engine", "behind", "nobody", "unsent", "given_up", "self_test"]] = Field(
+    why: list[
+        Literal[
+            "no_engine",
+            "behind",
+            "nobody",
+            "unsent",
+            "given_up",
+            "self_test",
+            "silenced",
+            "thresholds",
+            "restarting",
+            "no_ingest",
+            "not_judged",
+        ]
+    ] = Field(
         description="no_engine: none holds the lease; behind: readings wait to be evaluated; nobody: no escalation"
         " and no setting leads to anybody who would be told of a flood; unsent: a message waits to be delivered;"
         " given_up: one was tried for two days, and nobody has been told of what still lasts; self_test: the last one"
-        " did not come out, or is older than two of their intervals. On the stream also `database`: it does not answer,"
-        " and `unknown`: not looked yet"
+        " did not come out, or is older than two of their intervals; silenced: a silence hides floods of level 3 or"
+        " more of the whole site, or for more than a day; thresholds: one was raised out of the water's reach;"
+        " restarting: a service starts again and again; no_ingest: what is measured is not taken in (`notices` says"
+        " more of these four); not_judged: a station or a rule cannot be judged. On the stream also"
+        " `database`: it does not answer, and `unknown`: not looked yet"
     )
     leader: str | None
     lease_until: AwareDatetime | None
     behind_s: float
     oldest_unsent_s: float
     last_self_test: SelfTest | None
+    not_judged: dict[str, str] = Field(description="What cannot be judged (a station, a rule on a sensor), and why")
+    clock_off_s: float | None = Field(description="How far the engine's host is ahead of the database's clock")
+
+
+class Notice(_Shape):
+    """Something that everybody must see as long as it stands: it keeps people from being told of a flood.
+
+    On the stream each `heartbeat` holds all of them: `{"as_of", "alerting", "page", "notices"}`.
+    """
+
+    kind: Literal["silenced", "thresholds", "drill", "service"] = Field(
+        description="silenced: a silence that hides floods of level 3 or more, site-wide or for more than 24 hours;"
+        " thresholds: a threshold of a station was raised out of the water's reach, or taken away; drill: a rule makes"
+        " a drill of real crossings; service: one of the services starts again and again, or is dead"
+    )
+    key: str = Field(description="The same for as long as it is the same")
+    since: AwareDatetime = Field(description="May lie ahead: a silence is told when it is set up")
+    until: AwareDatetime | None = Field(description="Null: until somebody changes it")
+    by: str | None = Field(description="Who did it; null for what nobody did, or where it is not known")
+    text: Name
 
 
 class Gateway(_Shape):
@@ -415,6 +512,7 @@ class Gateway(_Shape):
     waiting: bool = Field(
         description="It holds rows and none of them has been stored for a while: the server is behind"
     )
+    set_aside: int = Field(description="Rows that it could not deliver and set aside: look at its journal")
 
 
 class IngestProcess(_Shape):
@@ -462,12 +560,46 @@ class QuarantineState(_Shape):
     last_hour: int = Field(description="Counted to 20,000, as the day")
     last_day: int
     newest: Refusal | None
+    bytes_last_day: int = Field(description="What it took within a day")
+    not_kept_last_day: int = Field(description="Messages past their sender's quota: counted, only the newest is kept")
+    warning: Literal["quota", "growth"] | None = Field(description="What a person should look at")
+
+
+class RegistryProblem(_Shape):
+    """A row of the registry that cannot be used; everything else is as it should be."""
+
+    subject: str
+    reason: str
+
+
+class RegistryState(_Shape):
+    """Which version of the registry is in use, and what in it a person has to mend."""
+
+    version: int
+    trouble: str | None = Field(description="Why the newest version is not in use")
+    problems: list[RegistryProblem] = Field(description="The first fifty")
+    problem_count: int
+
+
+class UnknownGateways(_Shape):
+    """Who spoke as a gateway within the last day without being registered; nothing of it is believed."""
+
+    count: int
+    last_name: str | None = Field(description="Heard last; empty where it is no name")
+    last_at: AwareDatetime | None
 
 
 class StreamState(_Shape):
     """Who listens to this process."""
 
     clients: int
+
+
+class HostClock(_Shape):
+    """The clock of the API's host. Ages are told by the database's, so a wrong one misleads nobody here."""
+
+    host_ahead_s: float = Field(description="Seconds ahead of the database's clock; negative: behind")
+    ok: bool = Field(description="Whether it is within 5 s of it")
 
 
 class System(_Shape):
@@ -481,8 +613,16 @@ class System(_Shape):
     stations: StationCounts | None
     intake: IntakeState | None
     quarantine: QuarantineState | None
+    registry: RegistryState | None
+    unknown_gateways: UnknownGateways | None
     stream: StreamState
     page_version: str | None = Field(description="The build of the page that is handed out")
+    notices: list[Notice] | None = Field(description="What everybody must see; the stream's heartbeats have them too")
+    problems: list[str] | None = Field(
+        description="Rows of the set-up that this version does not understand and leaves out: contacts, escalations,"
+        " silences"
+    )
+    clock: HostClock | None = Field(description="Null before the database has answered once")
     unknown: list[str]
 
 
@@ -541,18 +681,20 @@ class Basemap(_Shape):
 
 
 class FloodLevel(_Shape):
-    """A flood level's name and colours in force."""
+    """A flood level's name and colours, since when they hold."""
 
     level: FloodLevelNumber
     name: Name
-    colour: str
-    text_colour: str
+    colour: str = Field(description="As `#RRGGBB`")
+    text_colour: str = Field(description="Of words on it, as `#RRGGBB`")
+    valid_from: AwareDatetime | None = Field(description="Since when; null where the usual ones stand in")
 
 
 class FloodLevels(_Shape):
-    """Every flood level, lowest first."""
+    """Every flood level in force, lowest first, and those that are registered for later."""
 
     flood_levels: list[FloodLevel]
+    to_come: list[FloodLevel] = Field(description="Names and colours that take the place of these, the next ones first")
 
 
 Identity = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]

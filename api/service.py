@@ -7,16 +7,20 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from api.app import create_app
+from api.clock import DatabaseClock
 from api.directory import DirectoryCache
+from api.levels import Levels
+from api.live_levels import LiveLevels
 from api.page import find_page, page_version
 from api.routes import Dependencies
 from api.stream import Hub, LiveFeed
 from api.who import Who
 from kawamori.errors import ConfigurationError
 from kawamori.observe import Health, log, serve
-from kawamori.runtime import now, stopping
+from kawamori.runtime import stopping
 from kawamori.settings import Settings
 from kawamori.storage.database import Database
+from kawamori.storage.system import say_started
 
 #: A page gives up after 8 s: it is told a moment before.
 ANSWER = timedelta(seconds=7)
@@ -69,21 +73,24 @@ async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[str],
         async with (
             Database(settings.database(), "api", size=8, within=ANSWER) as database,
             # of its own: however many ask, one follows and one tells how alerting is
-            Database(settings.database(), "live", size=2, within=PASS) as live,
+            Database(settings.database(), "live", size=3, within=PASS) as live,
         ):
-            directory = DirectoryCache(live.within(ANSWER), now)
+            await say_started(live, "api")
+            clock = DatabaseClock()
+            directory = DirectoryCache(live.within(ANSWER), clock)
             page = find_page()
             feed = LiveFeed(
-                live, directory, now, Hub(settings.api.stream_clients), page_version(page), resuming=database
+                live, directory, clock, Hub(settings.api.stream_clients), page_version(page), resuming=database
             )
             health = Health()
             health.check("live feed", feed.trouble)
             using = Dependencies(
-                database=database, directory=directory, feed=feed, clock=now, site=settings.site,
+                database=database, directory=directory, feed=feed, clock=clock, site=settings.site,
                 who=Who(database, open_to_all=settings.api.open), public_url=settings.alerts.public_url,
-                api=settings.api,
+                api=settings.api, host_ahead=lambda: clock.host_off,
             )  # fmt: skip
             app = create_app(using, health, page)
+            live_levels = LiveLevels(Levels(live.within(ANSWER), directory, clock), feed)
 
             def ready() -> None:
                 log().info("serving", url=url)
@@ -93,7 +100,9 @@ async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[str],
             async with asyncio.TaskGroup() as server:
                 server.create_task(serve(app, url, 0, stop, listener=listening, on_started=ready), name="serve")
                 async with stopping(stop) as group:
+                    group.create_task(clock.follow(live.within(ANSWER), stop), name="clock")
                     group.create_task(feed.listen(stop), name="listen")
                     group.create_task(feed.follow(stop), name="follow")
                     group.create_task(feed.heartbeats(stop), name="heartbeats")
+                    group.create_task(live_levels.follow(stop), name="levels")
                 feed.hub.close()

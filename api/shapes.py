@@ -2,17 +2,28 @@
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from api.directory import Directory, ward
 from kawamori.domain.flood import Threshold, flood_level, next_threshold
-from kawamori.domain.freshness import Freshness, Links, expected_interval, freshness, silent_link
+from kawamori.domain.freshness import AHEAD, Freshness, Links, expected_interval, freshness, silent_link
+from kawamori.domain.notices import Notice
 from kawamori.domain.reading import Flag, SensorId, StationId, reason_names
 from kawamori.domain.registry import Sensor, Station
-from kawamori.storage.history import Alert, Conversation, Entry, Latest, LiveReading, Notification, Refused
-from kawamori.storage.registry import CrossSection, Deployed
+from kawamori.storage.history import (
+    Alert,
+    Conversation,
+    Entry,
+    Latest,
+    LiveReading,
+    Notification,
+    Refused,
+    Resolution,
+    expected_readings,
+)
+from kawamori.storage.registry import CrossSection, Datum, Deployed, zero_at
 from kawamori.storage.system import Alerting, Process, QuarantineFacts
 
 Json = dict[str, Any]
@@ -25,14 +36,16 @@ DIGITS = 4
 
 
 def latest_levels(found: Iterable[Latest], directory: Directory, at: datetime) -> Json:
-    """Every water level station now, upstream first on each river."""
+    """Every water level station now that is in service, upstream first on each river."""
     newest = {latest.sensor: latest for latest in found}
     return {
         "as_of": at,
         "stations": [
             _level(station, sensor, newest[sensor.id], directory, at)
             for station in directory.registry.stations.values()
-            if (sensor := directory.sensors.get((station.id, "water_level"))) and sensor.id in newest
+            if (sensor := directory.sensors.get((station.id, "water_level")))
+            and sensor.id in newest
+            and not sensor.is_retired(at)
         ],
     }
 
@@ -47,6 +60,8 @@ def name_silences(
     gateways = {latest.sensor: latest.gateway for latest in found}
     for level in levels:
         age = None if level["age_s"] is None else timedelta(seconds=level["age_s"])
+        if age is not None and age < -AHEAD:  # it speaks, of a time to come: its clock is wrong, no link is silent
+            continue
         if freshness(age, timedelta(seconds=level["report_every_s"])) is not Freshness.FRESH:
             sensor = directory.sensors[level["station_id"], "water_level"]
             level["silence"] = silent_link(gateways.get(sensor.id), links, at)
@@ -132,6 +147,24 @@ def cross_section(found: CrossSection | None) -> Json | None:
     return None if found is None else {"valid_from": found.valid_from, "points": found.points}
 
 
+def datum(found: Datum) -> Json:
+    """A gauge's zero, since when it lies there."""
+    return {"valid_from": found.valid_from, "gauge_zero_tp_m": found.gauge_zero_tp_m}
+
+
+def above_sea(datums: Sequence[Datum], row: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """A row of a history in metres T.P., by the gauge zero of its time; None where none was known then."""
+    zero = zero_at(datums, row[0])
+    if zero is None:
+        return None
+    # a reading's value and what it was before a correction, or what a summary knows of heights
+    heights = (1, 4) if isinstance(row[2], int) else (1, 2, 3)
+    return tuple(
+        round(float(cell) + zero, 6) if place in heights and cell is not None else cell
+        for place, cell in enumerate(row)
+    )
+
+
 def station(found: Station, directory: Directory) -> Json:
     """A station with its datum, thresholds in force and sensors."""
     return {
@@ -175,6 +208,7 @@ def _sensor(found: Sensor) -> Json:
         "unit": found.unit.symbol,
         "report_every_s": round(found.report_every.total_seconds()),
         "report_every_low_s": None if low is None else round(low.total_seconds()),
+        "retired_at": found.retired_at,
     }
 
 
@@ -224,14 +258,25 @@ def geojson(directory: Directory) -> Json:
 
 
 def raw_point(row: tuple[Any, ...]) -> Json:
-    """One reading of a history, with the reasons of its flag where there are any."""
+    """One reading of a history, with the reasons of its flag and what a person corrected, where there are any."""
     point = {"time": row[0], "value": row[1], "flag": row[2]}
-    return point | {"reasons": reason_names(row[3])} if row[3] else point
+    if row[3]:
+        point["reasons"] = reason_names(row[3])
+    if row[4] is not None:
+        point["former"] = row[4]
+    return point
 
 
-def bucket_point(row: tuple[Any, ...]) -> Json:
+def bucket_point(row: tuple[Any, ...], resolution: Resolution, sensor: Sensor) -> Json:
     """One summary of a history; its time is the bucket's start."""
-    return {"time": row[0], "min": row[1], "mean": round(float(row[2]), 6), "max": row[3], "n": row[4]}
+    expected = expected_readings(row[0], resolution, sensor)
+    point = {
+        "time": row[0], "min": row[1], "mean": round(float(row[2]), 6), "max": row[3], "n": row[4],
+        "expected": expected, "complete": row[4] >= expected,
+    }  # fmt: skip
+    if sensor.is_amount:
+        point["sum"] = round(float(row[5]), 6)
+    return point
 
 
 def raw_cells(row: tuple[Any, ...]) -> list[Any]:
@@ -239,9 +284,15 @@ def raw_cells(row: tuple[Any, ...]) -> list[Any]:
     return [*row[1:3], " ".join(reason_names(row[3]))]
 
 
-def bucket_cells(row: tuple[Any, ...]) -> list[Any]:
+def bucket_columns(sensor: Sensor) -> list[str]:
+    """The names of `bucket_cells`."""
+    return ["min", "mean", "max", "n", *(["sum", "expected"] if sensor.is_amount else [])]
+
+
+def bucket_cells(row: tuple[Any, ...], resolution: Resolution, sensor: Sensor) -> list[Any]:
     """A summary's columns of a file, after its time."""
-    return [value for name, value in bucket_point(row).items() if name != "time"]
+    point = bucket_point(row, resolution, sensor)
+    return [point[name] for name in bucket_columns(sensor)]
 
 
 def alert(found: Alert) -> Json:
@@ -361,7 +412,21 @@ def alerting(found: Alerting) -> Json:
         "lease_until": found.lease_until,
         "behind_s": found.behind_s,
         "oldest_unsent_s": found.oldest_unsent_s,
+        "not_judged": found.not_judged,
+        "clock_off_s": found.clock_off_s,
         "last_self_test": found.self_test and {"at": found.self_test[0], "ok": found.self_test[1]},
+    }
+
+
+def notice(found: Notice) -> Json:
+    """What everybody must see."""
+    return {
+        "kind": found.kind,
+        "key": found.key,
+        "since": found.since,
+        "until": found.until,
+        "by": found.by,
+        "text": {"ja": found.text_ja, "en": found.text_en},
     }
 
 

@@ -7,6 +7,7 @@ it missed, each event at least once.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -189,6 +190,8 @@ class LiveFeed:
         #: The build of the page that is handed out.
         self.page = page
         self.read_at: datetime | None = None
+        #: The same by a clock that nobody sets.
+        self._read_steady: float | None = None
         self._wake = asyncio.Event()
         self._begun = asyncio.Event()
         #: Held while what was read at once is told: who joins hears all of it or nothing.
@@ -198,13 +201,15 @@ class LiveFeed:
         #: Changes of alerts that were told before it was certain that none comes before them.
         self._told: frozenset[Cursor] = frozenset()
         self.alerting = Alerting(ok=False, why=["unknown"])
+        #: Set where something came that may change a level, or somebody came who wants to see it.
+        self.news = asyncio.Event()
 
     def trouble(self) -> str | None:
         """Why the live stream is not to be trusted now."""
-        if self.read_at is None:
+        if self._read_steady is None:
             return "the database has not been read yet"
-        age = self._clock() - self.read_at
-        return f"the database was last read {age.total_seconds():.0f} s ago" if age > STALE else None
+        age = time.monotonic() - self._read_steady
+        return f"the database was last read {age:.0f} s ago" if age > STALE.total_seconds() else None
 
     async def listen(self, stop: asyncio.Event) -> None:
         """Wake the follower at each notice; polling goes on without."""
@@ -247,7 +252,8 @@ class LiveFeed:
         """Read and publish what came since; whether there was anything."""
         position = self.hub.position or Position()
         listening = self.hub.listening
-        at = self._clock()  # what commits while the database answers is not in its answer
+        # what commits while the database answers is not in its answer
+        at, begun = self._clock(), time.monotonic()
         news = await news_after(
             self._database, position.cursor, position.alert_change, at, with_readings=listening, told=self._told
         )
@@ -266,8 +272,10 @@ class LiveFeed:
                 self.hub.publish(what)
                 await asyncio.sleep(0)  # whoever reads takes it: however much there is, only who does not falls behind
             self.hub.position = position
+        if news.changes or frames:
+            self.news.set()
         if not news.more:
-            self.read_at = at
+            self.read_at, self._read_steady = at, begun
         return bool(frames or news.changes)
 
     async def heartbeats(self, stop: asyncio.Event) -> None:
@@ -286,7 +294,14 @@ class LiveFeed:
 
     def _heartbeat(self) -> bytes:
         known = {"ok": self.alerting.ok, "why": self.alerting.why}
-        return frame("heartbeat", {"as_of": self.read_at, "alerting": known, "page": self.page}, self.hub.position)
+        return frame(
+            "heartbeat",
+            {
+                "as_of": self.read_at, "alerting": known, "page": self.page,
+                "notices": [shapes.notice(one) for one in self.alerting.notices],
+            },
+            self.hub.position,
+        )  # fmt: skip
 
     def _stations(self, position: Position | None = None) -> bytes:
         return frame("station", {"version": self._edition and self._edition[0]}, position)
@@ -301,6 +316,7 @@ class LiveFeed:
                     await self._begun.wait()
         async with self._telling:
             client = self.hub.join()
+            self.news.set()
             joined = self._heartbeat()  # its id is the place from which the queue goes on, not a later one
         try:
             if last_event_id is not None:

@@ -1,27 +1,51 @@
 """Put new readings into a sensor's series, whatever their order, and say what changes. Pure.
 
 Any order, lateness or repetition of the same readings ends in the same rows: flags are functions of the
-neighbours in order of measurement, and of two values for one moment the higher stands.
+neighbours in order of measurement, and of a device's statements about one moment the newest stands, by the time at
+which a gateway heard it (`kawamori.domain.statement`). What a person says of a moment stands above that
+(`kawamori.domain.correction`).
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import NamedTuple
 
 from ingest import quality
-from ingest.quality import FLAG_OF, FLAT, LATE, RANGE, REACH_BACK, REACH_ON, assess, is_flat, is_quiet, possible, runs
-from kawamori.domain.flood import trend_per_hour
-from kawamori.domain.reading import Flag, Reading
+from ingest.quality import (
+    CONDEMNED,
+    CONFLICT,
+    FLAG_OF,
+    FLAT,
+    LATE,
+    RANGE,
+    REACH_AFTER,
+    REACH_BACK,
+    REACH_ON,
+    assess,
+    is_flat,
+    is_quiet,
+    possible,
+    runs,
+)
+from kawamori.domain.correction import Correction, CorrectionKind, as_stated, corrected, correction_of
+from kawamori.domain.flood import recent_trend
+from kawamori.domain.reading import Flag, Reading, Reason
 from kawamori.domain.registry import Limits
+from kawamori.domain.statement import Statement, newer
 
 #: What neighbours decide; the other reasons belong to the reading alone.
-_NEIGHBOURLY = quality.RATE | quality.SPIKE
+_NEIGHBOURLY = quality.NEIGHBOURLY
+#: What the reading brought with it, what people say of it, or what the look at clocks and limits added (`ingest.look`):
+#: no judgement of its neighbours takes that away.
+_OWN = CONFLICT | CONDEMNED | int(Reason.CLOCK | Reason.ESTIMATED | Reason.CORRECTED | Reason.LIMIT)
+#: Readings that say nothing of their neighbours, and that their neighbours say nothing of.
+_OUT = RANGE | CONDEMNED
 #: Late readings further apart than this are put in separately.
 _APART = timedelta(hours=6)
-#: Readings behind the trend arrow.
-_TREND_OVER = 8
+#: A device's number of a message moves its statement by so little that another message is still later.
+_SEQ = 1 << 16
 
 
 class Tail(NamedTuple):
@@ -32,12 +56,22 @@ class Tail(NamedTuple):
     recent: tuple[Reading, ...] = ()
     flat_since: datetime | None = None
 
-    def trend_h(self) -> float | None:
-        """How fast the level moves, in units an hour, over the last good readings."""
-        good = self.recent[-_TREND_OVER:]
-        if any(r.flag is Flag.FAIL for r in good):
-            good = tuple([r for r in self.recent if r.flag is not Flag.FAIL])[-_TREND_OVER:]
-        return trend_per_hour([r.observed_at for r in good], [r.value for r in good])
+    def trend_h(self, every: timedelta) -> float | None:
+        """How fast the level moves now, in units an hour; `every` is how often the sensor usually reports.
+
+        None where the newest good readings are too few, too far apart, or long before the newest reading.
+        """
+        if self.latest is None:
+            return None
+        good = [r for r in self.recent if r.flag is not Flag.FAIL]
+        return recent_trend(self.latest.observed_at, [r.observed_at for r in good], [r.value for r in good], every)
+
+
+class Former(NamedTuple):
+    """A value that gave way, and why."""
+
+    reading: Reading
+    why: str
 
 
 class Outcome(NamedTuple):
@@ -48,19 +82,35 @@ class Outcome(NamedTuple):
     added: tuple[Reading, ...] = ()
     #: Stored before, now with another flag, value or time of arrival: (before, after).
     changed: tuple[tuple[Reading, Reading], ...] = ()
-    #: Values that gave way to a higher one of the same moment.
-    outvoted: tuple[Reading, ...] = ()
+    #: Stored before, and stated once more, with the time of it: no value or flag changes.
+    repeated: tuple[Reading, ...] = ()
+    #: Values that gave way to another of the same moment.
+    outvoted: tuple[Former, ...] = ()
+
+    @property
+    def tail_is_whole(self) -> bool:
+        """Whether the tail is what the rows say; not after a reading left it, which may let an older one back in."""
+        return not any(after.reasons & _OUT and not before.reasons & _OUT for before, after in self.changed)
 
 
-def without_known(tail: Tail, incoming: list[Reading]) -> list[Reading]:
-    """Leave out what the tail holds already: a gateway sends again what nobody acknowledged, and newest first."""
+def without_known(tail: Tail, incoming: list[Reading], final: Collection[datetime] = ()) -> list[Reading]:
+    """Leave out what the tail holds already: a gateway sends again what nobody acknowledged, and newest first.
+
+    `final` as for `insert_among`.
+    """
     if tail.latest is None or incoming[-1].observed_at > tail.latest.observed_at:
         return incoming  # live data, or history with it
+    if len({r.observed_at for r in incoming}) < len(incoming):
+        return incoming  # which statement of a moment stands shows only beside the others
     known = {r.observed_at: r for r in tail.recent}
     return [
         r
         for r in incoming
-        if (same := known.get(r.observed_at)) is None or same.value != r.value or r.received_at < same.received_at
+        if (same := known.get(r.observed_at)) is None
+        or as_stated(same).value != r.value
+        or r.received_at < same.received_at
+        or _said_at(_simple(r)) > _said_at(same)
+        or r.observed_at in final
     ]
 
 
@@ -74,12 +124,12 @@ def append(tail: Tail, incoming: list[Reading], limits: Limits, late_after: time
     added, outvoted = _settle(incoming)
     low, high = possible(limits)
     fresh = [_alone(r, low, high, late_after) for r in added]
-    inside = [r for r in fresh if not r.reasons & RANGE]
+    inside = [r for r in fresh if not r.reasons & _OUT]
     line = [*tail.recent, *inside]
     values = [r.value for r in line]
     flat = limits.flat_after is not None and limits.flat_above is not None
     if not flat and (not inside or is_quiet(values, limits)):
-        return Outcome(Tail(fresh[-1], tuple(line[-REACH_BACK:])), tuple(fresh), (), tuple(outvoted))
+        return Outcome(Tail(fresh[-1], tuple(line[-REACH_BACK:])), tuple(fresh), outvoted=tuple(outvoted))
     times = [r.observed_at for r in line]
     found = assess(times, values, limits)
     known = len(tail.recent)
@@ -99,7 +149,7 @@ def append(tail: Tail, incoming: list[Reading], limits: Limits, late_after: time
             changed.append((before, after))
     rows = tuple([judged.get(r.observed_at, r) for r in fresh])
     newest = Tail(rows[-1], tuple(line[-REACH_BACK:]), since[-1] if since else tail.flat_since)
-    return Outcome(newest, rows, tuple(changed), tuple(outvoted))
+    return Outcome(newest, rows, tuple(changed), outvoted=tuple(outvoted))
 
 
 def spans_of(incoming: list[Reading], margin: timedelta) -> list[tuple[datetime, datetime]]:
@@ -115,9 +165,19 @@ def spans_of(incoming: list[Reading], margin: timedelta) -> list[tuple[datetime,
 
 
 def insert_among(
-    tail: Tail, around: list[list[Reading]], incoming: list[Reading], limits: Limits, late_after: timedelta
+    tail: Tail,
+    around: list[list[Reading]],
+    incoming: list[Reading],
+    limits: Limits,
+    late_after: timedelta,
+    *,
+    final: Collection[datetime] = (),
+    corrections: Sequence[Correction] = (),
 ) -> Outcome:
-    """Add readings to the stretches of the series that `around` holds, one for each of `spans_of`, oldest first."""
+    """Add readings to the stretches of the series that `around` holds, one for each of `spans_of`, oldest first.
+
+    `final`: the moments at which the incoming value is what stands, whatever was stated before.
+    """
     waiting = sorted(incoming, key=_when)
     stretches: list[dict[datetime, Reading]] = []
     for context in around:
@@ -134,18 +194,30 @@ def insert_among(
         mine = [r for r in waiting if begins_next is None or r.observed_at < begins_next]
         waiting = waiting[len(mine) :]
         if mine:
-            one = insert(total.tail, sorted(stretch.values(), key=_when), mine, limits, late_after)
+            context = sorted(stretch.values(), key=_when)
+            one = insert(total.tail, context, mine, limits, late_after, final=final, corrections=corrections)
             total = Outcome(
-                one.tail, total.added + one.added, total.changed + one.changed, total.outvoted + one.outvoted
+                one.tail,
+                total.added + one.added,
+                total.changed + one.changed,
+                total.repeated + one.repeated,
+                total.outvoted + one.outvoted,
             )
     return total
 
 
 def insert(
-    tail: Tail, context: list[Reading], incoming: list[Reading], limits: Limits, late_after: timedelta
+    tail: Tail,
+    context: list[Reading],
+    incoming: list[Reading],
+    limits: Limits,
+    late_after: timedelta,
+    *,
+    final: Collection[datetime] = (),
+    corrections: Sequence[Correction] = (),
 ) -> Outcome:
     """Add readings among stored ones. `context` holds those around them, oldest first: REACH_BACK +
-    REACH_ON before the first, 2 REACH_ON + 2 after the last, and all within `limits.flat_after` of them.
+    REACH_ON before the first, REACH_AFTER + REACH_ON after the last, and all within `limits.flat_after` of them.
     """
     arrived, outvoted = _settle(incoming)
     low, high = possible(limits)
@@ -153,38 +225,90 @@ def insert(
     before = dict(stored)
     added: set[datetime] = set()
     touched: list[datetime] = []
+    repeated = []
     for reading in arrived:
         at = reading.observed_at
         known = stored.get(at)
         if known is None:
             added.add(at)
-            stored[at] = _alone(reading, low, high, late_after)
+            stored[at] = _alone(corrected(reading, corrections), low, high, late_after)
             touched.append(at)
             continue
-        winner = known
-        if reading.value > known.value:
-            outvoted.append(known)
-            winner = known._replace(value=reading.value)
+        said, gave_way = _restate(known, reading, is_final=at in final)
+        if gave_way is not None:
+            outvoted.append(gave_way)
+        now = corrected(said, corrections)
+        if now == known:
+            continue
+        if now == known._replace(stated_at=now.stated_at):
+            stored[at] = before[at] = now
+            repeated.append(now)
+            continue
+        if now.value != known.value:
             touched.append(at)
-        elif reading.value < known.value:
-            outvoted.append(reading)
-        if reading.received_at < known.received_at:
-            winner = winner._replace(received_at=reading.received_at)
-        if winner is not known:
-            stored[at] = _alone(winner, low, high, late_after, keep=_NEIGHBOURLY | FLAT)
+        stored[at] = _alone(now, low, high, late_after, keep=_NEIGHBOURLY | FLAT)
     series = sorted(stored.values(), key=_when)
     if touched:
-        series = _reassess(series, touched[0], touched[-1], limits)
-    return _compare(tail, series, before, added, outvoted)
+        series = _reassess(series, touched[0], touched[-1], limits, corrections)
+    return _compare(tail, series, before, added)._replace(repeated=tuple(repeated), outvoted=tuple(outvoted))
 
 
-def _reassess(series: list[Reading], first: datetime, last: datetime, limits: Limits) -> list[Reading]:
-    """Judge again what a change between `first` and `last` can reach."""
-    inside = [r for r in series if not r.reasons & RANGE]
+def amend(
+    tail: Tail,
+    context: list[Reading],
+    start: datetime,
+    end: datetime,
+    limits: Limits,
+    late_after: timedelta,
+    corrections: Sequence[Correction],
+) -> Outcome:
+    """Bring the stored readings from `start` to `end` (both included) to what these corrections say, or no longer say.
+
+    `context` as for `insert`.
+    """
+    low, high = possible(limits)
+    before = {r.observed_at: r for r in context}
+    series, touched = [], []
+    for reading in context:
+        if start <= reading.observed_at <= end:
+            now = corrected(reading, corrections)
+            if now != reading:
+                touched.append(reading.observed_at)
+                reading = _alone(now, low, high, late_after, keep=_NEIGHBOURLY | FLAT)
+        series.append(reading)
+    if not touched:
+        return Outcome(tail)
+    return _compare(tail, _reassess(series, touched[0], touched[-1], limits, corrections), before, set())
+
+
+def _restate(known: Reading, new: Reading, *, is_final: bool) -> tuple[Reading, Former | None]:
+    """What stands of what was stored as stated, and is stated now; and the value that gave way."""
+    old = as_stated(known)
+    word = _word(new) if is_final else newer(_word(old), _word(new))
+    first = min(old.received_at, new.received_at)
+    gave_way = None
+    if old.value != new.value:
+        lost = old if word.value == new.value else new
+        gave_way = Former(lost, "two values at one time" if word.disputed else "restated")
+    disputed = CONFLICT if word.disputed else 0
+    said = old._replace(
+        value=word.value,
+        received_at=first,
+        stated_at=None if word.at == first else word.at,
+        reasons=old.reasons & ~CONFLICT | disputed,
+    )
+    return said, gave_way
+
+
+def _reassess(
+    series: list[Reading], first: datetime, last: datetime, limits: Limits, corrections: Sequence[Correction] = ()
+) -> list[Reading]:
+    """Judge again what a change between `first` and `last` can reach. A value that a person gave is not judged."""
+    inside = [r for r in series if not r.reasons & _OUT]
     times, values = [r.observed_at for r in inside], [r.value for r in inside]
     found, since = assess(times, values, limits), runs(times, values)
     low = bisect_left(times, first) - REACH_ON
-    high = bisect_left(times, last) + REACH_ON + 1
+    high = bisect_left(times, last) + REACH_AFTER
     judged: dict[datetime, Reading] = {}
     may_be_flat = limits.flat_after is not None and limits.flat_above is not None
     for i in range(max(0, low), len(inside) if may_be_flat else min(high + 1, len(inside))):
@@ -195,34 +319,33 @@ def _reassess(series: list[Reading], first: datetime, last: datetime, limits: Li
         if may_be_flat and times[i] >= first:
             flat = is_flat(times[i], values[i], since[i], limits)
             reasons = (reasons | FLAT) if flat else (reasons & ~FLAT)
+        if corrections and (word := correction_of(times[i], corrections)) and word.kind is CorrectionKind.VALUE:
+            reasons &= ~(_NEIGHBOURLY | FLAT)
         judged[times[i]] = _with(reading, reasons)
     return [judged.get(r.observed_at, r) for r in series]
 
 
-def _compare(
-    tail: Tail, series: list[Reading], before: dict[datetime, Reading], added: set[datetime], outvoted: list[Reading]
-) -> Outcome:
+def _compare(tail: Tail, series: list[Reading], before: dict[datetime, Reading], added: set[datetime]) -> Outcome:
     """What differs from what was stored, and the tail as it is now."""
     changed = tuple((old, r) for r in series if (old := before.get(r.observed_at)) is not None and old != r)
     latest = series[-1] if tail.latest is None or series[-1].observed_at >= tail.latest.observed_at else tail.latest
-    recent = {r.observed_at: r for r in tail.recent}
-    recent.update((r.observed_at, r) for r in series if not r.reasons & RANGE)
-    kept = sorted(recent.values(), key=_when)[-REACH_BACK:]
+    recent = {r.observed_at: r for r in tail.recent} | {r.observed_at: r for r in series}
+    kept = sorted([r for r in recent.values() if not r.reasons & _OUT], key=_when)[-REACH_BACK:]
     flat_since = tail.flat_since
     if latest is series[-1]:
-        inside = [r for r in series if not r.reasons & RANGE]
+        inside = [r for r in series if not r.reasons & _OUT]
         since = runs([r.observed_at for r in inside], [r.value for r in inside])
         flat_since = since[-1] if since else None
         if flat_since and tail.flat_since and flat_since == inside[0].observed_at:
             flat_since = min(flat_since, tail.flat_since)
     rows = tuple(r for r in series if r.observed_at in added)
-    return Outcome(Tail(latest, tuple(kept), flat_since), rows, changed, tuple(outvoted))
+    return Outcome(Tail(latest, tuple(kept), flat_since), rows, changed)
 
 
-def _settle(incoming: list[Reading]) -> tuple[list[Reading], list[Reading]]:
-    """One reading a moment, oldest first: the higher value and the earlier arrival; and those that gave way."""
+def _settle(incoming: list[Reading]) -> tuple[list[Reading], list[Former]]:
+    """One reading a moment, oldest first: what stands of the statements about it; and the values that gave way."""
     if all(a.observed_at < b.observed_at for a, b in pairwise(incoming)):
-        return incoming, []
+        return [r if r.stated_at is None else _simple(r) for r in incoming], []
     best: dict[datetime, Reading] = {}
     outvoted = []
     for reading in incoming:
@@ -230,11 +353,30 @@ def _settle(incoming: list[Reading]) -> tuple[list[Reading], list[Reading]]:
         if other is None:
             best[reading.observed_at] = reading
             continue
-        high, low = (reading, other) if reading.value > other.value else (other, reading)
-        if low.value < high.value:
-            outvoted.append(low)
-        best[reading.observed_at] = high._replace(received_at=min(high.received_at, low.received_at))
-    return sorted(best.values(), key=_when), outvoted
+        best[reading.observed_at], gave_way = _restate(other, reading, is_final=False)
+        if gave_way is not None:
+            outvoted.append(gave_way)
+    return [_simple(r) for r in sorted(best.values(), key=_when)], outvoted
+
+
+def _simple(reading: Reading) -> Reading:
+    """Without the time of its statement where that differs by its number only: few moments are ever restated."""
+    if reading.stated_at is None or reading.stated_at - reading.received_at >= timedelta(microseconds=_SEQ):
+        return reading
+    return reading._replace(stated_at=None)
+
+
+def stated_at(received_at: datetime, seq: int) -> datetime:
+    """When a device made a statement with this number: in one message a higher number is newer."""
+    return received_at + timedelta(microseconds=seq % _SEQ)
+
+
+def _said_at(reading: Reading) -> datetime:
+    return reading.stated_at or reading.received_at
+
+
+def _word(reading: Reading) -> Statement:
+    return Statement(reading.value, _said_at(reading), bool(reading.reasons & CONFLICT))
 
 
 def _when(reading: Reading) -> datetime:
@@ -243,11 +385,13 @@ def _when(reading: Reading) -> datetime:
 
 def _alone(reading: Reading, low: float, high: float, late_after: timedelta, keep: int = 0) -> Reading:
     """The reading with what can be said of it without its neighbours; `low` and `high` are what is possible."""
-    reasons = reading.reasons & keep
+    reasons = reading.reasons & (keep | _OWN)
     if reading.received_at - reading.observed_at > late_after:
         reasons |= LATE
     if not low <= reading.value <= high:
-        reasons = (reasons & LATE) | RANGE
+        reasons = (reasons & (LATE | _OWN)) | RANGE
+    elif reasons & CONDEMNED:
+        reasons &= LATE | _OWN
     return _with(reading, reasons)
 
 
@@ -255,4 +399,4 @@ def _with(reading: Reading, reasons: int) -> Reading:
     flag = FLAG_OF[reasons]
     if reasons == reading.reasons and flag == reading.flag:
         return reading
-    return Reading(reading.sensor, reading.observed_at, reading.value, reading.received_at, flag, reasons)
+    return Reading(*reading[:4], flag, reasons, *reading[6:8])

@@ -3,13 +3,15 @@
 import asyncio
 import json
 import os
+import pwd
 import shutil
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Coroutine, Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -19,8 +21,8 @@ from typing import Annotated, Any
 import typer
 
 from kawamori.errors import ConfigurationError, KawamoriError
-from kawamori.observe import configure_logs
-from kawamori.settings import Settings, load
+from kawamori.observe import configure_logs, log
+from kawamori.settings import Settings, load, unknown_variables
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,6 +38,10 @@ app.add_typer(station, name="station")
 app.add_typer(user, name="user")
 basemap = typer.Typer(no_args_is_help=True, help="The operator's own map under the stations.")
 app.add_typer(basemap, name="basemap")
+gateways = typer.Typer(no_args_is_help=True, help="Whose batches are believed. (`kawamori gateway` runs one.)")
+app.add_typer(gateways, name="gateways")
+quarantine = typer.Typer(no_args_is_help=True, help="What was refused, and trying it again.")
+app.add_typer(quarantine, name="quarantine")
 
 #: What `kawamori up` keeps running, in this order; none needs another to be there first.
 SERVICES = ("gateway", "ingest", "alerts", "api")
@@ -64,6 +70,12 @@ def _require_own_packages() -> None:
             raise ConfigurationError(f"the package `{name}` is not the one beside {home}: use the project's own .venv")
 
 
+def _name_unknown_variables() -> None:
+    """A misspelt setting has no effect, and nobody would know."""
+    if unknown := unknown_variables(os.environ):
+        log().warning("variables that set nothing: misspelt, or of another version", variables=unknown)
+
+
 def _serve(name: str, run: Callable[[Settings, asyncio.Event], Coroutine[Any, Any, None]]) -> None:
     from kawamori import runtime
 
@@ -71,6 +83,7 @@ def _serve(name: str, run: Callable[[Settings, asyncio.Event], Coroutine[Any, An
         _require_own_packages()
         settings = load()
         configure_logs(name, settings.log_level)
+        _name_unknown_variables()
         runtime.run(lambda stop: run(settings, stop))
 
 
@@ -151,8 +164,33 @@ def up() -> None:
         _require_own_packages()
         settings = load()
         configure_logs("up", settings.log_level)
+        _name_unknown_variables()
         _migrate(settings.database())
-        runtime.run(lambda stop: supervise({name: (name,) for name in SERVICES}, dict(os.environ), stop))
+        _register_own_gateway(settings.database(), settings.gateway.id)
+        tell = _crash_loop_teller(settings)
+        runtime.run(lambda stop: supervise({name: (name,) for name in SERVICES}, dict(os.environ), stop, tell))
+
+
+def _crash_loop_teller(settings: Settings) -> Callable[[str, int, float], Awaitable[None]]:
+    """Tells the watchers that the service which tells of everything else ends again and again."""
+
+    async def tell(name: str, count: int, seconds: float) -> None:
+        if name != "alerts":  # the others are told of by it
+            return
+        from alerts.channels.choice import make_channels
+        from alerts.delivery import send_directly, watchers
+        from kawamori.runtime import now
+
+        await send_directly(
+            make_channels(settings.alerts), ["log:log", *watchers(settings)],
+            f"【サービス障害】判定・通知（alerts）が {seconds:.0f} 秒に {count} 回終了しました",
+            "判定も通知も動いていません。水位は別の手段で確かめ、ログを見てください。\n\n"
+            f"The alert service has ended {count} times in the last {seconds:.0f} s: nothing is judged and nobody is"
+            " told. Watch the levels by other means, and look at its log.",
+            f"crash-loop-{name}-{now():%Y%m%d%H%M}",
+        )  # fmt: skip
+
+    return tell
 
 
 @app.command()
@@ -161,6 +199,9 @@ def check() -> None:
     with _clear_errors():
         settings = load()
         configure_logs("check", "warning")
+        unknown = unknown_variables(os.environ)
+        if unknown:
+            raise ConfigurationError("\n".join(f"{name}: there is no such setting" for name in unknown))
         from kawamori.mqtt import Publisher
         from kawamori.storage.migrate import status
 
@@ -218,47 +259,78 @@ def db_retain(
     """Let go of very old raw readings, chunk by chunk while the site runs; hours, days and alerts stay."""
     from kawamori.runtime import now
     from kawamori.settings import duration
-    from kawamori.storage.retention import retain
+    from kawamori.storage.retention import QuarantineLimits, retain
 
     with _clear_errors():
         settings = load()
         configure_logs("retain", settings.log_level)
         raw = settings.retain.raw if older_than is None else duration("--older-than", older_than)
-        done = retain(settings.database(), now=now(), raw=raw, feed=settings.retain.feed, dry_run=dry_run)
+        limits = QuarantineLimits(age=settings.retain.quarantine, bytes_each=settings.retain.quarantine_bytes)
+        done = retain(
+            settings.database(), now=now(), raw=raw, feed=settings.retain.feed, quarantine=limits, dry_run=dry_run
+        )
         if as_json:
             chunks = [{"from": c.start.isoformat(), "to": c.end.isoformat(), "bytes": c.size} for c in done.chunks]
             typer.echo(json.dumps({"kept_from": done.kept_from.isoformat(), "chunks": chunks, "dry_run": dry_run,
-                                   "batches": done.batches}))  # fmt: skip
+                                   "batches": done.batches, "quarantine": done.quarantine}))  # fmt: skip
             return
         verb = "would drop" if dry_run else "dropped"
         for chunk in done.chunks:
             typer.echo(f"{verb} readings {chunk.start:%Y-%m-%d} to {chunk.end:%Y-%m-%d} ({chunk.size / 1e6:.1f} MB)")
-        typer.echo(f"{verb} {done.batches} rows of the change feed")
+        typer.echo(f"{verb} {done.batches} rows of the change feed, {done.quarantine} of quarantine")
         typer.echo(f"raw readings are taken from {done.kept_from:%Y-%m-%d %H:%M} UTC on")
 
 
 @station.command("import")
 def station_import(
     file: Annotated[Path, typer.Argument(help="JSON: a list of stations, see docs/operations.md.", exists=True)],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check the file.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would change.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse what is doubtful too.")] = False,
 ) -> None:
     """Register stations with their sensors, devices and thresholds; those already there are updated."""
+    from kawamori.domain.registration.doubts import BUILT_IN
+    from kawamori.domain.registration.examine import Registration, examine
+    from kawamori.domain.registration.standing import nothing_registered
+    from kawamori.runtime import now
     from kawamori.sheet import read_sheet
     from kawamori.storage.database import Database
-    from kawamori.storage.registry import register
+    from kawamori.storage.registration import register_sheet
 
     with _clear_errors():
-        plans = read_sheet(file)
-        typer.echo(f"{len(plans)} stations, {sum(len(p.sensors) for p in plans)} sensors")
-        if dry_run:
-            return
+        sheet = read_sheet(file)
+        typer.echo(f"{len(sheet.stations)} stations, {sum(len(p.sensors) for p in sheet.stations)} sensors")
+        settings = load()
 
-        async def write() -> None:
-            async with Database(load().database(), "import", size=1) as database:
-                await register(database, plans)
+        async def write() -> Registration:
+            async with Database(settings.database(), "import", size=1) as database:
+                return await register_sheet(database, sheet, who=_unix_user(), dry_run=dry_run, strict=strict)
 
-        asyncio.run(write())
-        typer.echo("registered")
+        def alone(why: str) -> Registration:
+            typer.echo(f"warning: no database was asked ({why}): what is registered already is not known", err=True)
+            return examine(sheet, nothing_registered(), BUILT_IN, now(), strict=strict)
+
+        try:
+            found = alone("none is set") if dry_run and settings.database_url is None else asyncio.run(write())
+        except ConfigurationError:
+            raise
+        except KawamoriError as error:
+            if not dry_run:
+                raise
+            found = alone(str(error))
+        for remark in found.remarks:
+            typer.echo(f"warning: {remark}", err=True)
+        counts = Counter(change.event for change in found.changes)
+        done = ", ".join(f"{count} {event}" for event, count in sorted(counts.items()))
+        verb = "would be registered" if dry_run else "registered"
+        typer.echo(f"{verb}: {done or 'nothing new, all of it is registered already'}")
+
+
+def _unix_user() -> str:
+    """Who did it, for the audit: the software's own name is not a person's."""
+    try:
+        return f"unix:{pwd.getpwuid(os.getuid()).pw_name}"
+    except KeyError:
+        return f"unix:{os.getuid()}"
 
 
 @user.command("add")
@@ -334,15 +406,100 @@ def user_revoke(name: Annotated[str, typer.Argument(help="Whose token is to work
         typer.echo(f"revoked {name}")
 
 
+def _register_own_gateway(url: str, name: str) -> None:
+    """The gateway that runs beside the services on the operator's own machine is believed, unless it was retired."""
+    from kawamori.storage.database import Database
+    from kawamori.storage.gateways import add_gateway
+
+    async def write() -> None:
+        async with Database(url, "gateways", size=1) as database:
+            await add_gateway(database, name, again=False)
+
+    asyncio.run(write())
+
+
+@gateways.command("add")
+def gateways_add(name: Annotated[str, typer.Argument(help="Its KAWAMORI_GATEWAY__ID.")]) -> None:
+    """Register a gateway, or take a retired one back; what it sent before is tried again out of quarantine."""
+    from kawamori.storage.database import Database
+    from kawamori.storage.gateways import add_gateway
+
+    with _clear_errors():
+
+        async def write() -> int:
+            async with Database(load().database(), "gateways", size=1) as database:
+                return await add_gateway(database, name)
+
+        waiting = asyncio.run(write())
+        typer.echo(f"registered {name}" + (f"; {waiting} messages of quarantine are tried again" if waiting else ""))
+
+
+@gateways.command("retire")
+def gateways_retire(name: Annotated[str, typer.Argument(help="Whose batches are believed no more.")]) -> None:
+    """Take a gateway off: nobody is alarmed by its silence, and what it still sends goes to quarantine."""
+    from kawamori.storage.database import Database
+    from kawamori.storage.gateways import retire_gateway
+
+    with _clear_errors():
+
+        async def write() -> None:
+            async with Database(load().database(), "gateways", size=1) as database:
+                await retire_gateway(database, name)
+
+        asyncio.run(write())
+        typer.echo(f"retired {name}")
+
+
+@gateways.command("list")
+def gateways_list(as_json: Json = False) -> None:
+    """Which gateways are registered, which are retired, and which spoke without being registered."""
+    from kawamori.storage.database import Database
+    from kawamori.storage.gateways import KnownGateway, known_gateways
+
+    with _clear_errors():
+
+        async def read() -> list[KnownGateway]:
+            async with Database(load().database(), "gateways", size=1) as database:
+                return await known_gateways(database)
+
+        for one in asyncio.run(read()):
+            seen = one.seen_at and one.seen_at.isoformat(timespec="seconds")
+            if as_json:
+                typer.echo(json.dumps({"gateway_id": one.name, "state": one.state, "seen_at": seen}))
+            else:
+                typer.echo(f"{one.state:10}  {one.name:20}  {seen or 'never heard'}")
+
+
+#: What every screen of the demo says, by scenario and `--fast`.
+_DEMO_NOTICE = {
+    ("typhoon", False): {
+        "JA": "デモ：模擬の河川です。台風の夜の途中から、実際の速さで進みます。",
+        "EN": "Demo: simulated rivers, at their true pace, in the middle of a typhoon night.",
+    },
+    ("typhoon", True): {
+        "JA": "デモ：模擬の河川です。台風は60倍の速さで進みます（1秒＝1分）。",
+        "EN": "Demo: simulated rivers. The typhoon runs 60 times faster (1 s = 1 min).",
+    },
+    ("calm", False): {"JA": "デモ：模擬の河川です。平常時です。", "EN": "Demo: simulated rivers on a calm day."},
+    ("calm", True): {
+        "JA": "デモ：模擬の河川です。平常時を60倍の速さで進めます（1秒＝1分）。",
+        "EN": "Demo: simulated rivers on a calm day, 60 times faster (1 s = 1 min).",
+    },
+}
+
+
 @app.command()
 def demo(
     duration: Annotated[float | None, typer.Option(help="End after so many seconds.")] = None,
     scenario: Annotated[str, typer.Option(help="typhoon or calm.")] = "typhoon",
+    fast: Annotated[bool, typer.Option("--fast", help="Begin in fair weather, and go sixty times as fast.")] = False,
 ) -> None:
     """Watch a typhoon flood rise through a small city's rivers: everything, on this machine, nothing left behind."""
     from kawamori import runtime
     from kawamori.supervise import supervise
 
+    if (scenario, fast) not in _DEMO_NOTICE:
+        raise typer.BadParameter("must be typhoon or calm", param_hint="--scenario")
     with _clear_errors(), ExitStack() as stack:
         _require_own_packages()
         settings = load()
@@ -355,18 +512,16 @@ def demo(
         environment.setdefault("KAWAMORI_API__OPEN", "true")
         environment.setdefault("KAWAMORI_SITE__NAME_JA", "川守デモ市")
         environment.setdefault("KAWAMORI_SITE__NAME_EN", "Kawamori demo city")
-        environment.setdefault(
-            "KAWAMORI_SITE__NOTICE_JA", "デモ：模擬の河川です。台風は60倍の速さで進みます（1秒＝1分）。"
-        )
-        environment.setdefault(
-            "KAWAMORI_SITE__NOTICE_EN", "Demo: simulated rivers. The typhoon runs 60 times faster (1 s = 1 min)."
-        )
+        for language, notice in _DEMO_NOTICE[scenario, fast].items():
+            environment.setdefault(f"KAWAMORI_SITE__NOTICE_{language}", notice)
         notifications = Path(environment["KAWAMORI_ALERTS__LOG"])
         notifications.write_text("")
         _migrate(environment["KAWAMORI_DATABASE_URL"])
+        _register_own_gateway(environment["KAWAMORI_DATABASE_URL"], settings.gateway.id)
         url_file = folder / "api-url"
         environment["KAWAMORI_DEMO_URL_FILE"] = str(url_file)
-        commands = {name: (name,) for name in SERVICES} | {"simulate": ("simulate", "--scenario", scenario)}
+        simulate = ("simulate", "--scenario", scenario, *(["--fast"] if fast else []))
+        commands = {name: (name,) for name in SERVICES} | {"simulate": simulate}
 
         async def service(stop: asyncio.Event) -> None:
             async def announce() -> None:
@@ -406,7 +561,7 @@ def _servers(settings: Settings, stack: ExitStack) -> dict[str, str]:
 
 
 async def _first_level(url_file: Path) -> str:
-    """Wait until the API shows a level; returns its address."""
+    """Wait until the API shows a level of now; returns its address."""
     begun = time.monotonic()
     while True:
         if url := await asyncio.to_thread(_read_if_there, url_file):
@@ -415,7 +570,7 @@ async def _first_level(url_file: Path) -> str:
                     urllib.request.urlopen, f"{url}/api/v1/levels/latest", timeout=2
                 ) as answer:
                     stations = json.load(answer)["stations"]
-                if any(s["level_m"] is not None for s in stations):
+                if any(s["freshness"] == "fresh" for s in stations):
                     return url
             except (urllib.error.URLError, TimeoutError, ConnectionError):
                 pass
@@ -427,6 +582,13 @@ async def _first_level(url_file: Path) -> str:
 
 def _read_if_there(file: Path) -> str:
     return file.read_text().strip() if file.exists() else ""
+
+
+def _add_quarantine() -> None:
+    from ingest import commands
+
+    for name, command in commands.COMMANDS.items():
+        quarantine.command(name)(_clear_errors()(command))
 
 
 def _add_simulators() -> None:
@@ -447,6 +609,7 @@ def _add_basemap() -> None:
 if not set(sys.argv[1:2]) & set(SERVICES):  # a service starts without loading what it does not need
     _add_simulators()
     _add_basemap()
+    _add_quarantine()
 
 if __name__ == "__main__":
     app()

@@ -6,6 +6,8 @@ class KawamoriError(Exception):
 
     #: Whether the same call may succeed later with nothing changed by us.
     retryable = False
+    #: Whether it goes on until a person does something: logged as an error, with what to do.
+    needs_a_person = False
 
 
 class ConfigurationError(KawamoriError):
@@ -16,14 +18,27 @@ class UndecodableMessage(KawamoriError):
     """A message breaks the contract of its topic. The text never contains the payload."""
 
 
+class Refused(KawamoriError):
+    """A reading that cannot be stored; the text names the field and goes to quarantine with the raw bytes."""
+
+
 class StorageUnavailable(KawamoriError):
     """The database could not take the work right now."""
 
     retryable = True
 
 
+class StorageBroken(StorageUnavailable):
+    """The database and the software do not fit together: a schema, a right or a server that is not what it must be.
+
+    No row is to blame. The same work is kept and tried again, and succeeds once a person has mended it.
+    """
+
+    needs_a_person = True
+
+
 class StorageRefused(KawamoriError):
-    """The database refused this very work, and would again: some row in it is poison."""
+    """The database refused this very work, and would again: some row in it is poison (SQLSTATE classes 22 and 23)."""
 
 
 class BrokerUnavailable(KawamoriError):

@@ -10,7 +10,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import cycle
 from types import TracebackType
@@ -23,6 +23,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from kawamori.errors import BrokerUnavailable, ConfigurationError
 from kawamori.observe import log
+
+_TICK = timedelta(microseconds=1)
 
 
 class Message(NamedTuple):
@@ -435,7 +437,7 @@ class _Wire(asyncio.Protocol):
         self.ended.set()
 
     def data_received(self, data: bytes) -> None:
-        """Cut the bytes into packets. One time of arrival serves all that came at once.
+        """Cut the bytes into packets. What came at once arrived a microsecond apart: of two statements one is newer.
 
         Messages are taken apart here: it is as fast as the codec, which gives up on what is not UTF-8.
         (MQTT 5.0, 2.1 and 3.3)
@@ -459,6 +461,7 @@ class _Wire(asyncio.Protocol):
                 if kind >> 4 == _PUBLISH:
                     messages.append(_message(data, kind, body, end, arrived, self._number))
                     size += len(messages[-1].payload)
+                    arrived += _TICK
                 elif kind >> 4 == _PUBACK_KIND:
                     self._owner._confirmed(*_puback(data, body, end))  # noqa: SLF001 - one thing
                 else:

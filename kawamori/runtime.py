@@ -5,6 +5,8 @@ import gc
 import os
 import random
 import signal
+import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -20,6 +22,31 @@ Clock = Callable[[], datetime]
 def now() -> datetime:
     """The wall clock, UTC-aware; logic takes it as an argument."""
     return datetime.now(UTC)
+
+
+class DatabaseClock:
+    """The database's time, carried on by a steady clock from when it was last heard; the host's until then.
+
+    Hosts' clocks differ and are set; all services share one database.
+    """
+
+    def __init__(self, host: Clock = now, steady: Callable[[], float] = time.monotonic) -> None:
+        self._host, self._steady = host, steady
+        self._heard: tuple[datetime, float] | None = None
+        #: How far the host was ahead of the database when it was last heard, in seconds; None until then.
+        self.host_off_s: float | None = None
+
+    def hear(self, at: datetime) -> None:
+        """The database says that it is `at` now."""
+        self._heard = (at, self._steady())
+        self.host_off_s = (self._host() - at).total_seconds()
+
+    def __call__(self) -> datetime:
+        """The time now."""
+        if self._heard is None:
+            return self._host()
+        at, then = self._heard
+        return at + timedelta(seconds=self._steady() - then)
 
 
 def backoff(attempt: int, *, cap: timedelta = timedelta(seconds=15)) -> float:
@@ -70,6 +97,37 @@ async def stopping(stop: asyncio.Event) -> AsyncIterator[asyncio.TaskGroup]:
         pass
 
 
+def notify(state: str) -> bool:
+    """Tell the service manager, as sd_notify(3) does: `READY=1`, `WATCHDOG=1`; whether there is one that listens.
+
+    One that cannot be reached costs nothing: it starts the service again if it has to.
+    """
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return False
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as line:
+            line.connect(f"\0{address[1:]}" if address.startswith("@") else address)
+            line.send(state.encode())
+    except OSError as error:
+        log().warning("the service manager could not be told", state=state, error=str(error))
+        return False
+    return True
+
+
+async def keep_watchdog() -> None:
+    """Say to the service manager that the event loop turns, at half the interval that it asks for; until cancelled.
+
+    Returns at once where it does not ask (`WATCHDOG_USEC`), or asks another process (`WATCHDOG_PID`).
+    """
+    wanted, process = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
+    if not wanted.isdecimal() or int(wanted) == 0 or process not in ("", str(os.getpid())):
+        return
+    while True:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(int(wanted) / 2_000_000)
+
+
 def run(service: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
     """Run a service until SIGTERM or SIGINT; an error inside it is raised, so the process ends non-zero."""
 
@@ -78,7 +136,13 @@ def run(service: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        await service(stop)
+        notify("READY=1")
+        watchdog = asyncio.create_task(keep_watchdog(), name="watchdog")
+        try:
+            await service(stop)
+        finally:
+            watchdog.cancel()
+            notify("STOPPING=1")
 
     gc.freeze()  # what a service has imported lives as long as it does
     gc.set_threshold(50_000, 20, 20)  # readings are tuples without cycles: looking through them was a tenth of the time
@@ -102,5 +166,6 @@ async def forever(
         except retryable as error:
             attempt += 1
             if attempt in (1, 10) or attempt % 100 == 0:
-                log().warning(f"{what}: trying again", error=str(error), attempt=attempt)
+                say = log().error if getattr(error, "needs_a_person", False) else log().warning
+                say(f"{what}: trying again", error=str(error), attempt=attempt)
             await sleep_or_stop(backoff(attempt, cap=_BACK_WITHIN), stop)

@@ -143,10 +143,9 @@ def ward(gauge: Gauge) -> tuple[str, str]:
     return next((ja, en) for km, ja, en in _WARDS if gauge.km >= km)
 
 
-def cross_section(gauge: Gauge, left: float, right: float) -> tuple[tuple[float, float], ...]:
-    """A low-water channel in a flood plain between two levees whose tops are the crests; wider downstream. Metres."""
+def cross_section(gauge: Gauge, left: float, right: float, bank: float) -> tuple[tuple[float, float], ...]:
+    """A low-water channel in a flood plain at `bank` between two levees with these crests; wider downstream. Metres."""
     width = 18.0 + 1.4 * gauge.a
-    bank = round(thresholds(gauge)[1], 2)
     shape = (
         (0.0, left - 2.6), (0.10, left), (0.13, left), (0.24, bank + 0.4), (0.36, bank), (0.42, -0.6), (0.50, -1.1),
         (0.57, -0.7), (0.63, bank - 0.1), (0.77, bank + 0.5), (0.87, right), (0.90, right), (1.0, right - 2.2),
@@ -182,7 +181,7 @@ def plans(now: datetime) -> list[StationPlan]:
                     river_name_ja=stream.name_ja, river_name_en=stream.name_en, valid_from=since, lon=gauge.lon,
                     lat=gauge.lat, km=gauge.km, gauge_zero_tp_m=gauge.zero_tp_m, thresholds=steps,
                     marks={"crest_left": left, "crest_right": right}, ward_ja=ward_ja, ward_en=ward_en,
-                    cross_section=cross_section(gauge, left, right),
+                    cross_section=cross_section(gauge, left, right, bank=steps[1]),
                     sensors=tuple(sensors), course=stream.course,
                 )
             )  # fmt: skip

@@ -5,7 +5,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,8 +14,14 @@ from kawamori.errors import ConfigurationError, KawamoriError
 from kawamori.observe import configure_logs
 from kawamori.settings import load
 
+if TYPE_CHECKING:
+    from simulators.replay import Removed
 
-def simulate(scenario: Annotated[str, typer.Option(help="typhoon or calm.")] = "typhoon") -> None:
+
+def simulate(
+    scenario: Annotated[str, typer.Option(help="typhoon or calm.")] = "typhoon",
+    fast: Annotated[bool, typer.Option("--fast", help="Begin now, and go sixty times as fast.")] = False,
+) -> None:
     """Publish the demo city's rivers to the broker, for as long as you let it."""
     from simulators.publish import run
 
@@ -24,7 +30,7 @@ def simulate(scenario: Annotated[str, typer.Option(help="typhoon or calm.")] = "
     try:
         settings = load()
         configure_logs("simulate", settings.log_level)
-        runtime.run(lambda stop: run(settings, stop, scenario))
+        runtime.run(lambda stop: run(settings, stop, scenario, fast=fast))
     except KawamoriError as error:
         _fail(error)
 
@@ -34,9 +40,15 @@ def replay(
     station_column: Annotated[str | None, typer.Option(help="Column of the station's name.")] = None,
     time_column: Annotated[str | None, typer.Option(help="Column of the time.")] = None,
     value_column: Annotated[str | None, typer.Option(help="Column of the value.")] = None,
-    unit: Annotated[str, typer.Option(help="Unit of the values: m, cm, mm …")] = "m",
+    unit_column: Annotated[str | None, typer.Option(help="Column of each value's unit.")] = None,
+    unit: Annotated[str | None, typer.Option(help="Unit of all values where no column says it; else m.")] = None,
     quantity: Annotated[str, typer.Option(help="What the values measure.")] = "water_level",
     time_zone: Annotated[str | None, typer.Option(help="Zone of times without an offset, e.g. Asia/Tokyo.")] = None,
+    repeated_hour: Annotated[
+        str | None, typer.Option(help="first or second: which pass of a local hour that comes twice is meant.")
+    ] = None,
+    comma: Annotated[str | None, typer.Option(help="decimal or thousands: what a comma in a number means.")] = None,
+    only: Annotated[str | None, typer.Option(help="COLUMN=WORD: leave out all other rows.")] = None,
     speed: Annotated[float, typer.Option(min=0, help="Times the recording's speed; 0 as fast as it goes.")] = 0.0,
     shift_to_now: Annotated[
         bool, typer.Option("--shift-to-now", help="Move all times: at a speed the first row is now, else the last.")
@@ -45,15 +57,29 @@ def replay(
     shuffle: Annotated[int | None, typer.Option(help="Send the rows in a random order with this seed.")] = None,
     repeat_share: Annotated[float, typer.Option(min=0, max=1, help="Send this share of the rows twice.")] = 0.0,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many rows.")] = None,
+    allow_refused: Annotated[
+        bool, typer.Option("--allow-refused", help="Status 0 though some rows give no measurement.")
+    ] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Take off what was last played from this file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Play a recorded flood through the broker; its stations are registered first."""
+    """Play a recorded flood through the broker; stations that are not registered yet are registered first.
+
+    A row that gives no measurement is named by its line and makes the status 1, unless --allow-refused is given.
+    """
     from simulators import replay as player
 
+    if repeated_hour not in (None, "first", "second"):
+        raise typer.BadParameter("must be first or second", param_hint="--repeated-hour")
+    if comma not in (None, "decimal", "thousands"):
+        raise typer.BadParameter("must be decimal or thousands", param_hint="--comma")
     options = player.Options(
-        file=file, station_column=station_column, time_column=time_column, value_column=value_column, unit=unit,
-        quantity=quantity, time_zone=time_zone, speed=speed, shift_to_now=shift_to_now, thresholds=thresholds,
-        shuffle=shuffle, repeat_share=repeat_share, limit=limit,
+        file=file, station_column=station_column, time_column=time_column, value_column=value_column,
+        unit_column=unit_column, unit=unit, quantity=quantity, time_zone=time_zone,
+        repeated_hour=repeated_hour,  # type: ignore[arg-type] # one of two words, looked at above
+        comma=comma,  # type: ignore[arg-type] # likewise
+        only=only, speed=speed, shift_to_now=shift_to_now, thresholds=thresholds, shuffle=shuffle,
+        repeat_share=repeat_share, limit=limit,
     )  # fmt: skip
 
     def progress(sent: int, of: int, seconds: float) -> None:
@@ -64,17 +90,36 @@ def replay(
     try:
         settings = load()
         configure_logs("replay", settings.log_level)
+        if remove:
+            _say_removed(asyncio.run(player.remove(options, settings)), as_json=as_json)
+            return
         summary = asyncio.run(player.replay(options, settings, progress))
     except KawamoriError as error:
         _fail(error)
         return
+    for words in (*summary.notes, *summary.told):
+        typer.echo(words, err=True)
     if as_json:
-        typer.echo(json.dumps(asdict(summary)))
+        typer.echo(json.dumps(asdict(summary), ensure_ascii=False))
     else:
         typer.echo(
             f"played {summary.sent:,} rows of {summary.stations} stations in {summary.seconds:.1f} s"
-            f" ({summary.sent / max(summary.seconds, 1e-9):,.0f}/s); {summary.refused} rows without a value"
+            f" ({summary.sent / max(summary.seconds, 1e-9):,.0f}/s); {summary.refused} rows refused,"
+            f" {summary.without_value} without a measurement"
         )
+    if summary.refused + summary.without_value and not allow_refused:
+        raise typer.Exit(1)
+
+
+def _say_removed(gone: "Removed", *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(asdict(gone), ensure_ascii=False))
+        return
+    typer.echo(f"took off {gone.readings:,} readings; {gone.left:,} rows of the file had no such reading (any more)")
+    if gone.stations_gone:
+        typer.echo(f"stations no longer registered: {', '.join(gone.stations_gone)}")
+    for name in gone.stations_kept:
+        typer.echo(f"{name}: stays registered, because the record of alerts names it or something else measures there")
 
 
 def bench(

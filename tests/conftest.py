@@ -66,6 +66,10 @@ def broker() -> Iterator[BrokerServer]:
         yield server
 
 
+#: Registered in each database of a test.
+_GATEWAYS = ["g", "g1", "test"]
+
+
 @contextmanager
 def fresh_database(database_server: DatabaseServer) -> Iterator[str]:
     """A migrated database that is dropped afterwards."""
@@ -74,6 +78,10 @@ def fresh_database(database_server: DatabaseServer) -> Iterator[str]:
         connection.execute(f'CREATE DATABASE "{name}"')
     url = urlunsplit(urlsplit(database_server.url)._replace(path=f"/{name}"))
     migrate(url)
+    with psycopg.connect(url) as connection:  # what tests call the gateways whose batches they make by hand
+        connection.execute(
+            "INSERT INTO gateway (gateway_id) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING", (_GATEWAYS,)
+        )
     yield url
     with psycopg.connect(database_server.url, autocommit=True) as connection:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
@@ -152,6 +160,13 @@ class Chain:
             if name in self.health:
                 wait_until(lambda name=name: self.ready(name), 60, f"{name} is ready\n{self.last_words()}")
         return self
+
+    def register_gateway(self, *names: str) -> None:
+        """Register these gateways: what others forward is not believed."""
+        with psycopg.connect(self.database_url) as connection:
+            connection.execute(
+                "INSERT INTO gateway (gateway_id) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING", (list(names),)
+            )
 
     def launch(self, *names: str, **extra: str) -> "Chain":
         """Start services without waiting for them, with `extra` in their environment."""
@@ -273,6 +288,7 @@ def fresh_chain_on() -> Callable[..., Chain]:
         migrate(database.url)
         extra.setdefault("KAWAMORI_GATEWAY__ID", f"g{os.urandom(4).hex()}")
         chain = Chain(broker.url, database.url, folder, **extra)
+        chain.register_gateway(extra["KAWAMORI_GATEWAY__ID"])
         stack.callback(chain.close)
         return chain
 
@@ -283,6 +299,7 @@ def _chains(broker: BrokerServer, database_url: str, folder: Path, stack: ExitSt
     def make(*names: str, **extra: str) -> Chain:
         extra.setdefault("KAWAMORI_GATEWAY__ID", f"g{os.urandom(4).hex()}")
         chain = Chain(broker.url, database_url, folder, **extra)
+        chain.register_gateway(extra["KAWAMORI_GATEWAY__ID"])
         stack.callback(chain.close)
         return chain.start(*names)
 

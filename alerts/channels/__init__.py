@@ -1,9 +1,11 @@
 """Ways to reach people, one file each."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Protocol
 
+from kawamori.domain.text import lines, one_line
 from kawamori.errors import KawamoriError
 from kawamori.storage.outbox import Notification
 
@@ -28,6 +30,26 @@ class Channel(Protocol):
 
     async def send(self, notification: Notification) -> str:
         """Deliver, and return what the other side answered; raises Undelivered."""
+
+
+def fit(notification: Notification) -> Notification:
+    """The message with a subject of one line and a text whose only line break is LF, without hidden characters. Pure.
+
+    What people typed (a name, a reason) goes into subjects and headers: U+2028 would end one for some readers, and a
+    mark of direction would turn a number round.
+    """
+    return replace(
+        notification, subject=one_line(notification.subject), body=lines(notification.body),
+        payload={name: _fit(part) for name, part in notification.payload.items()},
+    )  # fmt: skip
+
+
+def _fit(value: Any) -> Any:
+    if isinstance(value, str):
+        return lines(value)
+    if isinstance(value, Mapping):
+        return {name: _fit(part) for name, part in value.items()}
+    return [_fit(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 _LINKS = {

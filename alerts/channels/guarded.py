@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import SplitResult, urlsplit
 
 import httpx
@@ -35,7 +35,23 @@ _READING_S = 2.0
 _SHOWN = 200
 _PORTS = {"https": 443, "http": 80}
 _URL = re.compile(r"https?://[\x21-\x7e]+", re.IGNORECASE)
-#: RFC 4291: what is routed between strangers; RFC 6052: IPv4 addresses in the clothes of IPv6.
+#: IANA's IPv4 and IPv6 Special-Purpose Address Registries (RFC 6890), as of 2024-10: what is not globally reachable, or
+#: leads somewhere else than it says. Python's `is_global` of 3.11 knows the older half of it.
+_SPECIAL4 = tuple(
+    IPv4Network(net) for net in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
+        "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24",
+        "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+    )
+)  # fmt: skip
+_SPECIAL6 = tuple(
+    IPv6Network(net) for net in (
+        "::/128", "::1/128", "::ffff:0:0/96", "64:ff9b:1::/48", "100::/64", "100:0:0:1::/64", "2001::/23",
+        "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20", "5f00::/16", "fc00::/7", "fe80::/10",
+        "ff00::/8",
+    )
+)  # fmt: skip
+#: RFC 4291: what is routed between strangers; RFC 6052: IPv4 addresses written as IPv6.
 _GLOBAL = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
 
@@ -93,19 +109,22 @@ def public(address: str) -> bool:
         if found in _NAT64:
             inner = IPv4Address(int(found) & 0xFFFFFFFF)
         if inner is None:
-            return found in _GLOBAL and found.is_global
+            return found in _GLOBAL and found.is_global and not any(found in net for net in _SPECIAL6)
         found = inner
-    return found.is_global and not (found.is_multicast or found.is_reserved)
+    special = found.is_multicast or found.is_reserved or any(found in net for net in _SPECIAL4)
+    return found.is_global and not special
 
 
-def may_reach(address: str, allowed: Iterable[Place]) -> bool:
-    """Whether a host that is allowed may be reached at that address: a public one, or itself on the list. Pure."""
+def may_reach(address: str, port: int, allowed: Iterable[Place]) -> bool:
+    """Whether a host that is allowed may be reached there: at a public address, or at one that is itself on the list
+    with that port. Pure.
+    """
     if public(address):
         return True
     bare = ip_address(address.partition("%")[0])
     for place in allowed:
         try:
-            if ip_address(place.host) == bare:
+            if ip_address(place.host) == bare and place.port == port:
                 return True
         except ValueError:
             continue
@@ -214,10 +233,11 @@ class Guarded:
         except (OSError, UnicodeError):
             raise Undelivered(f"{place.host} does not resolve") from None
         addresses = dict.fromkeys(str(entry[4][0]) for entry in found)
-        reachable = [address for address in addresses if may_reach(address, self._allowed)]
+        reachable = [address for address in addresses if may_reach(address, place.port, self._allowed)]
         if not reachable:
             raise Undelivered(
-                f"{place.host} leads inside the network: put that address too into KAWAMORI_ALERTS__WEBHOOK_HOSTS",
+                f"{place.host} leads inside the network: put that address, with the port, too into"
+                " KAWAMORI_ALERTS__WEBHOOK_HOSTS",
                 permanent=True,
             )
         return reachable[:4]

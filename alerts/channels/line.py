@@ -3,7 +3,7 @@
 import json
 from uuid import NAMESPACE_URL, uuid5
 
-from alerts.channels import Undelivered
+from alerts.channels import Undelivered, fit
 from alerts.channels.guarded import Guarded
 from kawamori.settings import AlertSettings
 from kawamori.storage.outbox import Notification
@@ -38,7 +38,7 @@ class LineChannel:
         s = self._settings
         if s.line_token is None:
             raise Undelivered("LINE is not set up: KAWAMORI_ALERTS__LINE_TOKEN", permanent=True)
-        body = {"to": notification.recipient, "messages": [{"type": "text", "text": clip(notification.body)}]}
+        body = {"to": notification.recipient, "messages": [{"type": "text", "text": clip(fit(notification).body)}]}
         answer = await self._http.post(
             f"{s.line_url.rstrip('/')}/v2/bot/message/push",
             json.dumps(body, ensure_ascii=False).encode(),

@@ -5,7 +5,7 @@ import json
 import os
 from pathlib import Path
 
-from alerts.channels import Undelivered
+from alerts.channels import Undelivered, fit
 from kawamori.storage.outbox import Notification
 
 
@@ -19,6 +19,7 @@ class LogChannel:
 
     async def send(self, notification: Notification) -> str:
         """Write the line; raises Undelivered when the disk does not take it."""
+        notification = fit(notification)
         line = json.dumps(
             {
                 "id": notification.id, "idempotency_key": notification.idempotency_key,

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from alerts.channels import links_of
+from alerts.channels import fit, links_of
 from alerts.channels.guarded import Guarded
 from kawamori.storage.outbox import Notification
 
@@ -20,6 +20,7 @@ def escaped(text: str) -> str:
 
 def slack_message(notification: Notification) -> dict[str, Any]:
     """The message: the first line as header, the rest below it, and where to go from here. Pure."""
+    notification = fit(notification)
     payload = notification.payload
     rest = notification.body.removeprefix(notification.subject).strip() or notification.subject
     blocks: list[dict[str, Any]] = [

@@ -6,15 +6,12 @@ from email.utils import format_datetime
 
 import aiosmtplib
 
-from alerts.channels import Undelivered
+from alerts.channels import Undelivered, fit
+from kawamori.domain.text import one_line
 from kawamori.settings import AlertSettings
 from kawamori.storage.outbox import Notification
 
 _TIMEOUT_S = 10
-
-
-def _one_line(text: str) -> str:
-    return re.sub(r"[\x00-\x1f\x7f]", " ", text)
 
 
 class SmtpChannel:
@@ -26,18 +23,18 @@ class SmtpChannel:
         self._settings = settings
 
     def message(self, notification: Notification) -> EmailMessage:
-        """The mail; mails of one conversation are one thread."""
-        s = self._settings
+        """The mail, but for its recipient; mails of one conversation are one thread."""
+        s, notification = self._settings, fit(notification)
         message = EmailMessage()
-        message["From"], message["To"] = s.mail_from, notification.recipient
-        message["Subject"] = _one_line(notification.subject)
+        message["From"] = s.mail_from
+        message["Subject"] = notification.subject
         message["Date"] = format_datetime(notification.created_at)
         domain = s.mail_from.rpartition("@")[2] or "kawamori"
         message["Message-ID"] = f"<{re.sub(r'[^A-Za-z0-9.=_-]', '.', notification.idempotency_key)}@{domain}>"
         if notification.incident_id is not None:
             message["References"] = message["In-Reply-To"] = f"<incident-{notification.incident_id}@{domain}>"
         message["Auto-Submitted"] = "auto-generated"
-        message["X-Kawamori-Status"] = _one_line(str(notification.payload.get("status", "actual")))
+        message["X-Kawamori-Status"] = one_line(str(notification.payload.get("status", "actual")))
         message.set_content(notification.body)
         return message
 
@@ -48,6 +45,10 @@ class SmtpChannel:
             raise Undelivered("no mail server is set: KAWAMORI_ALERTS__SMTP_HOST", permanent=True)
         try:
             message = self.message(notification)
+        except ValueError as error:  # ours: the address is not to blame, and what it says may change
+            raise Undelivered(f"the mail cannot be made: {error}"[:300]) from error
+        try:
+            message["To"] = notification.recipient
         except ValueError as error:
             raise Undelivered("not an e-mail address", permanent=True) from error
         try:

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from alerts.channels import links_of
+from alerts.channels import fit, links_of
 from alerts.channels.guarded import Guarded
 from kawamori.storage.outbox import Notification
 
@@ -21,6 +21,7 @@ def _line(text: str, **more: Any) -> dict[str, Any]:
 
 def teams_message(notification: Notification) -> dict[str, Any]:
     """The message: an Adaptive Card with the first line in bold, the rest below, and links. Pure."""
+    notification = fit(notification)
     links = links_of(notification.payload)
     rest = notification.body.removeprefix(notification.subject)[:_LONGEST]
     lines = [line for line in rest.splitlines() if line.strip()][:_LINES]

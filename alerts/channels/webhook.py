@@ -5,7 +5,7 @@ import hmac
 import json
 from typing import Any
 
-from alerts.channels import Undelivered
+from alerts.channels import Undelivered, fit
 from alerts.channels.guarded import Guarded
 from kawamori.runtime import Clock, now
 from kawamori.settings import AlertSettings
@@ -14,6 +14,7 @@ from kawamori.storage.outbox import Notification
 
 def cloud_event(notification: Notification, source: str) -> dict[str, Any]:
     """The notification as CloudEvents 1.0, structured; `id` is the same at every attempt. Pure."""
+    notification = fit(notification)
     alerts = notification.payload.get("alerts") or [{}]
     station = alerts[0].get("station_id")
     return {

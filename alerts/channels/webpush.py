@@ -9,7 +9,7 @@ import json
 from typing import Any
 from urllib.parse import urlsplit
 
-from alerts.channels import Undelivered
+from alerts.channels import Undelivered, fit
 from alerts.channels.guarded import Guarded
 from kawamori.runtime import Clock, now
 from kawamori.settings import AlertSettings
@@ -49,6 +49,7 @@ def subscription(recipient: str) -> dict[str, Any]:
 
 def push_message(notification: Notification) -> bytes:
     """What the page's service worker gets: as much of the text as a push message holds. Pure."""
+    notification = fit(notification)
     payload = notification.payload
     message = {
         "key": notification.idempotency_key,

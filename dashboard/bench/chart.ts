@@ -50,6 +50,8 @@ export async function measure(n: number, rounds: number) {
     level,
     rain: [],
     rainWidthS: STEP_S,
+    rainUnknown: [],
+    rainUnknownWord: "",
     rainUnit: "mm",
     gapS: 3 * STEP_S,
     lines: [1.5, 2.2, 2.9, 3.5].map((value, i) => ({

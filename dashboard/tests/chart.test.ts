@@ -5,10 +5,12 @@ import {
   endWith,
   extent,
   gapSeconds,
+  isGap,
   lonely,
   merge,
   rainOf,
   toMark,
+  unknownRain,
 } from "../src/chart/series";
 import { reading } from "./factory";
 
@@ -41,6 +43,59 @@ describe("the line of the hydrograph", () => {
     expect(gapSeconds("raw", 60)).toBe(180);
     expect(gapSeconds("hour", 60)).toBe(5_400);
     expect(gapSeconds("10min", 3_600)).toBe(10_800);
+  });
+});
+
+describe("what a gap is depends on how often the sensor reports", () => {
+  const gapsIn = (minutes: number[], gapS: number) => {
+    const marks = minutes.map((minute) => raw(minute, 1));
+    return marks.filter((_, i) => i > 0 && isGap(marks, i, gapS)).length;
+  };
+  const every = (step: number, n: number, from = 0) => Array.from({ length: n }, (_, i) => from + i * step);
+
+  test("hourly values are a line, whatever the sheet says of the sensor", () => {
+    expect(gapsIn(every(60, 72), gapSeconds("raw", 600))).toBe(0);
+    expect(
+      lonely(
+        columns(
+          every(60, 72).map((m) => raw(m, 1)),
+          gapSeconds("raw", 600),
+        ),
+      ),
+    ).toEqual([]);
+  });
+
+  test("a silence among them is a gap still", () => {
+    expect(gapsIn([...every(60, 12), ...every(60, 12, 12 * 60 + 240)], 1_800)).toBe(1);
+    expect(gapsIn([...every(1, 60), ...every(1, 60, 95)], 180)).toBe(1);
+    expect(gapsIn([0, 1, 40], 180)).toBe(1);
+  });
+
+  test("a record that becomes faster has no gaps before", () => {
+    expect(gapsIn([...every(1, 60), ...every(0.1, 300, 60)], 30)).toBe(0);
+  });
+});
+
+describe("rain that is not known", () => {
+  const at = (minute: number) => T0 / 1000 + minute * 60;
+  const rain = (minutes: number[]) => minutes.map((minute) => raw(minute, 0));
+
+  test("is neither no rain nor before the first report of a gauge that goes on reporting", () => {
+    const tens = Array.from({ length: 13 }, (_, i) => i * 10);
+    expect(unknownRain(rain(tens), [at(0), at(125)], 600, 0)).toEqual([]);
+    expect(unknownRain(rain(tens), [at(0), at(240)], 600, 0)).toEqual([[at(120), at(240)]]);
+    expect(unknownRain(rain([0, 10, 20, 30, 100, 110, 120]), [at(0), at(120)], 600, 0)).toEqual([
+      [at(30), at(90)],
+    ]);
+    expect(unknownRain([], [at(0), at(60)], 600, 0)).toEqual([[at(0), at(60)]]);
+  });
+
+  test("an hour in which the gauge died is incomplete, one that is not over yet is not", () => {
+    const hour = { time: time(0), min: 0, mean: 0.5, max: 1, n: 3, sum: 1.5 };
+    expect(toMark(hour, 3_600, at(300), 600).incomplete).toBe(true);
+    expect(toMark({ ...hour, complete: true }, 3_600, at(300), 600).incomplete).toBe(false);
+    expect(toMark(hour, 3_600, at(31), 600).incomplete).toBe(false);
+    expect(rainOf(toMark(hour, 3_600))).toBe(1.5);
   });
 });
 

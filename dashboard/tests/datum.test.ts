@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { columns, toMark } from "../src/chart/series";
-import { DATUMS, type DatumKind, datumOf, GAUGE_ZERO, read } from "../src/domain/datum";
+import { columns, onDatum, toMark } from "../src/chart/series";
+import { DATUMS, type DatumKind, datumOf, GAUGE_ZERO, offsetAt, read } from "../src/domain/datum";
 
 const facts = { gauge_zero_tp_m: 12.345, crest_m: 5.6 };
 const of = (kind: DatumKind) => datumOf(kind, facts) ?? GAUGE_ZERO;
@@ -33,5 +33,34 @@ describe("a datum", () => {
       for (const [i, m] of marks.entries())
         expect((drawn[i] ?? 0) * datum.sign).toBeCloseTo(read(m.value ?? 0, datum), 9);
     }
+  });
+});
+
+describe("a zero that was moved", () => {
+  const moved = {
+    gauge_zero_tp_m: 0.4,
+    datums: [
+      { valid_from: "2026-04-01T00:00:00+09:00", gauge_zero_tp_m: 0.4 },
+      { valid_from: "2020-01-01T00:00:00+09:00", gauge_zero_tp_m: 1.4 },
+    ],
+  };
+  const tp = datumOf("tp", moved) ?? GAUGE_ZERO;
+  const mark = (time: string, value: number) => toMark({ time, value, flag: 1 });
+
+  test("leaves no step in the heights above the sea", () => {
+    const marks = [mark("2026-03-01T00:00:00Z", 2), mark("2026-05-01T00:00:00Z", 3)];
+    expect(onDatum(marks, tp).map((m) => Number(read(m.value ?? 0, tp).toFixed(2)))).toEqual([3.4, 3.4]);
+    expect(onDatum(marks, GAUGE_ZERO)).toBe(marks);
+  });
+
+  test("holds from its day on, and the first one before all others too", () => {
+    const at = (time: string) => offsetAt(tp, Date.parse(time) / 1000);
+    expect([at("2019-01-01T00:00Z"), at("2026-03-31T14:59Z"), at("2026-03-31T15:00Z")]).toEqual([
+      1.4, 1.4, 0.4,
+    ]);
+  });
+
+  test("where only one is known, that one holds", () => {
+    expect(datumOf("tp", { gauge_zero_tp_m: 3, datums: [] })).toEqual({ kind: "tp", offset: 3, sign: 1 });
   });
 });

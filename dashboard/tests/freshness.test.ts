@@ -1,7 +1,8 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { clockError, serverNow, sync } from "../src/domain/clock";
 import { connection, QUIET_LIMIT_MS } from "../src/domain/connection";
-import { ageSeconds, believed, freshness, freshnessNow } from "../src/domain/freshness";
+import { ageSeconds, aheadSeconds, believed, freshness, freshnessNow } from "../src/domain/freshness";
 import { hasThresholds } from "../src/domain/levels";
 import { station } from "./factory";
 
@@ -16,6 +17,18 @@ describe("how old a number may be", () => {
       "late",
       "dead",
     ]);
+  });
+
+  test("is judged as the server judges it", () => {
+    const file = new URL("../../tests/contracts/freshness.json", import.meta.url);
+    for (const given of JSON.parse(readFileSync(file, "utf8")).vectors)
+      expect(freshness(given.age_s, given.interval_s), JSON.stringify(given)).toBe(given.freshness);
+  });
+
+  test("what was measured in the future is never fresh, whatever the server says", () => {
+    const s = station({ observed_at: "2026-07-13T18:10:00Z", freshness: "fresh" });
+    expect(freshnessNow(s, measured)).toBe("dead");
+    expect(aheadSeconds(s.observed_at, measured)).toBe(3_600);
   });
 
   test("a station that never reported is dead whatever the server says", () => {

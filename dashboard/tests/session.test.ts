@@ -9,6 +9,7 @@ const BEGUN = Date.parse("2026-07-13T17:10:00Z");
 class Server {
   up = true;
   alerts: Alert[] = [];
+  floodLevels: unknown[] = [];
   /** How long each answer travels, by its path. */
   travels: (path: string) => number = () => 20;
   level = 2.1;
@@ -38,6 +39,7 @@ class Server {
     const state = new URLSearchParams(url.split("?")[1]).get("state");
     if (url.includes("/alerts"))
       return { alerts: this.alerts.filter((a) => !state || a.state === state), next: null };
+    if (url.includes("/flood-levels")) return { flood_levels: this.floodLevels };
     if (url.includes("/site")) return { status: "exercise" };
     return { stations: [], features: [] };
   }
@@ -164,6 +166,39 @@ describe("a session", () => {
     expect(server.sources.length).toBeGreaterThan(2);
   });
 
+  test("asks for nothing when readings come, and shows the rows that the stream brings", async () => {
+    const store = await begun();
+    await pass(2_000);
+    const before = server.asked.length;
+    for (let s = 0; s < 50; s++) {
+      server.sources[0]?.says("reading", { readings: [{ station_id: "st1", quantity: "water_level" }] });
+      const as_of = new Date().toISOString();
+      server.sources[0]?.says("level", { as_of, stations: [station({ station_id: "st1", level_m: 3 + s })] });
+      await pass(1_000);
+    }
+    expect(shown(store)).toBe(52);
+    expect(server.asked.length - before).toBe(0);
+    await pass(15_000);
+    expect(server.asked.filter((url) => url.includes("/levels/latest"))).toHaveLength(3); // start, opening, a minute later
+  });
+
+  test("takes names and colours of the levels from the server, anew when the registry changes", async () => {
+    const reform = {
+      level: 4,
+      name: { ja: "危険水位", en: "danger" },
+      colour: "#112233",
+      text_colour: "#FFFFFF",
+    };
+    const store = await begun();
+    await pass(1_000);
+    expect(store.levelTable.value[4]?.name.ja).toBe("氾濫危険水位");
+    server.floodLevels = [reform, { level: 5, colour: "url(evil)" }];
+    server.sources[0]?.says("station", {});
+    await pass(1_000);
+    expect(store.levelTable.value[4]).toEqual(reform);
+    expect(store.levelTable.value[5]?.colour).toBe("#0C000C");
+  });
+
   test.each([1, 200])(
     "does not let one answer that was held up hold up the next, of %i stations",
     async (many) => {
@@ -171,11 +206,11 @@ describe("a session", () => {
       const store = await begun();
       await pass(20_000);
       server.travels = () => 7_000;
-      server.sources[0]?.says("reading", { readings: [{ station_id: "st1" }] });
+      server.sources[0]?.says("station", {});
       await pass(2_000);
       server.travels = () => 20;
       server.level = 3.3;
-      server.sources[0]?.says("reading", { readings: [{ station_id: "st1" }] });
+      server.sources[0]?.says("station", {});
       await pass(7_500);
       expect(shown(store)).toBe(3.3);
     },

@@ -44,4 +44,14 @@ describe("a station's glance", () => {
     expect(sparkOf(found, { ...newest(33, 1), station_id: "other" })).toEqual([[], []]);
     expect(sparkOf(found, { ...newest(33, 9), flag: 4 })[1]).toEqual([1, null, 1.2]);
   });
+
+  test("of a gauge that reports once an hour is a line, and breaks where hours are missing", () => {
+    const hourly = (...v: (number | null)[]) => v.flatMap((value) => [value, null, null, null, null, null]);
+    const glance = { from, step_s: 600, levels: { st1: hourly(1, 1.1, 1.2, null, null, null, 1.6) } };
+    const slow = { ...newest(364, 1.6), report_every_s: 3_600 };
+    expect(sparkOf(glance, slow)[1]).toEqual([1, 1.1, 1.2, null, 1.6]);
+    const whole = { from, step_s: 600, levels: { st1: hourly(1, 1.1, 1.2, 1.3, 1.4, 1.5) } };
+    expect(sparkOf(whole, { ...newest(361, 1.6), report_every_s: 3_600 })[1]).not.toContain(null);
+    expect(sparkOf(whole, { ...newest(361, 1.6), report_every_s: 600 })[1]).not.toContain(null);
+  });
 });

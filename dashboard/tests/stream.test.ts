@@ -1,7 +1,16 @@
 import { describe, expect, test } from "vitest";
 import { decode } from "../src/api/stream";
-import { answered, fetched, mergeAlerts, START, step, unshelved } from "../src/store/live";
-import { alert, reading } from "./factory";
+import {
+  answered,
+  fetched,
+  mergeAlerts,
+  START,
+  step,
+  unshelved,
+  withRows,
+  withSince,
+} from "../src/store/live";
+import { alert, reading, station } from "./factory";
 
 describe("decoding an event", () => {
   test("takes one reading or many", () => {
@@ -19,9 +28,9 @@ describe("decoding an event", () => {
 });
 
 describe("a step of the stream", () => {
-  test("readings wake the levels and feed the chart", () => {
+  test("readings feed the chart and ask for nothing", () => {
     const [live, wanted] = step(START, { kind: "readings", readings: [reading()] }, 7_000);
-    expect(wanted).toMatchObject({ levels: true, readings: [reading()], stations: false });
+    expect(wanted).toMatchObject({ levels: false, readings: [reading()], stations: false });
     expect(live.heardMs).toBe(7_000);
   });
 
@@ -81,7 +90,7 @@ describe("a step of the stream", () => {
     const [live, wanted] = step(START, { kind: "alert", alert: alert({ id: 9 }) }, 1);
     expect(live.alerts.map((a) => a.id)).toEqual([9]);
     expect(live.announced.map((a) => a.id)).toEqual([9]);
-    expect(wanted.levels).toBe(true);
+    expect(wanted.levels).toBe(false);
   });
 
   test("the end of a known alert replaces it and is not read out again", () => {
@@ -98,7 +107,7 @@ test("an alert that is gone leaves the list", () => {
   const known = { ...START, alerts: [alert({ id: 9 }), alert({ id: 8 })] };
   const [live, wanted] = step(known, { kind: "gone", id: 9 }, 1);
   expect(live.alerts.map((a) => a.id)).toEqual([8]);
-  expect(wanted.levels).toBe(true);
+  expect(wanted.levels).toBe(false);
 });
 
 test("what arrives replaces what was known under its id", () => {
@@ -167,5 +176,40 @@ describe("a shelving that runs out", () => {
   test("leaves an answered one answered", () => {
     const live = { ...START, alerts: [{ ...shelved, acknowledged_at: "2026-07-13T17:30:00Z" }] };
     expect(unshelved(live, at).alerts.map((a) => a.state)).toEqual(["acknowledged"]);
+  });
+});
+
+describe("rows of the stream", () => {
+  const of = (as_of: string, ...rows: [string, number][]) => ({
+    as_of,
+    server_behind: false,
+    stations: rows.map(([station_id, level_m]) => station({ station_id, level_m })),
+  });
+  const heights = (
+    levels: ReturnType<typeof of> | { stations: readonly { level_m: number | null }[] } | null,
+  ) => levels?.stations.map((s) => s.level_m);
+  const known = of("2026-07-13T17:10:00Z", ["a", 1], ["b", 2]);
+
+  test("are decoded, and what is none is passed over", () => {
+    const found = decode("level", JSON.stringify({ ...of("2026-07-13T17:10:01Z", ["b", 3]), extra: 1 }));
+    expect(found?.kind === "levels" && heights(found.levels)).toEqual([3]);
+    expect(decode("level", JSON.stringify({ stations: [] }))).toBeNull();
+    expect(step(START, { kind: "levels", levels: known }, 1)[1]).toMatchObject({
+      rows: known,
+      levels: false,
+    });
+  });
+
+  test("replace the rows of their stations, and tell whether the server is behind", () => {
+    const news = { ...of("2026-07-13T17:10:01Z", ["b", 3]), server_behind: true };
+    const after = withRows(known, news);
+    expect(heights(after)).toEqual([1, 3]);
+    expect(after).toMatchObject({ as_of: "2026-07-13T17:10:01Z", server_behind: true });
+    expect(withRows(null, news)).toBeNull();
+  });
+
+  test("stand, where a whole answer that was judged before them arrives after them", () => {
+    const since = [of("2026-07-13T17:09:59Z", ["a", 8]), of("2026-07-13T17:10:02Z", ["b", 9])];
+    expect(heights(withSince(known, since))).toEqual([1, 9]);
   });
 });

@@ -55,6 +55,31 @@ def trend_per_hour(times: Sequence[datetime], values: Sequence[float]) -> float 
     return _middle(slopes) * 3600.0 if slopes else None
 
 
+#: The trend is that of about the last hour, or of so many intervals of a slower sensor …
+_TREND_OVER = timedelta(hours=1)
+_TREND_INTERVALS = 4
+#: … back to a gap of more than so many intervals: what was before an outage says nothing of now.
+_TREND_GAP = 3
+#: Of a fast sensor only so many readings: the slopes of all pairs are looked at.
+_TREND_READINGS = 12
+
+
+def recent_trend(now: datetime, times: Sequence[datetime], values: Sequence[float], every: timedelta) -> float | None:
+    """How fast the water moves at `now`, in units per hour, by trustworthy readings, oldest first.
+
+    `every` is how often the sensor reports. None where fewer than three readings belong together.
+    """
+    gap, start = _TREND_GAP * every, now - max(_TREND_OVER, _TREND_INTERVALS * every)
+    first = len(times)
+    later = now
+    while first > 0 and times[first - 1] >= start and later - times[first - 1] <= gap:
+        first -= 1
+        later = times[first]
+    step = 1 + max(0, len(times) - first - 1) // _TREND_READINGS
+    picked = range(len(times) - 1, first - 1, -step)
+    return trend_per_hour([times[i] for i in picked], [values[i] for i in picked])
+
+
 #: A straight line says nothing about what lies further ahead: small Japanese rivers peak within hours of the rain.
 HORIZON = timedelta(hours=3)
 #: Fewer readings, or a shorter stretch, are no trend: four at ten minutes make half an hour; jittered seconds allowed.

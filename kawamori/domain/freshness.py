@@ -17,11 +17,17 @@ class Freshness(StrEnum):
 
 LATE_AFTER = 1.5
 DEAD_AFTER = 3.0
+#: So far a sensor's clock may run ahead of ours, as ingest accepts it (KAWAMORI_INGEST__AHEAD); what says that it was
+#: measured later than that is of no known time, and must not be taken for the newest for as long as it lies ahead.
+AHEAD = timedelta(minutes=5)
 
 
 def freshness(age: timedelta | None, interval: timedelta) -> Freshness:
-    """Judge a reading's age by its sensor's reporting interval; a sensor that never reported is dead."""
-    if age is None or age > DEAD_AFTER * interval:
+    """Judge a reading's age by its sensor's reporting interval.
+
+    A sensor that never reported is dead, and so is one whose newest reading lies in the future.
+    """
+    if age is None or age > DEAD_AFTER * interval or age < -AHEAD:
         return Freshness.DEAD
     return Freshness.LATE if age > LATE_AFTER * interval else Freshness.FRESH
 
@@ -58,6 +64,8 @@ class GatewayLink(NamedTuple):
     backlog: int = 0
     #: Since when it has held rows while nothing of it was committed; None while it has none or they go on.
     held_since: datetime | None = None
+    #: Rows that it could not deliver and set aside: a person looks at them.
+    set_aside: int = 0
 
     def heard(self, now: datetime) -> bool:
         """Whether it is there."""

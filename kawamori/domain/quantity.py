@@ -2,9 +2,6 @@
 
 from dataclasses import dataclass
 
-#: What loggers write where there is no measurement. Negative levels are normal, these are not levels.
-SENTINELS = frozenset({-888.0, -999.0, -9999.0, 65535.0})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:

@@ -43,6 +43,31 @@ class Reason(IntFlag):
     RATE = 4
     FLAT = 8
     SPIKE = 16
+    #: Its time is in doubt.
+    CLOCK = 32
+    #: Two devices state different values for the moment, or one device at once.
+    CONFLICT = 64
+    #: Marked by its source as estimated, or at the sensor's limit.
+    ESTIMATED = 128
+    #: A step that nothing confirms yet.
+    STEP = 256
+    #: The sensor contradicts itself.
+    UNFIT = 512
+    #: A person put another value in the place of the device's.
+    CORRECTED = 1024
+    #: A person declared it worthless.
+    CONDEMNED = 2048
+    #: Beyond what is known of the station, or a limit that may itself be wrong.
+    LIMIT = 4096
+
+
+#: What is no doubt about the value itself: when it arrived, and when it was measured.
+_OF_TIME = int(Reason.LATE | Reason.CLOCK)
+
+
+def doubtful(flag: Flag, reasons: int) -> bool:
+    """Whether the value may be no water level. A doubt about its time alone leaves the value good."""
+    return flag == Flag.SUSPECT and (reasons == 0 or reasons & ~_OF_TIME != 0)
 
 
 @cache
@@ -66,6 +91,12 @@ class Reading(NamedTuple):
     flag: Flag = Flag.NOT_EVALUATED
     #: A sum of `Reason`s; a plain number, because arithmetic of enum members is slow.
     reasons: int = 0
+    #: When the gateway heard the statement that stands, where that is not `received_at`, the first one of the moment.
+    stated_at: datetime | None = None
+    #: What the device stated, where a person's correction stands in `value`.
+    stated: float | None = None
+    #: Who states it, on its way only, where several devices measure for the sensor or the value is a running total.
+    device: str | None = None
 
     @property
     def key(self) -> tuple[SensorId, datetime]:

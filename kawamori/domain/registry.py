@@ -23,6 +23,15 @@ class Limits:
     #: A value that has not changed for so long while above `flat_above` is suspect.
     flat_after: timedelta | None = None
     flat_above: float | None = None
+    #: The lowest and the highest height that is registered for the station: thresholds, crests, marks.
+    lowest: float | None = None
+    highest: float | None = None
+    #: Stored values that stand for the ends of what the devices can measure (`domain.limits.edges_of`).
+    edges: tuple[float, ...] = ()
+    #: It is a level of water: what no water on land reaches has failed, whatever is registered.
+    is_level: bool = False
+    #: Its values are amounts that no counter gives: a run that never falls is suspect.
+    is_amount: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +54,10 @@ class Sensor:
     retired_at: datetime | None = None
     #: Its values are amounts over the period that ends at `observed_at` (rain), not states at that moment.
     is_amount: bool = False
+
+    def is_retired(self, at: datetime) -> bool:
+        """Whether it is out of service: silent without alarming, and in no list of levels."""
+        return self.retired_at is not None and self.retired_at <= at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +120,16 @@ class Station:
         return min(known, default=None)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """A row of the registry that cannot be used as it stands; a person has to mend it."""
+
+    #: `station weir`, `sensor weir water_level`, `rule 7`.
+    subject: str
+    #: Names the field.
+    reason: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:
     """Everything registered, as of one version."""
@@ -122,9 +145,27 @@ class Registry:
     #: By device and the quantity it reports, oldest first.
     deployments: Mapping[tuple[str, str], tuple[Deployment, ...]] = field(default_factory=dict)
     thresholds: Mapping[StationId, tuple[Threshold, ...]] = field(default_factory=dict)
+    #: What cannot be used as it stands; everything else is as it should be.
+    problems: tuple[Problem, ...] = ()
+    #: Why readings of a device's quantity cannot be stored, where a row that they need cannot be used.
+    unusable: Mapping[tuple[str, str], str] = field(default_factory=dict)
     #: Raw readings older than this were dropped, their summaries stay; none may be added.
     kept_from: datetime | None = None
 
     def thresholds_at(self, station: StationId, at: datetime) -> tuple[Threshold, ...]:
         """A station's thresholds in force at that time, lowest level first."""
         return tuple(t for t in self.thresholds.get(station, ()) if t.in_force(at))
+
+
+def next_to(registry: Registry) -> dict[StationId, list[StationId]]:
+    """Of every station the next ones up and down its river."""
+    rivers: dict[str, list[tuple[float, StationId]]] = {}
+    for station in registry.stations.values():
+        if station.km is not None:
+            rivers.setdefault(station.river, []).append((station.km, station.id))
+    near: dict[StationId, list[StationId]] = {}
+    for along in rivers.values():
+        ids = [id_ for _, id_ in sorted(along)]
+        for place, id_ in enumerate(ids):
+            near[id_] = [*ids[place + 1 : place + 2], *ids[max(0, place - 1) : place]]
+    return near

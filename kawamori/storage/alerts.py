@@ -3,20 +3,23 @@
 What changes together is written in the caller's one transaction.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg.types.json import Jsonb
 
 from kawamori.domain.escalation import Place
 from kawamori.domain.reading import FLAGS, Reading, RiverId, SensorId, StationId
+from kawamori.domain.registry import Registry
 from kawamori.domain.rules import GatewayFacts
 from kawamori.storage.binary import Int4s, Times
 from kawamori.storage.database import Connection, query
 
 Span = tuple[SensorId, datetime, datetime]
+#: What cannot be judged is named one by one up to so many.
+_NAMED = 50
 #: Who did what the software did by itself.
 SOFTWARE = "kawamori"
 
@@ -48,8 +51,9 @@ class Alert:
     dismissed_at: datetime | None
 
 
-async def take_lease(connection: Connection, holder: str, length: timedelta) -> int | None:
-    """Hold or renew the engines' lease for this transaction and `length` beyond it; its token, None where another's.
+async def take_lease(connection: Connection, holder: str, length: timedelta) -> tuple[int, datetime] | None:
+    """Hold or renew the engines' lease for this transaction and `length` beyond it; its token, and the database's time
+    when the transaction began. None where another holds it.
 
     The row stays locked until the transaction ends, so that two engines never write at once; a token that has changed
     says that another led in between. Time is the database's: engines' clocks may differ.
@@ -58,13 +62,37 @@ async def take_lease(connection: Connection, holder: str, length: timedelta) -> 
     row = await (await connection.execute(query("hold_lease"), values)).fetchone()
     if row is None:
         row = await (await connection.execute(query("take_lease"), values)).fetchone()
-    return None if row is None else int(row[0])
+    return None if row is None else (int(row[0]), row[1])
 
 
-async def describe_duty(connection: Connection, *, has_listeners: bool, self_test_every: timedelta | None) -> None:
-    """Say, as who holds the lease, whether anybody would be told of a flood, and how often the chain is tested."""
-    values = {"has_listeners": has_listeners, "self_test_every": self_test_every}
+async def describe_duty(
+    connection: Connection, *, has_listeners: bool, self_test_every: timedelta | None, clock_off_s: float | None,
+    not_judged: Mapping[str, str],
+) -> None:  # fmt: skip
+    """Say, as who holds the lease, whether anybody would be told of a flood, how often the chain is tested, how far
+    this machine's clock is off, and what cannot be judged and why.
+    """
+    values = {
+        "has_listeners": has_listeners, "self_test_every": self_test_every, "clock_off_s": clock_off_s,
+        "not_judged": Jsonb(dict(sorted(not_judged.items())[:_NAMED])),
+    }  # fmt: skip
     await connection.execute(query("describe_duty"), values)
+
+
+async def untold(connection: Connection, since: datetime, now: datetime) -> list[tuple[Alert, datetime, datetime]]:
+    """Alerts of the water that last, of which nobody was told, and whose sensors were heard since a moment; each with
+    the time of its sensor's newest reading and when that came. Locked, as a person may be answering one.
+    """
+    rows = await (await connection.execute(query("untold"), {"since": since, "now": now})).fetchall()
+    return [(Alert(**dict(zip(Alert.__slots__, r[2:], strict=True))), r[0], r[1]) for r in rows]
+
+
+async def tell_late(
+    connection: Connection, alert: int, at: datetime, *, verified: bool, detail: Mapping[str, Any]
+) -> None:
+    """An alert is told of now, whatever the age of its readings."""
+    values = {"alert": alert, "at": at, "verified": verified, "detail": Jsonb(dict(detail))}
+    await connection.execute(query("tell_late"), values)
 
 
 async def rows_to_evaluate(connection: Connection, spans: Sequence[Span]) -> dict[SensorId, list[Reading]]:
@@ -84,6 +112,33 @@ async def rows_to_evaluate(connection: Connection, spans: Sequence[Span]) -> dic
     for sensor, at, value, flag, reasons in await cursor.fetchall():
         found[sensor].append(Reading(sensor, at, value, at, FLAGS[flag], reasons))
     return found
+
+
+async def page_to_evaluate(
+    connection: Connection, sensor: SensorId, after: datetime, until: datetime, limit: int
+) -> list[Reading]:
+    """A sensor's next readings after a moment, at most `limit`, in order of measurement, failed ones left out."""
+    values = {"sensor": sensor, "after": after, "until": until, "limit": limit}
+    cursor = await connection.execute(query("page_to_evaluate"), values, binary=True)
+    return [
+        Reading(sensor, at, value, at, FLAGS[flag], reasons) for at, value, flag, reasons in await cursor.fetchall()
+    ]
+
+
+async def put_off(connection: Connection, sensor: SensorId, since: datetime, until: datetime) -> None:
+    """A sensor's late readings of that span are to be judged by pages, beside everything else."""
+    await connection.execute(query("put_off"), {"sensor": sensor, "since": since, "until": until})
+
+
+async def next_late(connection: Connection) -> Span | None:
+    """The sensor put off for longest, and the span of its late readings."""
+    row = await (await connection.execute(query("next_late"))).fetchone()
+    return None if row is None else (SensorId(row[0]), row[1], row[2])
+
+
+async def late_done(connection: Connection, sensor: SensorId) -> None:
+    """A sensor's late readings have been judged."""
+    await connection.execute(query("late_done"), {"sensor": sensor})
 
 
 async def calm_before(connection: Connection, sensor: SensorId, before: datetime, below: float) -> datetime | None:
@@ -116,6 +171,28 @@ async def open_alerts(connection: Connection, kinds: Sequence[str]) -> list[Aler
     return [Alert(**dict(zip(Alert.__slots__, row, strict=True))) for row in await rows.fetchall()]
 
 
+async def alerts_now(connection: Connection, ids: Iterable[int]) -> dict[int, Alert | None]:
+    """These alerts as they stand; for one that another of the same water has taken in, that other; None where the
+    record has it no more.
+    """
+    asked = list(ids)
+    rows = await (await connection.execute(query("alerts_now"), {"ids": asked})).fetchall()
+    found = {row[0]: Alert(**dict(zip(Alert.__slots__, row[1:], strict=True))) for row in rows}
+    return {id_: found.get(id_) for id_ in asked}
+
+
+def alert_as_said(said: Mapping[str, Any]) -> Alert:
+    """An alert by what a message's payload says of it, for one that the record has no more. Pure."""
+    return Alert(
+        id=said["id"], kind=str(said.get("kind")), station=said.get("station_id"), river=None, sensor=None,
+        subject=str(said.get("subject") or ""), level=int(said.get("flood_level") or 0),
+        threshold_m=said.get("threshold_m"), state="withdrawn",
+        started_at=datetime.fromisoformat(str(said["started_at"])), ended_at=None, value_m=said.get("value_m"),
+        peak_m=said.get("peak_m"), verified=bool(said.get("verified")), status=str(said.get("status") or "actual"),
+        paged_at=None, detail={}, incident=None, acknowledged_at=None, confirmed_at=None, dismissed_at=None,
+    )  # fmt: skip
+
+
 async def insert_alerts(connection: Connection, values: Sequence[dict[str, Any]]) -> list[int]:
     """Record new alerts; returns their ids, in order."""
     ids: list[int] = []
@@ -133,6 +210,12 @@ async def update_alerts(connection: Connection, values: Sequence[dict[str, Any]]
     if values:
         changed = [{**v, "detail": Jsonb(dict(v["detail"]))} for v in values]
         await connection.cursor().executemany(query("update_alert"), changed)
+
+
+async def renew_alerts(connection: Connection, alerts: Sequence[int]) -> None:
+    """These are raised again: nobody has answered them, and their closed conversations are over."""
+    if alerts:
+        await connection.execute(query("renew_alerts"), {"alerts": list(alerts)})
 
 
 async def end_alert(connection: Connection, alert: int, at: datetime) -> None:
@@ -243,9 +326,15 @@ async def logged(connection: Connection, announcements: Iterable[int]) -> None:
     await connection.execute(query("logged"), {"ids": list(announcements)})
 
 
-async def told(connection: Connection, announcements: Iterable[int]) -> None:
-    """These have gone into the outbox, or are not to be told any more."""
-    await connection.execute(query("told"), {"ids": list(announcements)})
+async def told(connection: Connection, announcements: Iterable[int], dropped: str | None = None) -> None:
+    """These have gone into the outbox, or (`dropped` says why) are not to be told any more."""
+    await connection.execute(query("told"), {"ids": list(announcements), "dropped": dropped})
+
+
+async def told_over(connection: Connection, alerts: Iterable[int]) -> set[int]:
+    """Those of these alerts of which people were told that they are over."""
+    rows = await (await connection.execute(query("told_over"), {"alerts": list(alerts)})).fetchall()
+    return {row[0] for row in rows}
 
 
 async def hush(connection: Connection, alerts: Iterable[int]) -> None:
@@ -326,6 +415,7 @@ class Sent:
     """What one person was sent lately in one conversation."""
 
     incident: int | None
+    topic: str
     contact: str
     count: int
     last: datetime
@@ -336,7 +426,7 @@ class Sent:
 async def sent_since(connection: Connection, since: datetime) -> list[Sent]:
     """What each person was sent in each conversation since a moment; the second channel of a message not counted."""
     rows = await (await connection.execute(query("sent_since"), {"since": since})).fetchall()
-    return [Sent(incident=r[0], contact=r[1], count=r[2], last=r[3], together_at=r[4]) for r in rows]
+    return [Sent(incident=r[0], topic=r[1], contact=r[2], count=r[3], last=r[4], together_at=r[5]) for r in rows]
 
 
 async def close_incidents(connection: Connection, now: datetime) -> None:
@@ -350,6 +440,21 @@ async def values_now(connection: Connection, sensors: Sequence[SensorId]) -> dic
     return {sensor: (value, at) for sensor, value, at in await rows.fetchall()}
 
 
+async def known_levels(connection: Connection) -> dict[StationId, int]:
+    """Of each station the highest flood level that lasts."""
+    rows = await (await connection.execute(query("known_levels"))).fetchall()
+    return dict(rows)
+
+
+async def levels_of(
+    connection: Connection, registry: Registry, stations: Collection[StationId], since: datetime
+) -> dict[StationId, tuple[float, datetime]]:
+    """The newest water levels of these stations, and when they were measured; none older than `since`."""
+    sensors = [s for s in registry.sensors.values() if s.quantity == "water_level" and s.station in stations]
+    values = await values_now(connection, [s.id for s in sensors]) if sensors else {}
+    return {s.station: values[s.id] for s in sensors if s.id in values and values[s.id][1] >= since}
+
+
 async def link_secret(connection: Connection) -> bytes:
     """What acknowledge links are signed with."""
     row = await (await connection.execute(query("link_secret"))).fetchone()
@@ -357,22 +462,70 @@ async def link_secret(connection: Connection) -> bytes:
     return bytes(row[0])
 
 
-async def spikes_since(connection: Connection, since: datetime, now: datetime) -> dict[SensorId, int]:
-    """How often each sensor's values have left the water and come back."""
-    return dict(await (await connection.execute(query("recent_spikes"), {"since": since, "now": now})).fetchall())
+class Doubts(NamedTuple):
+    """How many of a sensor's readings left the water and came back, are disputed, and look like a counter's totals."""
+
+    spikes: int = 0
+    disputed: int = 0
+    counting: int = 0
 
 
-async def ahead_since(connection: Connection, since: datetime) -> dict[str, datetime]:
-    """When a message of each device was last refused because its time lies ahead."""
-    return dict(await (await connection.execute(query("recently_ahead"), {"since": since})).fetchall())
+async def doubts_since(connection: Connection, since: datetime, now: datetime) -> dict[SensorId, Doubts]:
+    """What each sensor's readings of that time are in doubt for, where it is told when they are many."""
+    rows = await (await connection.execute(query("recent_doubts"), {"since": since, "now": now})).fetchall()
+    return {row[0]: Doubts(*row[1:]) for row in rows}
+
+
+async def refused_clocks(connection: Connection, since: datetime) -> dict[str, tuple[datetime, str]]:
+    """When a message of each device was last refused because of its time, by our own clock, and the reason."""
+    rows = await (await connection.execute(query("refused_clocks"), {"since": since})).fetchall()
+    return {device: (at, reason) for device, at, reason in rows}
+
+
+async def recent_arrivals(
+    connection: Connection, sensors: Sequence[SensorId], last: int
+) -> dict[SensorId, list[tuple[datetime, datetime]]]:
+    """Of each sensor when its last readings were measured and when they came, in order of measurement."""
+    found: dict[SensorId, list[tuple[datetime, datetime]]] = {}
+    if sensors:
+        rows = await connection.execute(query("recent_arrivals"), {"sensors": list(sensors), "last": last})
+        for sensor, at, came in await rows.fetchall():
+            found.setdefault(sensor, []).append((at, came))
+    return found
+
+
+async def jumping(connection: Connection, since: datetime, now: datetime, least: int) -> list[SensorId]:
+    """Sensors of which at least so many readings since a moment were doubted for a jump."""
+    rows = await connection.execute(query("jumping"), {"since": since, "now": now, "least": least})
+    return [SensorId(sensor) for (sensor,) in await rows.fetchall()]
+
+
+async def values_since(
+    connection: Connection, sensors: Sequence[SensorId], since: datetime, now: datetime
+) -> dict[SensorId, list[tuple[datetime, float]]]:
+    """What these sensors sent since a moment, failed readings too, in order of measurement."""
+    found: dict[SensorId, list[tuple[datetime, float]]] = {}
+    if sensors:
+        values = {"sensors": list(sensors), "since": since, "now": now}
+        for sensor, at, value in await (await connection.execute(query("values_since"), values)).fetchall():
+            found.setdefault(sensor, []).append((at, value))
+    return found
 
 
 async def sensor_facts(connection: Connection) -> list[tuple[Any, ...]]:
-    """Of every sensor (id, observed_at, received_at, value, flag, trend_h, flat_since, device, the device's status)."""
+    """Of every sensor (id, observed_at, received_at, value, flag, trend_h, flat_since, device, the device's status, the
+    seconds that its gateway's clock is ahead of ours).
+    """
     return await (await connection.execute(query("sensor_facts"))).fetchall()
+
+
+async def ingest_is_there(connection: Connection) -> bool:
+    """Whether an ingest says that it is there and has been for a minute; also where none ever said anything."""
+    row = await (await connection.execute(query("ingest_is_there"))).fetchone()
+    return row is not None and bool(row[0])
 
 
 async def gateway_facts(connection: Connection) -> list[GatewayFacts]:
     """What is known now of every gateway."""
     rows = await (await connection.execute(query("gateway_facts"))).fetchall()
-    return [GatewayFacts(gateway_id=r[0], seen_at=r[1], backlog=r[2]) for r in rows]
+    return [GatewayFacts(gateway_id=r[0], seen_at=r[1], backlog=r[2], clock_off_s=r[3]) for r in rows]

@@ -20,7 +20,8 @@ _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _ARRAY = Struct(">iiIii")
 _NULL = b"\xff\xff\xff\xff"
-_READING = Struct(">h iiiqidihihiq")
+_READING = Struct(">h iiiqidihihiq ii")
+_RESTATED = Struct(">h iiiqidihihiq")
 COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_TAIL = b"\xff\xff"
 
@@ -92,10 +93,16 @@ def copied(readings: Iterable[Reading]) -> bytes:
     """Readings as the rows of `copy_readings`, head and tail included."""
     pack, epoch, microsecond = _READING.pack, _EPOCH, _MICROSECOND
     parts, arrived, arrived_at = [COPY_HEAD], 0, epoch
-    for sensor, at, value, received, flag, reasons in readings:
+    for sensor, at, value, received, flag, reasons, stated_at, stated, _ in readings:
         if received is not arrived_at:  # what arrived together shares the moment
             arrived, arrived_at = (received - epoch) // microsecond, received
-        parts.append(pack(6, 4, sensor, 8, (at - epoch) // microsecond, 8, value, 2, flag, 2, reasons, 8, arrived))
+        row = (8, 4, sensor, 8, (at - epoch) // microsecond, 8, value, 2, flag, 2, reasons, 8, arrived)
+        if stated_at is None and stated is None:
+            parts.append(pack(*row, -1, -1))
+        else:
+            parts.append(_RESTATED.pack(*row))
+            parts.append(_NULL if stated_at is None else _packer("q", 1).pack(8, (stated_at - epoch) // microsecond))
+            parts.append(_NULL if stated is None else _packer("d", 1).pack(8, stated))
     parts.append(COPY_TAIL)
     return b"".join(parts)
 

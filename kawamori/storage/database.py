@@ -11,13 +11,15 @@ from datetime import timedelta
 from functools import cache
 from importlib.resources import files
 from typing import Any, LiteralString, Self, TypeVar, cast
+from weakref import WeakSet
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from kawamori.errors import StorageRefused, StorageUnavailable
+from kawamori.errors import StorageBroken, StorageRefused, StorageUnavailable
+from kawamori.storage.schema import known_steps, misfit
 
 Connection = psycopg.AsyncConnection[TupleRow]
 T = TypeVar("T")
@@ -27,6 +29,19 @@ _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 #: SQLSTATE classes and codes after which the same work may succeed: connection, resources, operator
 #: intervention, system error, serialization failure, deadlock, lock timeout, a session that idled for too long.
 _RETRYABLE = ("08", "53", "57", "58", "40001", "40P01", "55P03", "25P03")
+#: Classes in which a row is to blame: data exception, integrity constraint violation.
+_POISON = ("22", "23")
+#: After these the connection is of no more use, whatever is asked next: a standby, or a server that shuts down.
+_WRONG_SERVER = ("25006", "57P01", "57P02", "57P03")
+#: What a person does about it, by the beginning of the SQLSTATE.
+_NEXT_STEP = (
+    ("42501", "give the database's user the missing right"),
+    ("42", "the schema is not what this version expects: compare `kawamori db status`"),
+    ("3F", "the schema is not what this version expects: compare `kawamori db status`"),
+    ("25006", "this server is a standby or read-only: let KAWAMORI_DATABASE_URL point at the primary"),
+    ("28", "the database's user or password is not accepted: mend KAWAMORI_DATABASE_URL"),
+    ("XX", "the database says that it is damaged: look at its log and disk"),
+)  # fmt: skip
 
 #: A host that vanished sends no farewell. The kernel gives a line up on which nothing was acknowledged for 10 s,
 #: whether something was sent or it was silent.
@@ -61,14 +76,29 @@ def query(name: str) -> LiteralString:
 
 
 def translate(error: psycopg.Error) -> StorageUnavailable | StorageRefused:
-    """Our word for a database error: unavailable (try again) or refused (the work itself is bad)."""
+    """Our word for a database error.
+
+    Unavailable: try again. Refused: a row is to blame, and only then. Broken: everything else; nothing is wrong with
+    the rows, so they are kept, and a person has to act.
+    """
     text = str(error).strip().split("\n", 1)[0]
     if error.sqlstate is None:  # the library's own: a connection that broke, or a value it cannot send
-        broken = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
-        return StorageUnavailable(text) if broken else StorageRefused(text)
+        if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
+            return StorageUnavailable(text)
+        return StorageRefused(text) if isinstance(error, psycopg.DataError) else StorageBroken(text)
     if error.sqlstate.startswith(_RETRYABLE):
         return StorageUnavailable(text)
-    return StorageRefused(text)
+    if error.sqlstate.startswith(_POISON):
+        return StorageRefused(text)
+    step = next((step for code, step in _NEXT_STEP if error.sqlstate.startswith(code)), "look at the database's log")
+    return StorageBroken(f"{text} (SQLSTATE {error.sqlstate}): {step}")
+
+
+def _is_spoilt(error: BaseException | None) -> bool:
+    """Whether the connection on which this happened is to be replaced: what it leads to, or remembers, does not do."""
+    if not isinstance(error, psycopg.Error) or error.sqlstate is None:
+        return False
+    return error.sqlstate in _WRONG_SERVER or isinstance(translate(error), StorageBroken)
 
 
 @asynccontextmanager
@@ -111,6 +141,7 @@ class Database:
     """A small pool of connections; opens even while the database is away.
 
     Each connection is tried before it is handed out, unless the caller tries again by himself (`check`).
+    Each is first asked for the database's schema: StorageBroken where it does not fit this version.
     A process that freezes inside a transaction keeps its locks for `idle` at most; then the server ends the session.
     A statement may take `within`, or 60 s. Where it is given, no transaction lasts more than a second longer, the wait
     for a connection included, even if the server is frozen or gone: StorageUnavailable is raised, and the connection
@@ -141,6 +172,8 @@ class Database:
         #: The longest that a transaction may take.
         self.limit = within and within + _GRACE
         self._handing: set[asyncio.Task[Any]] = set()
+        #: Connections on which the schema was found to fit this version: each is asked once.
+        self._fitting: WeakSet[Connection] = WeakSet()
 
     async def __aenter__(self) -> Self:
         await self._pool.open(wait=False)
@@ -164,10 +197,25 @@ class Database:
                 connection = await self._borrow()
             try:
                 with nullcontext() if end is None else _severed_at(end, connection):
+                    if connection not in self._fitting:
+                        await self._compare_schema(connection)
                     async with connection:
                         yield connection
+            except (psycopg.Error, StorageUnavailable) as error:
+                if _is_spoilt(error) or _is_spoilt(error.__cause__):
+                    await asyncio.shield(self._task(connection.close()))  # the pool replaces it
+                raise
             finally:
                 await asyncio.shield(self._task(self._pool.putconn(connection)))
+
+    async def _compare_schema(self, connection: Connection) -> None:
+        """Raise StorageBroken where the database's schema and this version do not fit together."""
+        async with connection.transaction():
+            (there,) = await (await connection.execute(query("has_schema"))).fetchone() or (False,)
+            rows = await (await connection.execute(query("applied_steps"))).fetchall() if there else []
+        if (why := misfit(dict(rows), known_steps())) is not None:
+            raise StorageBroken(why)
+        self._fitting.add(connection)
 
     async def _borrow(self) -> Connection:
         """A connection of the pool; whoever is cancelled while he waits leaves none behind.

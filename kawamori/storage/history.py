@@ -16,6 +16,7 @@ from kawamori.storage.binary import Int4s, Times
 from kawamori.storage.changes import Change, Cursor, Touched, changes_after, newest_change
 from kawamori.storage.database import Connection, Database, query
 from kawamori.storage.people import silences
+from kawamori.storage.readings import Calendar, hour_of
 
 #: What a chart can show and a phone can load.
 CHART_POINTS = 2000
@@ -116,9 +117,12 @@ async def recent_rise(
 def bucket_start(at: datetime, resolution: Resolution, time_zone: str) -> datetime:
     """The start of the bucket that holds `at`; for raw readings `at` itself."""
     if resolution is Resolution.TEN_MINUTES:
-        return at - timedelta(minutes=at.minute % 10, seconds=at.second, microseconds=at.microsecond)
+        beyond = (at.astimezone(ZoneInfo(time_zone)).utcoffset() or timedelta(0)) % timedelta(minutes=10)
+        local = at.astimezone(UTC) + beyond
+        start = local - timedelta(minutes=local.minute % 10, seconds=local.second, microseconds=local.microsecond)
+        return start - beyond
     if resolution is Resolution.HOUR:
-        return at.replace(minute=0, second=0, microsecond=0)
+        return hour_of(at.astimezone(UTC), ZoneInfo(time_zone))
     if resolution in (Resolution.DAY, Resolution.WEEK):
         local = at.astimezone(ZoneInfo(time_zone)).replace(hour=0, minute=0, second=0, microsecond=0)
         if resolution is Resolution.WEEK:
@@ -149,7 +153,8 @@ async def readings_page(
 ) -> list[tuple[Any, ...]]:
     """Up to `limit` points from `start` (its whole bucket) until before `end` (its whole bucket), oldest first.
 
-    Raw: (time, value, flag, reasons). Summaries: (time, min, mean, max, n).
+    Raw: (time, value, flag, reasons, what the device stated where a person corrected it). Summaries: (time, min, mean,
+    max, n, sum); amounts count for the bucket that they fell in, so that one stamped 10:00 counts before ten.
     """
     start = bucket_start(start, resolution, sensor.time_zone)
     if resolution in (Resolution.TEN_MINUTES, Resolution.WEEK):
@@ -158,8 +163,21 @@ async def readings_page(
         )
     return await database.fetch(
         _QUERY[resolution],
-        {"sensor": sensor.id, "start": start, "end": end, "limit": limit, "time_zone": sensor.time_zone},
+        {
+            "sensor": sensor.id,
+            "start": start,
+            "end": end,
+            "limit": limit,
+            "time_zone": sensor.time_zone,
+            "shift": Calendar(ZoneInfo(sensor.time_zone), sensor.is_amount).shift,
+        },
     )
+
+
+def expected_readings(start: datetime, resolution: Resolution, sensor: Sensor) -> int:
+    """How many readings a whole bucket holds where none is missing, by the sensor's slower interval."""
+    length = next_bucket(start, resolution, sensor) - start
+    return max(1, length // max(sensor.report_every, sensor.report_every_low or sensor.report_every))
 
 
 def next_bucket(start: datetime, resolution: Resolution, sensor: Sensor) -> datetime:

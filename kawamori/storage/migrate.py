@@ -3,43 +3,28 @@
 A step gives way when it does not get its locks at once, and comes again: a site may be migrated while it runs.
 """
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
-from importlib.resources import files
 
 import psycopg
 
 from kawamori.errors import ConfigurationError
 from kawamori.storage.database import translate
 from kawamori.storage.patience import PATIENCE, Connection, patiently
+from kawamori.storage.schema import Migration, migrations
+
+__all__ = ["Migration", "migrate", "migrations", "status"]
 
 _LOCK = 7_305_809_918  # any number that is ours alone
-
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """One step of the schema; the checksum tells when a step that was applied has been edited."""
-
-    number: int
-    name: str
-    text: str
-
-    @property
-    def checksum(self) -> str:
-        """SHA-256 of the text."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
-
-
-def migrations() -> list[Migration]:
-    """Every step, in order."""
-    steps = [
-        Migration(int(file.name[:4]), file.name[5:-4], file.read_text("utf-8"))
-        for file in files("kawamori.storage").joinpath("migrations").iterdir()
-        if file.name.endswith(".sql")
-    ]
-    return sorted(steps, key=lambda step: step.number)
+#: Only where it is missing: to add a column that is there takes a lock all the same.
+_COMPATIBLE_FROM = """
+DO $$ BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pg_attribute WHERE attrelid = 'schema_migration'::regclass AND attname = 'compatible_from'
+    ) THEN
+        ALTER TABLE schema_migration ADD COLUMN compatible_from integer NOT NULL DEFAULT 0;
+    END IF;
+END $$"""
 
 
 def migrate(url: str, steps: Sequence[Migration] | None = None, patience: timedelta = PATIENCE) -> list[str]:
@@ -57,6 +42,7 @@ def migrate(url: str, steps: Sequence[Migration] | None = None, patience: timede
                 "CREATE TABLE IF NOT EXISTS schema_migration (number integer PRIMARY KEY, name text NOT NULL,"
                 " checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
             )
+            connection.execute(_COMPATIBLE_FROM)
             applied: dict[int, str] = dict(
                 connection.execute("SELECT number, checksum FROM schema_migration").fetchall()
             )
@@ -78,8 +64,8 @@ def migrate(url: str, steps: Sequence[Migration] | None = None, patience: timede
 def _apply(connection: Connection, step: Migration) -> None:
     connection.execute(step.text.encode())
     connection.execute(
-        "INSERT INTO schema_migration (number, name, checksum) VALUES (%s, %s, %s)",
-        (step.number, step.name, step.checksum),
+        "INSERT INTO schema_migration (number, name, checksum, compatible_from) VALUES (%s, %s, %s, %s)",
+        (step.number, step.name, step.checksum, step.compatible_from),
     )
 
 

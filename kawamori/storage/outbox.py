@@ -1,12 +1,13 @@
 """The outbox: messages to be delivered, every attempt at them, and what came of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg.types.json import Jsonb
 
+from kawamori.domain.text import lines, one_line
 from kawamori.storage.database import Connection, query
 
 
@@ -31,6 +32,8 @@ class Notification:
     instead_of: int | None = None
     #: Whoever claimed it holds it until then.
     claimed_until: datetime | None = None
+    #: Whoever claimed it before never said what came of it.
+    was_claimed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +60,12 @@ async def put_notifications(connection: Connection, drafts: Sequence[Draft]) -> 
     """Put messages into the outbox, each once."""
     if drafts:
         rows = [
-            {**{name: getattr(draft, name) for name in Draft.__slots__}, "payload": Jsonb(dict(draft.payload))}
+            {
+                **{name: getattr(draft, name) for name in Draft.__slots__}, "payload": Jsonb(dict(draft.payload)),
+                "recipient": one_line(draft.recipient), "subject": one_line(draft.subject), "body": lines(draft.body),
+            }
             for draft in drafts
-        ]
+        ]  # fmt: skip
         await connection.cursor().executemany(query("put_notification"), rows)
 
 
@@ -123,6 +129,67 @@ def _storable(answer: str) -> str:
 
 async def _attempted(connection: Connection, notification: int, outcome: str, answer: str) -> None:
     await connection.execute(query("attempted"), {"id": notification, "outcome": outcome, "answer": answer[:2000]})
+
+
+async def one_at_a_time(connection: Connection) -> None:
+    """Wait until nobody else is claiming messages about alerts, until the transaction ends."""
+    await connection.execute(query("one_at_a_time"))
+
+
+async def under_way(
+    connection: Connection, but: Sequence[Notification]
+) -> list[tuple[int, str, int, str]]:  # fmt: skip
+    """(message, contact, alert, event) of what somebody is sending now to the same contacts, but for these messages."""
+    values = {"contacts": sorted({n.contact_id for n in but if n.contact_id}), "ids": [n.id for n in but]}
+    return [(r[0], r[1], r[2], r[3]) for r in await (await connection.execute(query("under_way"), values)).fetchall()]
+
+
+async def put_back(connection: Connection, ids: Iterable[int]) -> None:
+    """These claimed messages are nobody's again, and due in a moment."""
+    if waiting := list(ids):
+        await connection.execute(query("put_back"), {"ids": waiting})
+
+
+class Tried(NamedTuple):
+    """What one message said, or may have said, to one person of one alert."""
+
+    contact: str
+    alert: int
+    message: int
+    event: str
+    delivered: bool
+    #: The id of its last attempt that got through or may have; None where none did.
+    attempt: int | None
+    #: Somebody who sent it never said what came of it.
+    unknown: bool
+
+
+async def tried_words(
+    connection: Connection, about: Sequence[Notification], alerts: Iterable[int]
+) -> dict[tuple[str, int], list[Tried]]:
+    """Of each contact of these messages and each alert, what they were told or may have been."""
+    found: dict[tuple[str, int], list[Tried]] = {}
+    if about:
+        values = {"contacts": sorted({n.contact_id for n in about if n.contact_id}), "alerts": list(alerts)}
+        for row in await (await connection.execute(query("tried_words"), values)).fetchall():
+            tried = Tried(*row)
+            found.setdefault((tried.contact, tried.alert), []).append(tried)
+    return found
+
+
+async def supersede(connection: Connection, notification: int, why: str) -> None:
+    """It is not sent: what it says is no longer so. Another channel for the same message is no use either."""
+    await connection.execute(query("supersede"), {"id": notification, "why": why})
+    await _attempted(connection, notification, "superseded", why)
+
+
+async def reword(
+    connection: Connection, notification: int, event: str, subject: str, body: str, payload: Mapping[str, Any], why: str
+) -> None:
+    """It is sent in other words: what it said is no longer so."""
+    values = {"id": notification, "event": event, "subject": one_line(subject), "body": lines(body)}
+    await connection.execute(query("reword"), {**values, "payload": Jsonb(dict(payload))})
+    await _attempted(connection, notification, "reworded", why)
 
 
 async def messages_stuck(

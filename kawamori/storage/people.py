@@ -1,7 +1,9 @@
 """Contacts, escalations and silences, as the rows hold them: objects of kawamori.domain as JSON."""
 
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
 from psycopg.types.json import Jsonb
@@ -9,8 +11,12 @@ from psycopg.types.json import Jsonb
 from kawamori.domain.escalation import Escalation
 from kawamori.domain.people import Contact, Group, Person, Rota
 from kawamori.domain.silence import Silence
+from kawamori.domain.text import one_line
+from kawamori.observe import log
 from kawamori.storage.database import Connection, query
 
+#: Rows that are logged by name at most.
+_MOST_LOGGED = 1000
 CONTACT_KINDS: dict[str, type[Contact]] = {"person": Person, "group": Group, "rota": Rota}
 
 
@@ -19,13 +25,43 @@ def _settings(found: Any, *columns: str) -> Jsonb:
     return Jsonb({name: value for name, value in msgspec.to_builtins(found).items() if name not in columns})
 
 
-async def contacts(connection: Connection) -> dict[str, Contact]:
-    """Everybody, by id."""
+K = TypeVar("K")
+V = TypeVar("V")
+#: What was logged already: a row that is not understood is read every second.
+_logged: set[str] = set()
+
+
+def _understood(
+    what: str, rows: Iterable[tuple[K, Callable[[], V]]], problems: list[str] | None
+) -> dict[K, V]:  # fmt: skip
+    """The rows that this version understands; another costs itself alone, is logged once, and goes to `problems`."""
+    found: dict[K, V] = {}
+    for id_, make in rows:
+        try:
+            found[id_] = make()
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+            text = f"{what} {id_}: {one_line(str(error))[:200]}"
+            if problems is not None:
+                problems.append(text)
+            if text not in _logged and len(_logged) < _MOST_LOGGED:
+                _logged.add(text)
+                log().error("a row of the set-up is not understood and left out: mend it, or run the newer version",
+                            row=f"{what} {id_}", error=str(error)[:200])  # fmt: skip
+    return found
+
+
+async def contacts(connection: Connection, problems: list[str] | None = None) -> dict[str, Contact]:
+    """Everybody, by id. Whom this version does not understand is left out, and named in `problems`."""
     rows = await (await connection.execute(query("all_contacts"))).fetchall()
-    return {
-        id_: msgspec.convert({**settings, "id": id_, "name": name}, CONTACT_KINDS[kind])
-        for id_, kind, name, settings in rows
-    }
+    return _understood(
+        "contact",
+        ((r[0], partial(_contact, *r)) for r in rows),
+        problems,
+    )
+
+
+def _contact(id_: str, kind: str, name: str, settings: Any) -> Contact:
+    return msgspec.convert({**settings, "id": id_, "name": name}, CONTACT_KINDS[kind])
 
 
 async def put_contact(connection: Connection, contact: Contact) -> None:
@@ -42,13 +78,14 @@ async def remove_contact(connection: Connection, id_: str) -> bool:
     return (await connection.execute(query("remove_contact"), {"id": id_})).rowcount == 1
 
 
-async def escalations(connection: Connection) -> dict[str, Escalation]:
-    """Every escalation, by id."""
+async def escalations(connection: Connection, problems: list[str] | None = None) -> dict[str, Escalation]:
+    """Every escalation, by id; one that this version does not understand is left out, and named in `problems`."""
     rows = await (await connection.execute(query("all_escalations"))).fetchall()
-    return {
-        id_: msgspec.convert({**settings, "id": id_, "name": name, "river": river}, Escalation)
-        for id_, name, river, settings in rows
-    }
+    return _understood("escalation", ((r[0], partial(_escalation, *r)) for r in rows), problems)
+
+
+def _escalation(id_: str, name: str, river: str | None, settings: Any) -> Escalation:
+    return msgspec.convert({**settings, "id": id_, "name": name, "river": river}, Escalation)
 
 
 async def put_escalation(connection: Connection, escalation: Escalation) -> None:
@@ -67,23 +104,33 @@ async def remove_escalation(connection: Connection, id_: str) -> bool:
     return (await connection.execute(query("remove_escalation"), {"id": id_})).rowcount == 1
 
 
-async def silences(connection: Connection, after: datetime) -> dict[int, Silence]:
-    """The silences that end after a moment and were not lifted, by id."""
+_SILENCE = (
+    "id", "alert", "station", "river", "kinds", "up_to_level", "starts_at", "ends_at", "weekly", "reason", "author",
+)  # fmt: skip
+
+
+async def silences(
+    connection: Connection, after: datetime, problems: list[str] | None = None
+) -> dict[int, Silence]:  # fmt: skip
+    """The silences that end after a moment and were not lifted, by id.
+
+    One that this version does not understand silences nothing, and is named in `problems`.
+    """
     rows = await (await connection.execute(query("all_silences"), {"after": after})).fetchall()
-    names = (
-        "id",
-        "alert",
-        "station",
-        "river",
-        "kinds",
-        "up_to_level",
-        "starts_at",
-        "ends_at",
-        "weekly",
-        "reason",
-        "author",
-    )
-    return {row[0]: msgspec.convert(dict(zip(names, row, strict=True)), Silence) for row in rows}
+    return _understood("silence", ((r[0], partial(_silence, r)) for r in rows), problems)
+
+
+def _silence(row: Sequence[Any]) -> Silence:
+    return msgspec.convert(dict(zip(_SILENCE, row, strict=True)), Silence)
+
+
+async def row_problems(connection: Connection, now: datetime) -> list[str]:
+    """The rows of the set-up that this version does not understand, by name."""
+    problems: list[str] = []
+    await contacts(connection, problems)
+    await escalations(connection, problems)
+    await silences(connection, now, problems)
+    return problems
 
 
 async def put_silence(connection: Connection, silence: Silence) -> int:

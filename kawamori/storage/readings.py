@@ -8,19 +8,45 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+from kawamori.domain.counter import Total
 from kawamori.domain.freshness import GATEWAY_SILENT_AFTER
 from kawamori.domain.reading import FLAGS, MICRO, Flag, Reading, SensorId
+from kawamori.domain.statement import Statement
 from kawamori.storage.binary import Float8s, Int2s, Int4s, Int8s, Times, copied
 from kawamori.storage.database import Connection, query
+from kawamori.storage.quarantine import Quarantined, quarantine, unknown_bytes
+
+__all__ = [
+    "LatestRow", "Quarantined", "add_readings", "change_readings", "day_of", "hour_of", "keep_revisions",
+    "lock_sensors", "make_latest", "quarantine", "readings_around", "recompute_summaries", "save_statuses",
+    "see_clocks", "see_gateways", "see_process", "see_unknown_gateways", "store", "tails", "unknown_bytes",
+]  # fmt: skip
 
 #: Flags whose value is no part of a summary.
 _LEFT_OUT = (Flag.FAIL, Flag.MISSING)
 #: Neighbours of late readings are looked for no further away than this.
 _REACH = timedelta(days=30)
+
+
+_TICK = timedelta(microseconds=1)
+
+
+class Calendar(NamedTuple):
+    """How a sensor's hours and days are cut: by the station's clock."""
+
+    zone: ZoneInfo
+    #: Its values are amounts of the period that ends at their time: what is stamped 10:00 fell before ten.
+    at_end: bool = False
+
+    @property
+    def shift(self) -> timedelta:
+        """What a time is moved by so that it lies in the bucket that it counts for."""
+        return _TICK if self.at_end else timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +58,20 @@ class LatestRow:
     flat_since: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quarantined:
-    """A message that could not be stored, byte for byte."""
-
-    received_at: datetime
-    topic: str
-    device_id: str | None
-    reason: str
-    payload: bytes
-    gateway_id: str
-
-
 async def lock_sensors(connection: Connection, sensors: Iterable[SensorId]) -> dict[SensorId, int]:
     """Lock these sensors until the transaction ends, and return the revision of each."""
     cursor = await connection.execute(query("lock_sensors"), {"sensors": Int4s.of(sorted(sensors))}, binary=True)
     return dict(await cursor.fetchall())
+
+
+async def make_latest(connection: Connection, sensors: Iterable[SensorId]) -> None:
+    """Make the rows that `lock_sensors` did not find, for sensors that exist."""
+    await connection.execute(query("make_latest"), {"sensors": sorted(sensors)})
+
+
+async def bump(connection: Connection, sensor: SensorId) -> None:
+    """Let every worker read anew what it knows of the sensor."""
+    await connection.execute(query("bump_sensor"), {"sensor": sensor})
 
 
 async def tails(
@@ -70,9 +94,9 @@ async def tails(
 
 
 def _reading(row: Sequence[Any]) -> Reading:
-    """A row of sensor, observed_at, value, received_at, flag, reasons."""
-    sensor, at, value, received, flag, reasons = row
-    return Reading(sensor, at, value, received, FLAGS[flag], reasons)
+    """A row of sensor, observed_at, value, received_at, flag, reasons; where asked for, stated_at and stated too."""
+    sensor, at, value, received, flag, reasons, *statement = row
+    return Reading(sensor, at, value, received, FLAGS[flag], reasons, *statement)
 
 
 async def readings_around(
@@ -115,8 +139,10 @@ async def change_readings(connection: Connection, changed: Sequence[tuple[Readin
             "flag": int(after.flag),
             "reasons": int(after.reasons),
             "received_at": after.received_at,
+            "stated_at": after.stated_at,
+            "stated": after.stated,
         }
-        same = before.value == after.value and before.received_at == after.received_at
+        same = before._replace(flag=after.flag, reasons=after.reasons) == after
         (flags if same else full).append(row)
     cursor = connection.cursor()
     if full:
@@ -125,24 +151,167 @@ async def change_readings(connection: Connection, changed: Sequence[tuple[Readin
         await cursor.executemany(query("reflag_reading"), flags)
 
 
-async def keep_revisions(connection: Connection, outvoted: Sequence[Reading]) -> None:
-    """Remember values that gave way."""
-    if outvoted:
+class Noted(NamedTuple):
+    """What the second look noted of a sensor."""
+
+    sensor: SensorId
+    #: Since when its values lie beyond the limits and agree with each other.
+    beyond_since: datetime | None = None
+
+
+async def noteworthy(connection: Connection) -> tuple[list[Noted], datetime]:
+    """The sensors that are worth a second look, with what was noted of them; and the time, by the database's clock."""
+    rows = await (await connection.execute(query("noteworthy"))).fetchall()
+    return [Noted(*row[:2]) for row in rows], rows[0][2] if rows else datetime.min.replace(tzinfo=UTC)
+
+
+async def newest_readings(
+    connection: Connection, sensors: Sequence[SensorId], limit: int
+) -> dict[SensorId, list[Reading]]:
+    """The newest readings of each sensor, newest first."""
+    found: dict[SensorId, list[Reading]] = {}
+    if sensors:
+        values = {"sensors": Int4s.of(sorted(sensors)), "limit": limit}
+        for row in await (await connection.execute(query("newest_readings"), values, binary=True)).fetchall():
+            found.setdefault(row[0], []).append(_reading(row))
+    return found
+
+
+async def newest_times(connection: Connection) -> dict[SensorId, datetime]:
+    """When each sensor that was heard of late was last measured."""
+    return dict(await (await connection.execute(query("newest_times"))).fetchall())
+
+
+async def note(connection: Connection, noted: Sequence[Noted]) -> None:
+    """Write down what the second look found; the caller holds the sensors' locks."""
+    if noted:
+        await connection.cursor().executemany(query("note_look"), [one._asdict() for one in noted])
+
+
+async def reconsider(
+    connection: Connection, changed: Sequence[tuple[Reading, Reading]], calendars: Mapping[SensorId, Calendar]
+) -> None:
+    """Change stored flags and all that follows from them; the caller holds the sensors' locks."""
+    await change_readings(connection, changed)
+    await connection.cursor().executemany(
+        query("reflag_latest"),
+        [
+            {"sensor": r.sensor, "observed_at": r.observed_at, "flag": int(r.flag), "reasons": int(r.reasons)}
+            for _, r in changed
+        ],
+    )
+    await recompute_summaries(connection, changed, calendars)
+    await connection.execute(query("feed_changes"), _feed_row([], [after for _, after in changed]))
+
+
+async def restate_readings(connection: Connection, repeated: Sequence[Reading]) -> None:
+    """Note when the statements of stored rows were made once more."""
+    if repeated:
+        await connection.cursor().executemany(
+            query("restate_reading"),
+            [{"sensor": r.sensor, "observed_at": r.observed_at, "stated_at": r.stated_at} for r in repeated],
+        )
+
+
+class Revision(NamedTuple):
+    """What a moment was once said to be, who changed it, and why."""
+
+    reading: Reading
+    who: str
+    why: str
+
+
+async def keep_revisions(connection: Connection, revisions: Sequence[Revision]) -> None:
+    """Remember values and flags that gave way."""
+    if revisions:
         await connection.cursor().executemany(
             query("keep_revision"),
-            [{"sensor": r.sensor, "observed_at": r.observed_at, "value": r.value} for r in outvoted],
+            [
+                {
+                    "sensor": r.sensor, "observed_at": r.observed_at, "value": r.value, "flag": int(r.flag),
+                    "reasons": int(r.reasons), "who": who, "why": why,
+                }
+                for r, who, why in revisions
+            ],
+        )  # fmt: skip
+
+
+#: A sensor's moment.
+Key = tuple[SensorId, datetime]
+
+
+async def statements_of(
+    connection: Connection, moments: Collection[Key]
+) -> tuple[dict[Key, dict[str, Statement]], dict[Key, Reading]]:
+    """Of each moment what every device last stated about it, and the reading that stands."""
+    values = {
+        "sensors": Int4s.of([s for s, _ in moments]), "times": Times.at([at for _, at in moments]),
+        "earliest": min(at for _, at in moments), "latest": max(at for _, at in moments),
+    }  # fmt: skip
+    words: dict[Key, dict[str, Statement]] = {}
+    cursor = await connection.execute(query("statements_of"), values, binary=True)
+    for sensor, at, device, value, stated_at, disputed in await cursor.fetchall():
+        words.setdefault((sensor, at), {})[device] = Statement(value, stated_at, disputed)
+    cursor = await connection.execute(query("readings_at"), values, binary=True)
+    return words, {(row[0], row[1]): _reading(row) for row in await cursor.fetchall()}
+
+
+async def put_statements(connection: Connection, words: Mapping[tuple[SensorId, datetime, str], Statement]) -> None:
+    """Store what devices last stated about moments: (sensor, moment, device) to statement."""
+    if words:
+        await connection.cursor().executemany(
+            query("put_statement"),
+            [
+                {
+                    "sensor": sensor, "observed_at": at, "device": device, "value": word.value, "stated_at": word.at,
+                    "disputed": word.disputed,
+                }
+                for (sensor, at, device), word in words.items()
+            ],
+        )  # fmt: skip
+
+
+async def drop_statements(connection: Connection, moments: Sequence[Key], device: str) -> None:
+    """Forget what stands in this name about these moments."""
+    if moments:
+        await connection.cursor().executemany(
+            query("drop_statement"), [{"sensor": s, "observed_at": at, "device": device} for s, at in moments]
         )
+
+
+async def totals_around(
+    connection: Connection, sensor: SensorId, device: str, start: datetime, end: datetime
+) -> dict[datetime, Total]:
+    """A counter's totals of the span, with its neighbours on both sides."""
+    values = {"sensor": sensor, "device": device, "start": start, "end": end}
+    rows = await (await connection.execute(query("totals_around"), values, binary=True)).fetchall()
+    return {at: Total(Statement(total, said, disputed), received) for at, total, said, disputed, received in rows}
+
+
+async def put_totals(connection: Connection, sensor: SensorId, device: str, totals: Mapping[datetime, Total]) -> None:
+    """Store a counter's totals."""
+    if totals:
+        await connection.cursor().executemany(
+            query("put_total"),
+            [
+                {
+                    "sensor": sensor, "device": device, "observed_at": at, "total": word.value, "stated_at": word.at,
+                    "disputed": word.disputed, "received_at": received_at,
+                }
+                for at, (word, received_at) in totals.items()
+            ],
+        )  # fmt: skip
 
 
 async def store(
     connection: Connection,
     latest: Sequence[LatestRow],
-    added: Sequence[tuple[Sequence[Reading], ZoneInfo]],
+    added: Sequence[tuple[Sequence[Reading], Calendar]],
     changed: Iterable[Reading],
 ) -> None:
     """Keep in step with new readings: newest of each sensor, hours and days, and one row of the change feed.
 
-    `added` are each sensor's new readings, oldest first, and its time zone; sensors in order of id.
+    `added` are each sensor's new readings, oldest first, and how its hours and days are cut; sensors in order of id.
     """
     newest = [row.latest for row in latest]
     await connection.execute(
@@ -163,9 +332,47 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 _UTC = ZoneInfo("UTC")
 
 
-def hour_of(at: datetime) -> datetime:
-    """The hour's beginning."""
-    return at.replace(minute=0, second=0, microsecond=0)
+@cache
+def _by_whole_hours(zone: ZoneInfo) -> bool:
+    """Whether the zone's hours are those of UTC, in every month that readings may be of: asking for each is slow."""
+    months = (datetime(year, month, 1, tzinfo=UTC) for year in range(1990, 2060) for month in range(1, 13))
+    return all((at.astimezone(zone).utcoffset() or timedelta(0)) % _HOUR == timedelta(0) for at in months)
+
+
+def hour_of(at: datetime, zone: ZoneInfo) -> datetime:
+    """The beginning of the hour by the clock of that zone, in UTC; zones may be off by 30 or 45 minutes.
+
+    The same as PostgreSQL's date_trunc('hour', at, zone): by the offset that holds at `at`. Where a clock is set by
+    less than an hour, the hour before and the one after begin at different times, and only a part of them exists.
+    """
+    if _by_whole_hours(zone):
+        return at.replace(minute=0, second=0, microsecond=0)
+    beyond = (at.astimezone(zone).utcoffset() or timedelta(0)) % _HOUR
+    return (at + beyond).replace(minute=0, second=0, microsecond=0) - beyond
+
+
+def hour_span(at: datetime, zone: ZoneInfo) -> tuple[datetime, datetime, datetime]:
+    """The hour's name (`hour_of`), its first moment, and the first one after it."""
+    hour = hour_of(at, zone)
+    start, stop = hour, hour + _HOUR
+    if hour_of(start, zone) != hour:  # the clock was set since then, and before `at`
+        start = _set_between(start, at, zone)
+    if hour_of(stop - _TICK, zone) != hour:
+        stop = _set_between(at, stop, zone)
+    return hour, start, stop
+
+
+def _set_between(early: datetime, late: datetime, zone: ZoneInfo) -> datetime:
+    """When the clock was set; zones do it at full seconds."""
+    before = early.astimezone(zone).utcoffset()
+    early, late = early.replace(microsecond=0), late.replace(microsecond=0) + timedelta(seconds=1)
+    while late - early > timedelta(seconds=1):
+        middle = early + (late - early) // timedelta(seconds=2) * timedelta(seconds=1)
+        if middle.astimezone(zone).utcoffset() == before:
+            early = middle
+        else:
+            late = middle
+    return late
 
 
 def day_of(at: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
@@ -174,29 +381,33 @@ def day_of(at: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
     return midnight, midnight + timedelta(days=1)
 
 
-def _summaries(added: Iterable[tuple[Sequence[Reading], ZoneInfo]]) -> dict[str, bytes]:
+def _summaries(added: Iterable[tuple[Sequence[Reading], Calendar]]) -> dict[str, bytes]:
     """What new rows add to their hours and days."""
     hours: list[tuple[Any, ...]] = []
     days: list[tuple[Any, ...]] = []
     zone, day, day_ends = _UTC, _NEVER, _NEVER
-    for readings, their_zone in added:
+    for readings, calendar in added:
         line = [r for r in readings if r.flag not in _LEFT_OUT]
         if not line:
             continue
         sensor, times = line[0].sensor, [r.observed_at for r in line]
+        if calendar.at_end:
+            times = [at - _TICK for at in times]
         values = [r.value for r in line]
         exact = [round(value * MICRO) for value in values]
         start = 0
         while start < len(line):
-            hour = hour_of(times[start])
+            hour = hour_of(times[start], calendar.zone)
             stop = bisect_left(times, hour + _HOUR, start)
+            if stop - start > 1 and hour_of(times[stop - 1], calendar.zone) != hour:
+                stop = bisect_left(times, hour_span(times[start], calendar.zone)[2], start)
             part = values[start:stop]
             hours.append((sensor, hour, stop - start, sum(exact[start:stop]), min(part), max(part)))
             start = stop
         start = 0
         while start < len(line):
-            if not day <= times[start] < day_ends or their_zone is not zone:
-                zone = their_zone
+            if not day <= times[start] < day_ends or calendar.zone is not zone:
+                zone = calendar.zone
                 day, day_ends = day_of(times[start], zone)
             stop = bisect_left(times, day_ends, start)
             part = values[start:stop]
@@ -214,23 +425,29 @@ def _columns(table: str, rows: list[tuple[Any, ...]]) -> dict[str, bytes]:
 
 
 async def recompute_summaries(
-    connection: Connection, changed: Sequence[tuple[Reading, Reading]], zones: dict[SensorId, ZoneInfo]
+    connection: Connection, changed: Sequence[tuple[Reading, Reading]], calendars: Mapping[SensorId, Calendar]
 ) -> None:
     """Make anew the hours and days in which a stored row's part in the summary changed."""
     hours, days = set(), set()
     for before, after in changed:
         if before.value == after.value and (before.flag in _LEFT_OUT) == (after.flag in _LEFT_OUT):
             continue
-        hour = hour_of(after.observed_at)
-        hours.add((after.sensor, hour, hour + timedelta(hours=1)))
-        days.add((after.sensor, *day_of(after.observed_at, zones[after.sensor])))
+        calendar = calendars[after.sensor]
+        shift = calendar.shift
+        hour, start, stop = hour_span(after.observed_at - shift, calendar.zone)
+        hours.add((after.sensor, hour, start + shift, stop + shift))
+        day, next_day = day_of(after.observed_at - shift, calendar.zone)
+        days.add((after.sensor, day, day + shift, next_day + shift))
     for name, wanted in (("recompute_hours", hours), ("recompute_days", days)):
         if wanted:
-            rows = sorted(wanted)
+            sensors, buckets, starts, stops = zip(*sorted(wanted), strict=True)
             await connection.execute(
                 query(name),
-                {"sensors": [r[0] for r in rows], "buckets": [r[1] for r in rows], "stops": [r[2] for r in rows]},
-            )
+                {
+                    "sensors": Int4s.of(sensors), "buckets": Times.at(buckets), "starts": Times.at(starts),
+                    "stops": Times.at(stops),
+                },
+            )  # fmt: skip
 
 
 def _feed_row(added: Iterable[Sequence[Reading]], changed: Iterable[Reading]) -> dict[str, Any]:
@@ -254,32 +471,35 @@ def _feed_row(added: Iterable[Sequence[Reading]], changed: Iterable[Reading]) ->
     }  # fmt: skip
 
 
-def _storable(text: str) -> str:
-    """Quarantine takes everything: no NUL, which PostgreSQL refuses, and no more than its index can hold."""
-    return text.replace("\0", "\ufffd")[:500]
-
-
-async def quarantine(connection: Connection, messages: Sequence[Quarantined]) -> None:
-    """Keep what could not be stored; a message that comes again changes nothing."""
-    if messages:
-        await connection.cursor().executemany(
-            query("quarantine"),
-            [
-                {
-                    "received_at": m.received_at, "topic": _storable(m.topic),
-                    "device_id": m.device_id and _storable(m.device_id), "reason": _storable(m.reason),
-                    "payload": m.payload, "gateway_id": m.gateway_id,
-                }
-                for m in messages
-            ],
-        )  # fmt: skip
-
-
 async def see_gateways(connection: Connection, waiting: Mapping[str, int]) -> None:
-    """These gateways are there now, and have so many rows still to forward."""
+    """These gateways are there now, and have so many rows still to forward; those not registered are left out."""
+    if not waiting:
+        return
     ordered = dict(sorted(waiting.items()))  # two workers that meet take the rows in one order
     values = {"gateways": list(ordered), "waiting": list(ordered.values()), "silent": GATEWAY_SILENT_AFTER}
     await connection.execute(query("see_gateways"), values)
+
+
+async def see_set_aside(connection: Connection, counts: Mapping[str, int]) -> None:
+    """So many rows these gateways could not deliver and set aside."""
+    if counts:
+        ordered = dict(sorted(counts.items()))
+        await connection.execute(query("see_set_aside"), {"gateways": list(ordered), "rows": list(ordered.values())})
+
+
+async def see_clocks(connection: Connection, off_s: Mapping[str, float]) -> None:
+    """How many seconds these gateways' clocks are ahead of the database's (negative: behind)."""
+    if off_s:
+        ordered = dict(sorted(off_s.items()))
+        await connection.execute(query("see_clocks"), {"gateways": list(ordered), "offs": list(ordered.values())})
+
+
+async def see_unknown_gateways(connection: Connection, messages: Mapping[str, int]) -> None:
+    """So many messages came from gateways that are not registered; '' stands for what is no name."""
+    if messages:
+        ordered = dict(sorted(messages.items()))
+        values = {"gateways": list(ordered), "counts": list(ordered.values())}
+        await connection.execute(query("see_unknown_gateways"), values)
 
 
 async def see_process(

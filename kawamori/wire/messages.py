@@ -39,6 +39,8 @@ class DeviceReading(Struct, frozen=True, forbid_unknown_fields=True, gc=False, o
     #: Judged by itself (`judged_status`).
     status: Raw | UnsetType = UNSET
     seq: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
+    #: What its source writes beside the number: it is estimated, or only a bound. Such a value is in doubt.
+    mark: Word | None = None
 
 
 class DeviceMessage(NamedTuple):

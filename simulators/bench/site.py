@@ -28,6 +28,7 @@ from kawamori.storage.migrate import migrate
 from simulators.bench.meter import Usage, busy_s, cpu_s, family_mib, peak_mib
 from simulators.load import THRESHOLDS_M, Board, Load, Spec
 
+_GATEWAY = "INSERT INTO gateway (gateway_id) VALUES ('bench-{name}');"
 _STATIONS = """
 INSERT INTO river VALUES ('bench', '計測川', 'Bench river', NULL);
 INSERT INTO station (station_id, name_ja, name_en, river_id, lon, lat)
@@ -115,6 +116,7 @@ class Site:
         self.database_url = server.url_of(name)
         migrate(self.database_url)
         self.psql = Psql(self.database_url)
+        self.psql(_GATEWAY.format(name=name))
         self.psql(_STATIONS.format(last=stations - 1, thresholds=", ".join(str(v) for v in THRESHOLDS_M)))
         self.health = {service: free_port() for service in ("gateway", "ingest", "alerts")}
         self.environment = {

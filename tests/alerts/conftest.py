@@ -64,9 +64,10 @@ class Rivers:
         payload = wire.encode(wire.Batch("test", self._seq, readings=items))
         await self.ingest.take([Message(wire.batch_topic("g"), payload, self.clock, 0, 1, 0)])
 
-    def engine(self, **settings: Any) -> Engine:
+    def engine(self, *, database_clock: bool = False, **settings: Any) -> Engine:
         values: dict[str, Any] = {"public_url": "https://kawamori.city.example"} | settings
-        return Engine(self.database, Settings(alerts=AlertSettings(**values)), lambda: self.clock)
+        clock = None if database_clock else lambda: self.clock
+        return Engine(self.database, Settings(alerts=AlertSettings(**values)), clock)
 
     async def rise(self, engine: Engine, *readings: tuple[str, float, float]) -> None:
         """Store each reading at its own minute, and let the engine see it then."""

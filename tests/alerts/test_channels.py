@@ -197,6 +197,36 @@ async def refused(channel: Channel, message: Notification) -> Undelivered:
     return caught.value
 
 
+HIDDEN = "\u2028\u2029\x85\x0b\x1c\u202e\u2066\u200f\ufeff\x00\x1b"
+
+
+def typed_by_a_person(text: str) -> dict[str, Any]:
+    """A subject, a body and a station's name with hidden characters inside."""
+    return {
+        "subject": f"{LINE[:10]}{text}{LINE[10:]}", "body": f"{LINE}{text}下",
+        "payload": {"alerts": [{"id": 3, "station_id": "a", "station": {"ja": f"青{text}柳"}}], "status": "actual"},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["webhook", "line", "slack", "teams"])
+async def test_no_hidden_character_reaches_anybody_over_http(name: str, other: Other) -> None:
+    other.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    channel, message = reaching(name, other.url)
+    await channel.send(replace(message, **typed_by_a_person(HIDDEN)))
+    said = json.dumps(json.loads(other.requests[0].body), ensure_ascii=False)
+    assert not set(HIDDEN) & set(said)
+    assert not any(f"\\u{ord(c):04x}" in said for c in HIDDEN)
+
+
+async def test_no_hidden_character_reaches_a_browser_or_the_log(tmp_path: Path) -> None:
+    message = notification(**typed_by_a_person(HIDDEN))
+    said = json.dumps(json.loads(push_message(message)), ensure_ascii=False)
+    assert not any(f"\\u{ord(c):04x}" in said or c in said for c in HIDDEN)
+    await LogChannel(tmp_path / "log").send(message)
+    (line,) = (tmp_path / "log").read_text().splitlines()
+    assert not set(HIDDEN) & set(line)
+
+
 # What every channel over HTTP has in common.
 
 
@@ -351,23 +381,34 @@ async def test_nothing_goes_where_the_list_does_not_lead(url: str, why: str, oth
 
 
 async def test_a_name_that_leads_inside_is_reached_where_the_address_is_listed_too(other: Other) -> None:
-    guarded = Guarded([f"http://localhost:{other.port}", "127.0.0.1"])
+    guarded = Guarded([f"http://localhost:{other.port}", f"http://127.0.0.1:{other.port}"])
     assert (await guarded.post(f"http://localhost:{other.port}/x", b"", {})).status == 200
     assert other.requests[0].headers["host"] == f"localhost:{other.port}"
 
 
+async def test_an_inner_address_is_opened_with_its_port_alone(other: Other) -> None:
+    guarded = Guarded([f"http://localhost:{other.port}", "127.0.0.1", "http://127.0.0.1:1"])
+    with pytest.raises(Undelivered, match="leads inside the network"):
+        await guarded.post(f"http://localhost:{other.port}/x", b"", {})
+    assert other.connections == 0
+
+
 @pytest.mark.parametrize(
     "address",
-    ["127.0.0.1", "127.9.9.9", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
+    ["192.0.0.8", "192.0.0.170", "192.88.99.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "3fff::1", "5f00::1",
+     "100::1", "64:ff9b:1::1", "2001:2::1",
+     "127.0.0.1", "127.9.9.9", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
      "224.0.0.1", "255.255.255.255", "240.0.0.1", "192.0.2.1", "::1", "::", "fe80::1%eth0", "fc00::1", "fd12::1",
      "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1",
      "::127.0.0.1", "64:ff9b::a00:1", "2002:7f00:1::1", "2001:db8::1", "fec0::1"],
 )  # fmt: skip
 def test_addresses_that_are_not_of_the_public_internet_are_known(address: str) -> None:
     assert not public(address)
-    assert not may_reach(address, [allowed_place("hooks.city.example"), allowed_place("192.168.99.99")])
+    assert not may_reach(address, 443, [allowed_place("hooks.city.example"), allowed_place("192.168.99.99")])
     bare = address.partition("%")[0]
-    assert may_reach(address, [allowed_place(f"[{bare}]:8443" if ":" in bare else bare)]), "listed as an address"
+    listed = [allowed_place(f"[{bare}]:8443" if ":" in bare else f"{bare}:8443")]
+    assert may_reach(address, 8443, listed), "listed as an address"
+    assert not may_reach(address, 443, listed), "the address is listed with another port"
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "203.119.1.1", "2606:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8"])
@@ -439,7 +480,7 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *answers: str) -> list[str]:
 async def test_a_name_is_resolved_once_and_the_checked_address_is_connected_to_under_its_name(
     secure: Other, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    guarded = Guarded([f"hooks.city.example:{secure.port}", "127.0.0.1"])
+    guarded = Guarded([f"hooks.city.example:{secure.port}", f"127.0.0.1:{secure.port}"])
     asked = resolving(monkeypatch, "127.0.0.1", "127.0.0.2")
     answer = await guarded.post(f"https://hooks.city.example:{secure.port}/x", b"{}", {})
     assert answer.status == 200
@@ -449,7 +490,7 @@ async def test_a_name_is_resolved_once_and_the_checked_address_is_connected_to_u
 
 async def test_a_certificate_for_another_name_is_refused(secure: Other, monkeypatch: pytest.MonkeyPatch) -> None:
     resolving(monkeypatch, "127.0.0.1")
-    guarded = Guarded([f"other.city.example:{secure.port}", "127.0.0.1"])
+    guarded = Guarded([f"other.city.example:{secure.port}", f"127.0.0.1:{secure.port}"])
     with pytest.raises(Undelivered, match=r"does not take the connection.*other\.city\.example"):
         await guarded.post(f"https://other.city.example:{secure.port}/x", b"{}", {})
     assert secure.requests == []
@@ -710,6 +751,28 @@ async def test_no_header_can_be_smuggled_into_a_mail(mailbox: tuple[Mailbox, Smt
     assert got["Bcc"] is None
     error = await refused(channel, replace(mail(), recipient="duty@city.example\r\nBcc: x@evil.example"))
     assert error.permanent
+
+
+@pytest.mark.parametrize("hidden", [*HIDDEN, HIDDEN])
+async def test_hidden_characters_neither_stop_a_mail_nor_turn_it_round(
+    hidden: str, mailbox: tuple[Mailbox, SmtpChannel]
+) -> None:
+    box, channel = mailbox
+    await channel.send(mail(**typed_by_a_person(hidden)))
+    ((to, got),) = box.mails
+    assert to == ["duty@city.example"]
+    assert got["Subject"].replace(" ", "") == LINE.replace(" ", "")
+    assert len(got["Subject"].splitlines()) == 1
+    assert not set(HIDDEN) & set(got.get_content())
+
+
+async def test_a_mail_that_cannot_be_made_is_not_blamed_on_the_address(mailbox: tuple[Mailbox, SmtpChannel]) -> None:
+    box, _ = mailbox
+    channel = SmtpChannel(AlertSettings(smtp_host="127.0.0.1", smtp_port=1, mail_from="a\nb@city.example"))
+    error = await refused(channel, mail())
+    assert "not an e-mail address" not in str(error)
+    assert not error.permanent
+    assert not box.mails
 
 
 @pytest.mark.parametrize(

@@ -227,11 +227,11 @@ async def test_a_late_reading_may_split_an_alert_and_another_join_it_again(river
 
     await rivers.rise(engine, *[("s0", m, 1.2 if m else 0.5) for m in range(0, 60, 10)])
     assert await spans() == [(10, None)]
-    await rivers.rise(engine, ("s0", 35, 0.5))
+    await rivers.rise(engine, ("s0", 35, 0.8))
     assert await spans() == [(10, 35), (40, None)]
-    await rivers.rise(engine, ("s0", 15, 0.5))
+    await rivers.rise(engine, ("s0", 15, 0.8))
     assert await spans() == [(10, 15), (20, 35), (40, None)]
-    await rivers.rise(engine, ("s0", 35, 1.2))  # of two values for one moment the higher stands
+    await rivers.rise(engine, ("s0", 35, 1.2))  # of two values stated at one time the higher stands
     await rivers.rise(engine, ("s0", 15, 1.2))
     assert await spans() == [(10, None)]
     await rivers.rise(engine, ("s0", 10, 3.2), ("s0", 5, 1.2))

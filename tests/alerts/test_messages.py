@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alerts.messages import FIRST_LINE, Links, Told, compose, first_line, paragraph
-from alerts.paging import GATHER, MOST, WINDOW, Before, Event, Lately, bundles, due, state_of
+from alerts.paging import GATHER, MOST, WINDOW, Audience, Before, Event, Lately, bundles, due, state_of
 from kawamori.domain.reading import RiverId, SensorId, StationId
 from kawamori.domain.registry import Station
 from kawamori.domain.rules import KINDS, Episode
@@ -122,10 +122,11 @@ def test_a_persons_dismissal_does_not_outlive_the_readings_that_prove_it_wrong()
     assert found == [Event.RAISED]
 
 
-def test_late_data_that_proves_a_withdrawn_crossing_right_is_recorded_and_never_paged() -> None:
+def test_who_was_told_that_it_was_no_water_is_told_when_late_data_prove_it_was() -> None:
     withdrawn = Before(state="withdrawn", paged=True, verified=False)
     over, later = episode(ended_at=AT), AT + timedelta(hours=3)
-    assert due(over, "resolved", withdrawn, verified=True, newest=later, now=later, within=HALF_HOUR) == []
+    found = due(over, "resolved", withdrawn, verified=True, newest=later, now=later, within=HALF_HOUR)
+    assert found == [Event.RAISED, Event.RESOLVED]
 
 
 waits = st.lists(
@@ -143,15 +144,40 @@ def test_urgent_news_always_goes_out_and_nothing_goes_out_twice(
         (incident, Waiting(id=n, event=event, at=AT - timedelta(seconds=age), alert=alert(id=n, level=level)))
         for n, (incident, level, age, event) in enumerate(found)
     ]
-    lately = Lately(incidents={}, busiest=busiest)
-    out = bundles(waiting, lately, [i for i, _ in waiting] if gathering else [], AT)
+    lately = Lately(incidents={}, sent={("p", "flood"): busiest})
+    audiences = {incident: Audience(persons=frozenset("p")) for incident, _ in waiting}
+    out = bundles(waiting, lately, [i for i, _ in waiting] if gathering else [], AT, audiences)
     ids = [w.id for bundle in out for _, w in bundle]
     assert len(ids) == len(set(ids))
-    assert {w.id for _, w in waiting if w.event == "raised" and w.alert.level >= 4} <= set(ids)
-    calm = [b for b in out if not any(w.event == "raised" and w.alert.level >= 4 for _, w in b)]
+    assert {w.id for _, w in waiting if w.event == "raised" and w.alert.level >= 3} <= set(ids)
+    calm = [b for b in out if not any(w.event == "raised" and w.alert.level >= 3 for _, w in b)]
     assert len(calm) <= max(0, MOST - busiest)
     if gathering:
         assert all(AT - min(w.at for _, w in b) >= GATHER for b in calm if len({i for i, _ in b}) == 1)
     if found and busiest == 0 and not gathering:
         assert len(ids) == len(waiting), "where nothing was sent lately, everything goes out"
     assert timedelta(minutes=10) == WINDOW
+
+
+def one(id_: int, level: int = 1, age: float = 0) -> Waiting:
+    return Waiting(id=id_, event="raised", at=AT - timedelta(seconds=age), alert=alert(id=id_, level=level))
+
+
+def test_nobody_waits_for_somebody_elses_mail_and_equipment_counts_apart() -> None:
+    """The duty desk has had its ten; another river's people, and its own equipment's, are told at once."""
+    lately = Lately(incidents={}, sent={("desk", "flood"): 10})
+    audiences = {
+        1: Audience(persons=frozenset({"desk"})), 2: Audience(persons=frozenset({"other"})),
+        3: Audience(persons=frozenset({"desk"}), topic="equipment"), 4: Audience(persons=frozenset({"desk"})),
+    }  # fmt: skip
+    waiting = [(1, one(1)), (2, one(2)), (3, one(3)), (4, one(4, level=3))]
+    assert [[w.id for _, w in b] for b in bundles(waiting, lately, [], AT, audiences)] == [[4], [2], [3]]
+
+
+def test_a_return_after_an_end_was_told_says_that_it_is_back() -> None:
+    told = Told(event="returned", alert=alert(), station=None)
+    ja, en = first_line(told, NAMES), first_line(told, NAMES, "en")
+    assert "再び" in ja
+    assert "AGAIN" in en
+    assert "再び超えています" in compose([told], NAMES, "ja", Links(), 1).body
+    assert "is back" in compose([told], NAMES, "en", Links(), 1).body

@@ -17,6 +17,7 @@ from kawamori.domain.rules import Episode
 from kawamori.domain.rules.forecast import ForecastRule
 from kawamori.domain.rules.level import episodes
 from kawamori.domain.rules.rise import RiseRule
+from kawamori.domain.rules.unfit import UnfitRule, contradictions
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 #: The limits that a water level has where its sensor has none of its own.
@@ -205,6 +206,18 @@ def all_of(rule: RiseRule | ForecastRule, line: list[Reading], thresholds: list[
     watch = rule.watch(tuple(thresholds))
     found = [e for r in line for e in watch.feed(r)] + list(watch.lasting())
     return sorted(found, key=lambda e: (e.started_at, e.level))
+
+
+def test_no_gauge_of_a_recorded_river_contradicts_itself(river: tuple[str, River]) -> None:
+    name, stations = river
+    most = 0
+    for station, line in stations.items():
+        jumps = contradictions([(r.observed_at, r.value) for r in line])
+        for n, at in enumerate(jumps):
+            within = sum(at <= other <= at + timedelta(hours=1) for other in jumps[n:])
+            most = max(most, within)
+            assert within < UnfitRule().at_least, (station, at)
+    print(f"\n{name}: at most {most} jumps up and down within an hour")
 
 
 def test_rapid_rises_are_floods_and_not_tides(river: tuple[str, River]) -> None:

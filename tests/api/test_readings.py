@@ -196,3 +196,106 @@ def test_summaries_come_as_a_file_too(api, sensor):
         "2026-07-03T00:00:00+09:00",
     ]
     assert table[1]["n"] == "720"
+
+
+def rain(rows, name, start, amounts, *, every=10):
+    """A gauge with ten-minute amounts, summarised as ingest would."""
+    sensor = rows.station(name, quantity="rainfall")
+    rows.readings(sensor, start, every * MINUTE, amounts)
+    rows.sql(
+        "INSERT INTO reading_hour SELECT sensor_id, date_trunc('hour', observed_at - interval '1 us'), count(*),"
+        " sum(round(value * 1e6))::bigint, min(value), max(value) FROM reading WHERE sensor_id = %s GROUP BY 1, 2",
+        sensor,
+    )
+
+
+def test_an_hour_of_rain_is_its_sum_and_says_whether_all_of_it_was_measured(api, rows):
+    rain(rows, "rain", START + 10 * MINUTE, [0.5] * 10)
+    span = {"quantity": "rainfall", "from": START.isoformat(), "to": (START + timedelta(hours=3)).isoformat()}
+    first, second = api.json("/stations/rain/readings", resolution="hour", **span)["points"]
+    assert (first["sum"], first["n"], first["expected"], first["complete"]) == (3.0, 6, 6, True)
+    assert (second["sum"], second["n"], second["expected"], second["complete"]) == (2.0, 4, 6, False)
+    ten = api.json("/stations/rain/readings", resolution="10min", **span)["points"]
+    assert [datetime.fromisoformat(p["time"]) - START for p in ten] == [10 * n * MINUTE for n in range(10)]
+    file = api.get("/stations/rain/readings.csv", resolution="hour", **span).content.decode("utf-8-sig")
+    assert [line.split(",")[4:] for line in file.splitlines()] == [
+        ["min", "mean", "max", "n", "sum", "expected"],
+        ["0.5", "0.5", "0.5", "6", "3.0", "6"],
+        ["0.5", "0.5", "0.5", "4", "2.0", "6"],
+    ]
+
+
+def test_hours_and_ten_minutes_are_those_of_the_stations_clock(api, rows):
+    sensor = rows.station("kathmandu")
+    rows.sql("UPDATE station SET time_zone = 'Asia/Kathmandu' WHERE station_id = 'kathmandu'")
+    start = datetime.fromisoformat("2025-09-05T09:00:00+05:45")
+    rows.readings(sensor, start, 10 * MINUTE, [4 + n * 0.05 for n in range(12)])
+    rows.sql(
+        "INSERT INTO reading_hour SELECT sensor_id, date_trunc('hour', observed_at, 'Asia/Kathmandu'), count(*),"
+        " sum(round(value * 1e6))::bigint, min(value), max(value) FROM reading WHERE sensor_id = %s GROUP BY 1, 2",
+        sensor,
+    )
+    span = {"from": (start - timedelta(hours=1)).isoformat(), "to": (start + timedelta(hours=3)).isoformat()}
+    hours = api.json("/stations/kathmandu/readings", resolution="hour", **span)["points"]
+    assert [(datetime.fromisoformat(p["time"]) - start, p["n"], p["mean"]) for p in hours] == [
+        (timedelta(0), 6, 4.125), (timedelta(hours=1), 6, 4.425),
+    ]  # fmt: skip
+    ten = api.json("/stations/kathmandu/readings", resolution="10min", **span)["points"]
+    assert [(datetime.fromisoformat(p["time"]) - start) / MINUTE for p in ten] == [10.0 * n for n in range(12)]
+
+
+def test_a_manager_corrects_a_reading_and_nobody_else_does(api, rows, serve_again):
+    sensor = rows.station("wrong")
+    rows.readings(sensor, START, MINUTE, [1.0, 9.9, 1.0])
+    at = (START + MINUTE).isoformat()
+    with serve_again(api={"open": False}) as closed:
+        path = f"/stations/wrong/readings/{at}"
+        body = {"condemn": True, "reason": "a bird on the sensor"}
+        assert closed.act(path, body, by="nobody", method="PUT").status_code == 401
+        assert closed.act(path, body, by=rows.account("川田", "operator"), method="PUT").status_code == 403
+        manager = rows.account("山田", "manager")
+        done = schemas.Correction.model_validate_json(closed.act(path, body, by=manager, method="PUT").content)
+        assert (done.kind, done.who, done.starts_at, done.applied) == ("condemn", "山田", START + MINUTE, False)
+        again = closed.act(path, body, by=manager, method="PUT").json()
+        assert again["id"] == done.id, "asked for twice, recorded once"
+        undone = closed.act(f"/stations/wrong/corrections/{done.id}", by=manager, method="DELETE")
+        assert undone.json()["undone_by"] == "山田"
+        assert closed.act(f"/stations/history/corrections/{done.id}", by=manager, method="DELETE").status_code == 404
+    lines = rows.sql(
+        "SELECT who, event, note FROM audit WHERE subject = 'readings' AND subject_id = 'wrong' ORDER BY 1, 2"
+    )
+    assert lines == [("山田", "corrected", "a bird on the sensor"), ("山田", "correction_undone", None)]
+
+
+@pytest.mark.parametrize(
+    ("minute", "body", "status", "field"),
+    [
+        (1, {"reason": "x"}, 422, "value"),
+        (1, {"value": 1.0, "condemn": True, "reason": "x"}, 422, "value"),
+        (1, {"value": 1.0}, 422, "reason"),
+        (1, {"value": 99.0, "reason": "x"}, 422, "value"),
+        (1, {"value": 1e999, "reason": "x"}, 422, "value"),
+        (1, {"value": 1.0, "to": "2026-07-02T00:00:00Z", "reason": "x"}, 422, "to"),
+        (1, {"offset": 0.1, "to": "2026-06-02T00:00:00Z", "reason": "x"}, 422, "to"),
+        (1, {"offset": 0.1, "to": "2026-09-02T00:00:00Z", "reason": "x"}, 422, "to"),
+        (1, {"condemn": True, "quantity": "moonlight", "reason": "x"}, 422, "quantity"),
+        (7, {"condemn": True, "reason": "x"}, 404, ""),
+    ],
+)
+def test_a_correction_that_cannot_be_is_refused_by_field(api, rows, minute, body, status, field):
+    if not rows.sql("SELECT 1 FROM station WHERE station_id = 'fields'"):
+        rows.readings(rows.station("fields"), START, MINUTE, [1.0, 1.0])
+    path = f"/stations/fields/readings/{(START + minute * MINUTE).isoformat()}"
+    refused = api.act(path, body, method="PUT")
+    assert refused.status_code == status
+    assert [e["field"] for e in refused.json().get("errors", [])] == ([field] if field else [])
+
+
+def test_the_former_value_is_shown_beside_a_corrected_one(api, rows):
+    sensor = rows.station("former")
+    rows.readings(sensor, START, MINUTE, [1.0, 1.5])
+    rows.sql("UPDATE reading SET stated = 3.5, reasons = 1024 WHERE sensor_id = %s AND observed_at > %s", sensor, START)
+    span = {"from": START.isoformat(), "to": (START + timedelta(hours=1)).isoformat()}
+    first, second = api.json("/stations/former/readings", **span)["points"]
+    assert "former" not in first
+    assert (second["value"], second["former"], second["reasons"]) == (1.5, 3.5, ["corrected"])

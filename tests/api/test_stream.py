@@ -14,6 +14,8 @@ import pytest
 
 from api import schemas
 from api.directory import DirectoryCache
+from api.levels import Levels
+from api.live_levels import LiveLevels
 from api.stream import HEARTBEAT_S, Hub, LiveFeed, Position, frame
 from kawamori.runtime import now
 from kawamori.storage.changes import Cursor
@@ -61,6 +63,42 @@ def test_a_committed_batch_is_heard_within_a_second(api, rows, sensor):
     assert reading.pop("received_at")
     assert datetime.fromisoformat(reading.pop("time")) == at
     assert reading == {"station_id": "live", "sensor_id": sensor, "quantity": "water_level", "value": 1.25, "flag": 1}
+
+
+def rows_of(event):
+    return {row["station_id"]: row for row in event["data"]["stations"]} if event["event"] == "level" else {}
+
+
+def test_a_row_that_changes_is_streamed_as_the_server_judges_it_and_the_others_are_not(api, rows):
+    judged = rows.station("judged", thresholds={1: 1.0, 2: 2.0})
+    rows.newest(rows.station("unchanged", thresholds={1: 1.0}), 0.5)
+    rows.newest(judged, 1.5)
+    with api.stream() as stream:
+        first_heartbeat(stream)
+        stream.until(lambda e: rows_of(e).get("judged", {}).get("level_m") == 1.5)
+        rows.newest(judged, 2.5)
+        rows.batch(judged, [2.5], start=ago(0.5))
+        heard = stream.until(lambda e: rows_of(e).get("judged", {}).get("level_m") == 2.5)
+    event = heard[-1]
+    assert list(rows_of(event)) == ["judged"], "an age alone is nothing new"
+    found = schemas.LevelsLatest.model_validate(event["data"])
+    whole = next(s for s in api.json("/levels/latest")["stations"] if s["station_id"] == "judged")
+    assert (found.stations[0].flood_level, found.stations[0].freshness) == (2, "fresh")
+    assert rows_of(event)["judged"].keys() == whole.keys()
+
+
+async def test_what_changes_while_nobody_listens_is_told_to_none_and_lost_to_none(rows):
+    sensor = rows.station("unheard", thresholds={1: 1.0})
+    rows.newest(sensor, 0.5)
+    async with Database(rows.url, "test") as database:
+        hub, directory = Hub(), DirectoryCache(database, now)
+        live = LiveLevels(Levels(database, directory, now), LiveFeed(database, directory, now, hub))
+        assert await live.look() == 0
+        rows.newest(sensor, 1.5)
+        client = hub.join()  # it fetches all rows after joining: before or after the change is the same to it
+        assert await live.look() == 1
+        assert await live.look() == 0
+        hub.leave(client)
 
 
 def test_the_stream_is_never_cached_or_buffered(api):
@@ -208,7 +246,7 @@ async def test_a_threshold_that_comes_into_force_by_the_clock_is_announced_once(
     at = before = datetime(2029, 12, 31, 23, 59, 30, tzinfo=UTC)
     async with Database(rows.url, "test") as database:
         hub = Hub()
-        directory = DirectoryCache(database, lambda: at)
+        directory = DirectoryCache(database, lambda: at, steady=lambda: at.timestamp())  # noqa: PLW0108 - `at` moves
         feed = LiveFeed(database, directory, lambda: at, hub)
         hub.position = Position(*await newest(database))
         client = hub.join()
@@ -227,6 +265,22 @@ async def test_a_threshold_that_comes_into_force_by_the_clock_is_announced_once(
     assert [t.level for t in in_force] == [2, 3]
     kinds = [what.split(b"\n")[0].removeprefix(b"event: ") for what in told]
     assert kinds == [b"after", b"after", b"station", b"after", b"after", b"after", b"after"]
+
+
+async def test_a_clock_that_is_set_back_an_hour_keeps_no_dated_fact_from_coming_into_force(rows):
+    rows.station("set_back", thresholds={2: 2.0})
+    at, passed = datetime.now(UTC), 0.0
+    async with Database(rows.url, "test") as database:
+        directory = DirectoryCache(database, lambda: at, lambda: passed)
+        assert [t.level for t in (await directory.get()).thresholds["set_back"]] == [2]
+        rows.sql("ALTER TABLE threshold DISABLE TRIGGER registry_changed")
+        rows.sql(
+            "INSERT INTO threshold (station_id, level, valid_from, value_m) VALUES ('set_back', 3, '2020-01-01Z', 3.0)"
+        )
+        rows.sql("ALTER TABLE threshold ENABLE TRIGGER registry_changed")
+        at -= timedelta(hours=1)
+        passed += 61
+        assert [t.level for t in (await directory.get()).thresholds["set_back"]] == [2, 3]
 
 
 async def test_a_registration_during_a_reading_of_the_registry_is_read_too(rows):
@@ -367,7 +421,7 @@ def test_however_much_comes_at_once_whoever_reads_hears_all_of_it(api, rows):
         connection.sendall(b"GET /api/v1/stream HTTP/1.1\r\nHost: kawamori\r\n\r\n")
         for line in connection.makefile("rb"):
             assert b"event: resync" not in line
-            heard += line.count(b'"station_id":"many-')
+            heard += line.count(b'"station_id":"many-') if b'"readings"' in line else 0
             if line == b"event: heartbeat\n":
                 beats.append(time.monotonic())
                 if len(beats) == 1:

@@ -71,10 +71,11 @@ def alerting(api):
 def test_nobody_leads_and_then_somebody_does(api, rows):
     assert alerting(api).why == ["no_engine"]
     rows.sql("INSERT INTO lease VALUES ('alerts', 'engine-1', 1, now() + interval '1 minute')")
-    rows.sql("INSERT INTO gateway VALUES ('gateway-1', now(), 42)")
+    rows.sql("UPDATE gateway SET seen_at = now(), backlog = 42, set_aside = 3 WHERE gateway_id = 'gateway-1'")
     found = system(api)
     assert (found.alerting.ok, found.alerting.leader, found.alerting.last_self_test) == (True, "engine-1", None)
     assert [(g.gateway_id, g.backlog, g.alive) for g in found.gateways] == [("gateway-1", 42, True)]
+    assert found.gateways[0].set_aside == 3
 
 
 @pytest.mark.integration
@@ -159,7 +160,7 @@ def test_every_link_is_told(api, rows):
         "INSERT INTO process VALUES ('ingest-a', 'ingest', now()), ('ingest-b', 'ingest', now() - interval '10 minutes'),"
         " ('ingest-c', 'ingest', now() - interval '1 hour')"
     )
-    rows.sql("UPDATE gateway SET seen_at = now() - interval '2 minutes'")
+    rows.sql("UPDATE gateway SET seen_at = now() - interval '2 minutes' WHERE gateway_id = 'gateway-1'")
     rows.batch(sensor, [1.0, 1.1], start=NOW)
     rows.sql(
         "INSERT INTO quarantine (received_at, topic, reason, payload, gateway_id) VALUES"
@@ -167,7 +168,7 @@ def test_every_link_is_told(api, rows):
     )
     found = system(api)
     assert [(p.process, p.alive) for p in found.ingest] == [("ingest-a", True), ("ingest-b", False)]
-    assert [g.alive for g in found.gateways] == [False]
+    assert {g.alive for g in found.gateways} == {False}
     assert found.stations.fresh >= 1
     assert found.intake.readings_last_minute >= 2
     assert (found.quarantine.last_hour, found.quarantine.last_day, found.quarantine.newest.reason) == (
@@ -224,3 +225,61 @@ def test_a_crowd_is_told_what_was_learned_once(api, rows):
         answers = list(crowd.map(lambda _: api.get("/system").json(), range(40)))
     assert len({one["as_of"] for one in answers}) == 1
     assert {tuple(one["unknown"]) for one in answers} == {("quarantine",)}
+
+
+@pytest.mark.integration
+def test_what_of_the_registry_cannot_be_used_and_who_is_not_registered_are_named(api, rows):
+    rows.station("typo")
+    rows.sql("UPDATE station SET time_zone = 'Asia/Tokio' WHERE station_id = 'typo'")
+    rows.sql("INSERT INTO unknown_gateway (gateway_id, messages) VALUES ('stranger', 3)")
+    rows.sql("INSERT INTO quarantine_use VALUES ('device:junk', now(), 20000, 5000000, 7, NULL)")
+    found = system(api)
+    assert found.registry.problem_count == len(found.registry.problems) >= 1
+    assert any("time_zone" in p.reason and p.subject == "station typo" for p in found.registry.problems)
+    assert (found.unknown_gateways.count, found.unknown_gateways.last_name) == (1, "stranger")
+    assert (found.quarantine.not_kept_last_day, found.quarantine.warning) == (7, "quota")
+    assert "typo" in api.get("/levels/latest").text, "the station is still shown"
+    rows.sql("UPDATE station SET time_zone = 'Asia/Tokyo' WHERE station_id = 'typo'")
+
+
+@pytest.mark.integration
+def test_what_hides_a_flood_stands_as_a_banner_on_system_and_stream_until_it_is_lifted(api, rows):
+    rows.station("banner", thresholds={1: 1.0, 4: 4.0}, crest=5.0)
+    rows.sql("UPDATE process SET seen_at = now() WHERE service = 'ingest'")
+    rows.sql(
+        "INSERT INTO silence (up_to_level, starts_at, ends_at, reason, author) VALUES (5, now(), now() + interval '1 hour', '工事', '佐藤')"
+    )
+    rows.sql("UPDATE threshold SET valid_to = now() WHERE station_id = 'banner' AND level = 4")
+    rows.sql("INSERT INTO threshold (station_id, level, valid_from, value_m) VALUES ('banner', 4, now(), 999)")
+    found = system(api)
+    assert [(n.kind, n.by) for n in found.notices] == [("silenced", "佐藤"), ("thresholds", None)]
+    assert {"silenced", "thresholds"} <= set(found.alerting.why)
+    assert "999 m" in found.notices[1].text.en
+    with api.stream() as stream:
+        beat = stream.until(lambda e: e["event"] == "heartbeat" and len(e["data"].get("notices", ())) == 2)[-1]["data"]
+    assert beat["notices"][0]["text"]["ja"].startswith("通知停止中：全域")
+    rows.sql("UPDATE silence SET lifted_at = now()")
+    rows.sql("UPDATE threshold SET value_m = 4 WHERE value_m = 999")
+    found = system(api)
+    assert found.notices == []
+    assert not {"silenced", "thresholds"} & set(found.alerting.why)
+
+
+@pytest.mark.integration
+def test_an_ingest_that_starts_again_and_again_is_named_and_ok_is_false(api, rows):
+    rows.sql("INSERT INTO service_start SELECT 'ingest', now() - n * interval '7 s' FROM generate_series(0, 20) n")
+    found = system(api)
+    assert "restarting" in found.alerting.why
+    assert not found.alerting.ok
+    assert "ingest has started 21 times in the last 14" in found.notices[0].text.en
+    rows.sql("DELETE FROM service_start")
+
+
+@pytest.mark.integration
+def test_a_row_that_this_version_does_not_understand_is_named_and_left_out(api, rows):
+    rows.sql("INSERT INTO contact VALUES ('odd', 'person', 'x', '{\"addresses\": 7}'), ('fine', 'person', 'y', '{}')")
+    rows.sql("INSERT INTO escalation VALUES ('odd', 'x', NULL, '{\"steps\": [], \"pager\": 1}')")
+    assert [p.split(":")[0] for p in system(api).problems] == ["contact odd", "escalation odd"]
+    assert [c["id"] for c in api.json("/contacts")["contacts"] if c["id"] in ("odd", "fine")] == ["fine"]
+    rows.sql("DELETE FROM contact")
+    rows.sql("DELETE FROM escalation")

@@ -15,7 +15,7 @@ from msgspec import Raw
 from ingest.service import Ingest
 from kawamori import wire
 from kawamori.domain.freshness import INGEST_SILENT_AFTER
-from kawamori.errors import StorageRefused, StorageUnavailable
+from kawamori.errors import StorageUnavailable
 from kawamori.mqtt import Message
 from kawamori.settings import IngestSettings
 from kawamori.storage.database import Database
@@ -76,7 +76,7 @@ def test_a_sign_of_life_that_cannot_be_written_is_said_later(fresh_database_url,
             await ingest.take([through("west", "a", 1, payload)])
             with psycopg.connect(fresh_database_url, autocommit=True) as connection:
                 connection.execute("ALTER TABLE process RENAME TO hidden")
-                with pytest.raises(StorageRefused):
+                with pytest.raises(StorageUnavailable):
                     await ingest.say_alive("one")
                 connection.execute("ALTER TABLE hidden RENAME TO process")
                 await ingest.say_alive("one")

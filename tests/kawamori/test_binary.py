@@ -53,9 +53,12 @@ def test_copied_readings_are_the_rows_they_were(connection: Any) -> None:
         Reading(SensorId(n), start + timedelta(seconds=n), n / 7 - 3, start + timedelta(seconds=n // 2), flag, n)
         for n, flag in enumerate([Flag.GOOD, Flag.SUSPECT, Flag.FAIL, Flag.MISSING])
     ]
+    readings[1] = readings[1]._replace(stated_at=start + timedelta(hours=1))
+    readings[2] = readings[2]._replace(stated=-1.5)
+    readings[3] = readings[3]._replace(stated_at=start + timedelta(hours=2), stated=0.25)
     with connection.cursor().copy(query("copy_readings")) as copy:
         copy.write(copied(readings))
     rows = connection.execute(
-        "SELECT sensor_id, observed_at, value, received_at, flag, reasons FROM reading ORDER BY sensor_id"
+        "SELECT sensor_id, observed_at, value, received_at, flag, reasons, stated_at, stated FROM reading ORDER BY 1"
     ).fetchall()
-    assert rows == [tuple(r) for r in readings]
+    assert rows == [tuple(r)[:8] for r in readings]

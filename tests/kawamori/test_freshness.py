@@ -1,8 +1,11 @@
-"""Which link of the chain is silent: ours, a gateway, or the sensor alone."""
+"""How old a number may be, and which link of the chain is silent: ours, a gateway, or the sensor alone."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +15,7 @@ from kawamori.domain.freshness import (
     GatewayLink,
     Links,
     Silence,
+    freshness,
     server_behind,
     silent_link,
 )
@@ -23,6 +27,15 @@ gateway = st.builds(GatewayLink, seen_at=ago, backlog=st.integers(0, 10_000), he
 gateways = st.dictionaries(st.sampled_from(["west", "east", "hill"]), gateway)
 links = st.builds(Links, ingest_seen=st.none() | ago, gateways=gateways)
 ways = st.none() | st.sampled_from(["west", "east", "gone"])
+
+
+VECTORS = json.loads((Path(__file__).parents[1] / "contracts/freshness.json").read_text())["vectors"]
+
+
+@pytest.mark.parametrize("given", VECTORS)
+def test_a_number_is_judged_as_the_page_judges_it(given):
+    age = None if given["age_s"] is None else given["age_s"] * SECOND
+    assert freshness(age, given["interval_s"] * SECOND) == given["freshness"]
 
 
 def well(**change) -> Links:

@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kawamori.domain.lag import Lag
 from kawamori.domain.quantity import Unit
 from kawamori.domain.reading import Flag, RiverId, SensorId, StationId
 from kawamori.domain.registry import Limits, Sensor, Station
@@ -14,10 +15,12 @@ from kawamori.domain.rules import KINDS, Facts, Finding, GatewayFacts, SensorRul
 from kawamori.domain.rules.battery import BatteryRule
 from kawamori.domain.rules.clock import ClockRule
 from kawamori.domain.rules.gateway import GatewayRule
+from kawamori.domain.rules.limits import LimitsRule
 from kawamori.domain.rules.manual import ManualRule
 from kawamori.domain.rules.silent import SilentRule
 from kawamori.domain.rules.spike import SpikeRule
 from kawamori.domain.rules.stuck import StuckRule
+from kawamori.domain.rules.unfit import UnfitRule, contradictions
 
 NOW = datetime(2026, 7, 14, 12, tzinfo=UTC)
 METRE = Unit(symbol="m", dimension="length", scale=1.0)
@@ -146,8 +149,8 @@ def test_a_clock_is_off_when_readings_come_from_the_future_or_were_refused_for_i
     assert (found.since, ClockRule.says(None, found.detail, "ja")) == (NOW, "+95秒")
     assert judge(ClockRule(), ahead(31), firing=True) is not None
     assert judge(ClockRule(), ahead(30), firing=True) is None
-    assert judge(ClockRule(), facts(ahead_at=NOW - timedelta(minutes=59))) is not None
-    assert judge(ClockRule(), facts(ahead_at=NOW - timedelta(minutes=61))) is None
+    assert judge(ClockRule(), facts(refused_at=NOW - timedelta(minutes=59))) is not None
+    assert judge(ClockRule(), facts(refused_at=NOW - timedelta(minutes=61))) is None
 
 
 def test_a_gateway_is_silent_after_a_minute() -> None:
@@ -177,7 +180,7 @@ def test_what_raises_goes_on_firing_while_nothing_changes(
     assert isinstance(rule, SensorRule)
     known = facts(
         age, value, battery_v=volts, spikes=spikes, neighbours=neighbours, sensor=CRISIS if low else sensor(),
-        flat_since=NOW - timedelta(minutes=age, hours=flat_h), ahead_at=NOW - timedelta(minutes=age),
+        flat_since=NOW - timedelta(minutes=age, hours=flat_h), refused_at=NOW - timedelta(minutes=age),
     )  # fmt: skip
     found = judge(rule, known)
     if found is not None:
@@ -200,3 +203,76 @@ def test_no_message_says_what_only_the_meteorological_agency_may() -> None:
                 assert "警報" not in said + rule.name_ja
                 assert len(said) <= 45
     assert ManualRule.says(None, {"text": "堤防に亀裂"}, "ja") == "堤防に亀裂"
+
+
+def late(behind: timedelta, lag: Lag | None = None, since: float = 1, **more: Any) -> Facts:
+    """A sensor whose newest reading came so late, `since` minutes ago."""
+    came = NOW - timedelta(minutes=since)
+    return facts(0, observed_at=came - behind, received_at=came, lag=lag, **more)
+
+
+def test_replaying_the_past_makes_no_station_silent() -> None:
+    for behind in (timedelta(hours=2), timedelta(days=400)):
+        assert judge(SilentRule(), late(behind, since=60)) is None
+    live = Lag(timedelta(hours=2), "late", live=True)
+    assert judge(SilentRule(), late(timedelta(hours=2), live, since=30)) is None
+    assert judge(SilentRule(), late(timedelta(hours=2), live, since=32)) is not None
+    assert judge(SilentRule(), late(timedelta(hours=2), since=60), firing=True) is not None, (
+        "it was live, and is silent"
+    )
+
+
+def test_a_usual_delay_is_no_silence() -> None:
+    slow = sensor(usual_delay=timedelta(minutes=40))
+    assert judge(SilentRule(), facts(70, sensor=slow)) is None
+    assert judge(SilentRule(), facts(72, sensor=slow)) is not None
+
+
+def test_a_clock_that_is_behind_is_named_and_is_no_dead_sensor() -> None:
+    nine = timedelta(hours=9, seconds=2)
+    lag = Lag(nine, "zone", live=False)
+    found = judge(ClockRule(), late(nine, lag))
+    assert found is not None
+    assert ClockRule.says(None, found.detail, "en") == "its times are 9 h 00 min behind: time zone?"
+    assert judge(SilentRule(), late(nine, lag)) is None
+    always = Lag(timedelta(minutes=40), "constant", live=True)
+    assert judge(ClockRule(), late(timedelta(minutes=40), always)) is not None
+    assert judge(ClockRule(), late(timedelta(minutes=40), Lag(timedelta(minutes=40), "late", live=True))) is None
+
+
+def test_a_gateways_clock_is_named_instead_of_all_its_sensors() -> None:
+    off = GatewayFacts(gateway_id="g", seen_at=NOW, backlog=0, clock_off_s=-3600.0)
+    found = ClockRule().judge_gateway(off, NOW, firing=False)
+    assert found is not None
+    assert ClockRule.says(found.value, found.detail, "ja") == "-3600秒"
+    assert ClockRule().judge_gateway(replace(off, clock_off_s=40.0), NOW, firing=False) is None
+    assert ClockRule().judge_gateway(replace(off, clock_off_s=40.0), NOW, firing=True) is not None
+    known = facts(0, observed_at=NOW, received_at=NOW - timedelta(hours=1))
+    assert judge(ClockRule(), known) is not None
+    assert judge(ClockRule(), replace(known, gateway_off_s=-3600.0)) is None
+
+
+def test_a_sensor_torn_off_in_the_flood_is_unfit_until_it_has_been_quiet() -> None:
+    def jumps(*values: float, step: float = 10) -> tuple[datetime, ...]:
+        times = [NOW - timedelta(minutes=step * (len(values) - i)) for i in range(len(values))]
+        return contradictions(list(zip(times, values, strict=True)))
+
+    torn = facts(jumps=jumps(0.0, 9.6, 3.1, 8.2, 0.0))
+    found = judge(UnfitRule(), torn)
+    assert found is not None
+    assert (found.since, found.detail["jumps"]) == (NOW - timedelta(minutes=40), 4)
+    assert judge(UnfitRule(), facts(jumps=jumps(0.0, 9.6, 9.6, 3.1, 3.2))) is None
+    flash = jumps(1.0, 2.6, 4.2, 5.9, 7.2, 7.3, 7.0, step=5)
+    assert len(flash) == 1, "a flash rise only rises"
+    quiet = facts(jumps=tuple(at - timedelta(hours=3) for at in torn.jumps))
+    assert judge(UnfitRule(), quiet, firing=True) is None
+    assert judge(UnfitRule(), replace(torn, jumps=torn.jumps[-1:]), firing=True) is not None
+
+
+def test_values_beyond_the_limits_that_agree_are_a_wrong_limit_since_the_first_of_them() -> None:
+    since = NOW - timedelta(minutes=20)
+    assert judge(LimitsRule(), facts(5, 235.5)) is None
+    found = judge(LimitsRule(), facts(5, 235.5, beyond_since=since))
+    assert found is not None
+    assert (found.since, found.value) == (since, 235.5)
+    assert LimitsRule.says(235.5, {}, "en") == "235.50 m"

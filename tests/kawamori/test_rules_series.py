@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kawamori.domain.flood import Threshold, rise, time_to_threshold, trend_per_hour
+from kawamori.domain.flood import Threshold, recent_trend, rise, time_to_threshold, trend_per_hour
 from kawamori.domain.reading import Flag, Reading, SensorId, StationId
 from kawamori.domain.rules import KINDS, Episode, SeriesRule
 from kawamori.domain.rules.forecast import ForecastRule
@@ -189,6 +189,36 @@ def test_the_interval_covers_the_true_slope_nine_times_of_ten(n: int, sigma_mm: 
         assert math.isclose(trend, line.slope * 3600, abs_tol=1e-9)
     print(f"\n{n} readings, sigma {sigma_mm} mm: {covered / asked:.1%} of {asked}")
     assert covered >= 0.90 * asked - 2 * math.sqrt(asked * 0.09)  # two standard errors of the count itself
+
+
+def trend_of(minutes: list[float], values: list[float], every: float = 10, now: float | None = None) -> float | None:
+    times = [START + m * MINUTE for m in minutes]
+    at = times[-1] if now is None else START + now * MINUTE
+    found = recent_trend(at, times, values, every * MINUTE)
+    return None if found is None else round(found, 6)
+
+
+def test_the_trend_is_that_of_the_last_hour_whatever_was_before() -> None:
+    rising = [100.0 + 10 * n for n in range(7)]
+    assert trend_of([0, 10, 20, 30, *rising], [9, 9, 9, 9, *(1 + 0.1 * n for n in range(7))]) == 0.6
+
+
+def test_an_outage_or_a_reading_of_years_ago_makes_no_rising_river_steady() -> None:
+    years = [-3_000_000.0 - n for n in range(5)]
+    assert trend_of([*years, 0, 10, 20], [1.0] * 5 + [1.0, 1.5, 2.0]) == 3.0
+    assert trend_of([-120, -110, -100, -90, 0, 10, 20], [2.0] * 4 + [1.0, 1.5, 2.0]) == 3.0
+    assert trend_of([-40, -10, 0], [1.0, 1.5, 2.0]) is not None, "a gap of three intervals is none yet"
+
+
+def test_there_is_no_trend_before_three_readings_belong_together_or_long_after_the_last_good_one() -> None:
+    assert trend_of([-120, -110, 0, 10], [1.0, 1.0, 1.0, 1.5]) is None
+    assert trend_of([0, 10, 20], [1.0, 1.5, 2.0], now=60) is None
+    assert trend_of([], [], now=0) is None
+
+
+def test_a_slow_gauge_has_a_trend_over_four_of_its_intervals_and_a_fast_one_over_its_last_minutes() -> None:
+    assert trend_of([0, 60, 120, 180, 240, 300], [9.0, 1.0, 1.5, 2.0, 2.5, 3.0], every=60) == 0.5
+    assert trend_of([float(n) for n in range(20)], [1 + n / 60 for n in range(20)], every=1) == 1.0
 
 
 def test_quiet_noise_is_hardly_ever_taken_for_a_rise() -> None:

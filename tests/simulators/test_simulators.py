@@ -16,7 +16,7 @@ from kawamori.domain.reading import StationId
 from kawamori.errors import ConfigurationError
 from simulators import city, river
 from simulators.publish import SILENT, SPIKY, reports_at
-from simulators.replay import Options, arrange, read
+from simulators.replay import Options, arrange, read, read_thresholds, shift_of, shifted
 from simulators.sensor import Report, duplicate, noise, reorder, silence, stuck, through
 
 NOW = datetime(2026, 7, 14, tzinfo=UTC)
@@ -98,8 +98,10 @@ def test_replay_finds_the_columns_and_the_zone(tmp_path: Path) -> None:
     file = tmp_path / "naka.csv.gz"
     file.write_bytes(gzip.compress(b"station,time_jst,level_m,flag\na,2026-07-06T23:50,-1.73,\na,2026-07-07T00:00,,\n"))
     recording = read(Options(file=file))
-    assert recording.rows == [("a", Report(datetime(2026, 7, 6, 14, 50, tzinfo=UTC), -1.73))]
-    assert recording.refused[0].startswith("line 3")
+    assert [(r.station, r.at, r.value) for r in recording.rows] == [
+        ("a", datetime(2026, 7, 6, 14, 50, tzinfo=UTC), -1.73)
+    ]
+    assert recording.without_value == [(3, "")]
 
 
 def test_replay_never_guesses_a_zone_or_a_column(tmp_path: Path) -> None:
@@ -115,13 +117,30 @@ def test_replay_refuses_two_values_in_one_field_by_line(tmp_path: Path) -> None:
     file = tmp_path / "x.csv"
     file.write_text("station,time,value\na,2026-07-06T23:50Z,1|2\na,2026-07-07T00:00Z,3\n")
     recording = read(Options(file=file))
-    assert [r.value for _, r in recording.rows] == [3.0]
-    assert recording.refused == ["line 2: could not convert string to float: '1|2'"]
+    assert [r.value for r in recording.rows] == [3.0]
+    assert recording.refused == ["line 2: '1|2' is not a number"]
 
 
 def test_replay_shifted_to_now_ends_now_and_repeats_what_it_is_told_to(tmp_path: Path) -> None:
     file = tmp_path / "x.csv"
     file.write_text("station,time,value\n" + "".join(f"a,2020-01-01T{h:02}:00Z,{h}\n" for h in range(24)))
-    rows = arrange(read(Options(file=file)), Options(file=file, shift_to_now=True, repeat_share=0.5, shuffle=1), NOW)
-    assert max(r.at for _, r in rows) == NOW
+    options = Options(file=file, shift_to_now=True, repeat_share=0.5, shuffle=1)
+    recorded = read(options).rows
+    rows = arrange(shifted(recorded, shift_of(recorded, options, NOW)), options)
+    assert max(r.at for r in rows) == NOW
     assert len(rows) == 36
+
+
+def test_thresholds_of_nobody_out_of_order_or_of_no_height_are_refused_by_line(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text(
+        "station,level,value_m\n1646500,2,1.3\nb ,2,2.3\nb,2,2\nb,3,-9999\nb,4,NaN\nb,6,1\nb,1,2.5\nb,2,3\n"
+    )
+    with pytest.raises(ConfigurationError) as refused:
+        read_thresholds(file, {"01646500", "b"})
+    said = str(refused.value)
+    assert "line 2: station: '1646500' is not in the recording; is '01646500' meant?" in said
+    assert "line 3: station: 'b ' is not in the recording; is 'b' meant?" in said
+    for line, field in ((5, "value_m"), (6, "NaN"), (7, "level"), (9, "given twice")):
+        assert any(f"line {line}: " in text and field in text for text in said.split("\n")), said
+    assert "level 2 (2 m) must lie above level 1 (2.5 m)" in said

@@ -66,6 +66,11 @@ export function measured(alert: Alert): string {
     case "stuck":
       return value === null ? "" : words.alertStuck(metres(value));
     case "clock": {
+      const said = detail["words"];
+      if (typeof said === "object" && said !== null) {
+        const { ja = "", en = "" } = said as Record<string, unknown>;
+        return pick({ ja: String(ja), en: String(en) }, lang.value);
+      }
       const ahead = number("ahead_s");
       return ahead === null ? "" : words.alertClock(Math.round(ahead));
     }

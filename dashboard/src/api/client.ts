@@ -1,5 +1,6 @@
 /** The only caller of the HTTP API. Same origin, no retries of its own; what is silent for too long is given up. */
 
+import type { LevelFacts } from "../domain/levels";
 import type {
   Alert,
   AlertDetail,
@@ -80,10 +81,10 @@ async function get<T>(path: string, signal?: AbortSignal, headers: Record<string
 }
 
 export const getSite = () => get<Site>("/site");
+/** Names and colours of the flood levels in force. */
+export const getLevelTable = async () =>
+  (await get<{ flood_levels: Partial<LevelFacts>[] }>("/flood-levels")).flood_levels;
 export const getLevels = () => get<LevelsLatest>("/levels/latest");
-/** Of these stations only. */
-export const getLevelsOf = (ids: readonly string[]) =>
-  get<LevelsLatest>(`/levels/latest?${new URLSearchParams(ids.map((id) => ["station", id]))}`);
 export const getRecent = (hours: number, signal: AbortSignal) =>
   get<Recent>(`/levels/recent?hours=${hours}`, signal);
 export const getStations = async () => (await get<{ stations: Station[] }>("/stations")).stations;

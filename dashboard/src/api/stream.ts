@@ -3,8 +3,8 @@
  * gives up for good on an HTTP error and never notices a silent one: both are handled here.
  */
 
-import type { AlertingWord } from "../domain/alerting";
-import type { Alert, StreamReading } from "./types";
+import type { AlertingWord, Notice } from "../domain/alerting";
+import type { Alert, LevelsLatest, StationLevel, StreamReading } from "./types";
 
 export type StreamMessage =
   | { readonly kind: "open" }
@@ -14,8 +14,11 @@ export type StreamMessage =
       readonly asOf: string | null;
       readonly alerting: AlertingWord | null;
       readonly page: string | null;
+      readonly notices?: readonly Notice[];
     }
   | { readonly kind: "readings"; readonly readings: readonly StreamReading[] }
+  /** Rows of `/levels/latest` that have changed, as the server judges them. */
+  | { readonly kind: "levels"; readonly levels: LevelsLatest }
   | { readonly kind: "alert"; readonly alert: Alert }
   /** Nobody was told of it, and the readings no longer show it. */
   | { readonly kind: "gone"; readonly id: number }
@@ -31,6 +34,12 @@ function alertingWord(said: unknown): AlertingWord | null {
   const { ok, why } = said as Record<string, unknown>;
   if (typeof ok !== "boolean") return null;
   return { ok, why: Array.isArray(why) ? why.filter((code) => typeof code === "string") : [] };
+}
+
+/** Those that say something; an older server says none. */
+function noticesOf(said: unknown): readonly Notice[] {
+  if (!Array.isArray(said)) return [];
+  return said.filter((one) => typeof one?.text?.ja === "string" && typeof one?.text?.en === "string");
 }
 
 /** Decodes one event; null for what this page does not understand (newer servers may say more). */
@@ -50,6 +59,15 @@ export function decode(event: string, data: string): StreamMessage | null {
       const readings = Array.isArray(many) ? (many as StreamReading[]) : [body as StreamReading];
       return { kind: "readings", readings: readings.filter((r) => typeof r?.station_id === "string") };
     }
+    case "level": {
+      const rows = fields["stations"];
+      if (typeof fields["as_of"] !== "string" || !Array.isArray(rows)) return null;
+      const stations = (rows as StationLevel[]).filter((row) => typeof row?.station_id === "string");
+      return {
+        kind: "levels",
+        levels: { as_of: fields["as_of"], server_behind: fields["server_behind"] === true, stations },
+      };
+    }
     case "alert":
       return "id" in fields ? { kind: "alert", alert: body as Alert } : null;
     case "alert_gone":
@@ -64,6 +82,7 @@ export function decode(event: string, data: string): StreamMessage | null {
         asOf: typeof fields["as_of"] === "string" ? fields["as_of"] : null,
         alerting: alertingWord(fields["alerting"]),
         page: typeof fields["page"] === "string" ? fields["page"] : null,
+        notices: noticesOf(fields["notices"]),
       };
     default:
       return null;
@@ -94,7 +113,7 @@ export class Stream {
       this.heard({ kind: "error" });
       if (source.readyState === EventSource.CLOSED) this.#reopenLater();
     };
-    for (const name of ["reading", "alert", "alert_gone", "station", "heartbeat", "resync"]) {
+    for (const name of ["reading", "level", "alert", "alert_gone", "station", "heartbeat", "resync"]) {
       source.addEventListener(name, (event) => {
         const message = decode(name, (event as MessageEvent<string>).data);
         if (message) this.heard(message);

@@ -96,6 +96,7 @@ export interface Station {
   readonly km?: number | null;
   readonly ward?: Bilingual | null;
   readonly gauge_zero_tp_m?: number | null;
+  readonly datums?: readonly { readonly valid_from: string; readonly gauge_zero_tp_m: number | null }[];
   readonly design_high_water_m?: number | null;
   readonly crest_left_m?: number | null;
   readonly crest_right_m?: number | null;
@@ -137,6 +138,9 @@ export interface SummaryPoint {
   readonly mean: number | null;
   readonly max: number | null;
   readonly n: number;
+  /** Of amounts: what fell in it. */
+  readonly sum?: number | null;
+  readonly complete?: boolean;
 }
 
 export type Point = RawPoint | SummaryPoint;
@@ -294,6 +298,7 @@ export interface System {
   } | null;
   readonly stream?: { readonly clients: number } | null;
   readonly page_version?: string | null;
+  readonly clock?: { readonly host_ahead_s: number; readonly ok: boolean } | null;
   readonly unknown?: readonly string[];
 }
 

@@ -11,8 +11,8 @@ import { chooseRange, lang, type Range, range, selected, stationLevels, stations
 import { Segments } from "../ui/segments";
 import { type History, type Kept, keepHistory } from "./history";
 import { noteOf } from "./note";
-import { inside, marksOf, mountPlot, pictureOf, plotFile, steadyNow } from "./picture";
-import { extent, type Mark } from "./series";
+import { inside, marksOf, mountPlot, pictureOf, plotFile, rainWords, steadyNow } from "./picture";
+import { extent, type Mark, onDatum } from "./series";
 
 const RANGES: readonly Range[] = ["m30", "h3", "h24", "d7"];
 const SPAN_S: Record<Range, number> = { m30: 1_800, h3: 10_800, h24: 86_400, d7: 604_800 };
@@ -25,11 +25,11 @@ const asked = computed(() =>
 const kept = signal<Kept | null>(null);
 const history = computed<History | null>(() => kept.value?.history.value ?? null);
 const drawnNow = computed(() => steadyNow({ lengthS: SPAN_S[range.value], endS: null }));
-const marks = computed(() => (history.value ? marksOf(history.value) : []));
-/** The stream may lag behind the range's left edge; only what is inside is spoken of. */
-const shown = computed(() => inside(marks.value, [drawnNow.value - SPAN_S[range.value], drawnNow.value]));
 /** As in the table beside it. */
 const datum = computed(() => tableDatum(stations.value.get(selected.value ?? "")));
+const marks = computed(() => (history.value ? onDatum(marksOf(history.value), datum.value) : []));
+/** The stream may lag behind the range's left edge; only what is inside is spoken of. */
+const shown = computed(() => inside(marks.value, [drawnNow.value - SPAN_S[range.value], drawnNow.value]));
 const picture = computed(
   () => history.value && pictureOf(history.value, marks.value, datum.value, drawnNow.value),
 );
@@ -73,7 +73,11 @@ function summary(name: string): string {
   const last = newest(shown.value);
   if (!all || !last) return `${name} ${span} – ${words.chartEmpty}`;
   const at = clockOrDay(last.at * 1000, drawnNow.value * 1000);
-  return words.chartSummary(name, span, height(all.min), height(all.max), height(last.value), at);
+  const text = words.chartSummary(name, span, height(all.min), height(all.max), height(last.value), at);
+  const window = [drawnNow.value - SPAN_S[range.value], drawnNow.value] as const;
+  return [text, history.value ? rainWords(history.value, window, drawnNow.value) : ""]
+    .filter(Boolean)
+    .join(" ");
 }
 
 export function ChartPanel() {

@@ -1,6 +1,6 @@
 /** What the plot's own lines cannot say: thresholds, doubtful points, rain, now. Canvas pixels throughout. */
 import type uPlot from "uplot";
-import { type Mark, rainOf } from "./series";
+import { type Mark, rainOf, type Stretch } from "./series";
 
 export interface Line {
   readonly value: number;
@@ -179,7 +179,9 @@ const RAIN_SHARE = 0.28;
 /** Hangs from the top, under the water's line. A single report tells of the time before it. */
 export function drawRain(u: uPlot, rain: readonly Mark[], widthS: number, ink: Ink, px: number): void {
   const { min: from = 0, max: to = 0 } = u.scales["x"] ?? {};
-  const shown = rain.filter((m) => m.at >= (from ?? 0) && m.at - widthS <= (to ?? 0) && rainOf(m) > 0);
+  const shown = rain.filter(
+    (m) => m.at >= (from ?? 0) && m.at - widthS <= (to ?? 0) && (rainOf(m) > 0 || m.incomplete === true),
+  );
   const most = shown.reduce((top, m) => Math.max(top, rainOf(m)), 0);
   inside(u, (ctx, b) => {
     const full = niceAbove(most);
@@ -191,7 +193,54 @@ export function drawRain(u: uPlot, rain: readonly Mark[], widthS: number, ink: I
       const left = u.valToPos(start, "x", true);
       const right = u.valToPos(start + widthS, "x", true);
       const width = Math.max(1 * px, right - left - 1 * px);
-      ctx.fillRect(left, b.top, width, (height * rainOf(mark)) / full);
+      const deep = (height * rainOf(mark)) / (full || 1);
+      ctx.fillRect(left, b.top, width, deep);
+      if (!mark.incomplete) continue;
+      // Reports are missing in it: at least so much, an open end.
+      ctx.save();
+      ctx.globalAlpha = 1;
+      ctx.strokeStyle = ink.text;
+      ctx.lineWidth = 1.5 * px;
+      ctx.setLineDash([3 * px, 3 * px]);
+      ctx.strokeRect(left, b.top, width, deep + 6 * px);
+      ctx.restore();
+    }
+  });
+}
+
+/** Where nothing is known of the rain: hatched as what has died, with the word where there is room for it. */
+export function drawRainUnknown(
+  u: uPlot,
+  unknown: readonly Stretch[],
+  word: string,
+  ink: Ink,
+  px: number,
+): void {
+  inside(u, (ctx, b) => {
+    const deep = (b.bottom - b.top) * RAIN_SHARE;
+    for (const [from, to] of unknown) {
+      const left = Math.max(b.left, u.valToPos(from, "x", true));
+      const right = Math.min(b.right, u.valToPos(to, "x", true));
+      if (right - left < 1) continue;
+      ctx.save();
+      ctx.beginPath();
+      ctx.rect(left, b.top, right - left, deep);
+      ctx.clip();
+      ctx.globalAlpha = 0.55;
+      ctx.strokeStyle = ink.text;
+      ctx.lineWidth = 1.25 * px;
+      ctx.beginPath();
+      for (let x = left - deep; x < right; x += 9 * px) {
+        ctx.moveTo(x, b.top + deep);
+        ctx.lineTo(x + deep, b.top);
+      }
+      ctx.stroke();
+      ctx.globalAlpha = 1;
+      ctx.font = `${12 * px}px ${ink.font}`;
+      ctx.textBaseline = "bottom";
+      if (ctx.measureText(word).width + 12 * px < right - left)
+        halo(ctx, word, left + 6 * px, b.top + deep - 3 * px, ink, px);
+      ctx.restore();
     }
   });
 }

@@ -19,6 +19,8 @@ export interface History {
   readonly resolution: Resolution;
   readonly level: readonly Mark[];
   readonly rain: readonly Mark[];
+  /** There is a gauge: without a report nothing is known of the rain, which is not the same as none. */
+  readonly hasRain: boolean;
   /** There is a gauge, and its rain could not be had: no bars are no dry weather. */
   readonly rainLost: boolean;
   /** There were more single readings than can be drawn, so this is a summary after all. */
@@ -105,7 +107,16 @@ function begin(history: Signal<History | null>, asked: Asked): void {
   history.value =
     before?.asked.station === asked.station
       ? { ...before, asked, state: "loading" }
-      : { asked, state: "loading", resolution: "raw", level: [], rain: [], rainLost: false, tooMany: false };
+      : {
+          asked,
+          state: "loading",
+          resolution: "raw",
+          level: [],
+          rain: [],
+          hasRain: false,
+          rainLost: false,
+          tooMany: false,
+        };
 }
 
 async function fetchHistory(asked: Asked, nowMs: number, stop: AbortSignal): Promise<History> {
@@ -117,19 +128,21 @@ async function fetchHistory(asked: Asked, nowMs: number, stop: AbortSignal): Pro
   let level = await read("water_level", asked.all ? "raw" : "auto");
   const tooMany = level.next !== null;
   if (tooMany) level = await read("water_level", "auto");
-  const hasRain = stations
-    .peek()
-    .get(asked.station)
-    ?.sensors.some((s) => s.quantity === "rainfall");
+  const sensors = stations.peek().get(asked.station)?.sensors ?? [];
+  const everyS = (quantity: string) => sensors.find((s) => s.quantity === quantity)?.report_every_s ?? 0;
+  const hasRain = sensors.some((s) => s.quantity === "rainfall");
   const rain = hasRain ? await read("rainfall", level.resolution).catch(() => null) : undefined;
   const marks = (r: Readings) =>
-    r.points.map((p) => toMark(p, STEP_S[r.resolution], nowMs / 1000)).sort((a, b) => a.at - b.at);
+    r.points
+      .map((p) => toMark(p, STEP_S[r.resolution], nowMs / 1000, everyS(r.quantity)))
+      .sort((a, b) => a.at - b.at);
   return {
     asked,
     state: "ready",
     resolution: level.resolution,
     level: marks(level),
     rain: rain ? marks(rain) : [],
+    hasRain,
     rainLost: rain === null,
     tooMany,
   };

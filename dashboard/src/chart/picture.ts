@@ -3,21 +3,24 @@ import { effect, type ReadonlySignal, signal } from "@preact/signals";
 import type { Station } from "../api/types";
 import { type Datum, read } from "../domain/datum";
 import { metres } from "../domain/format";
-import { clampLevel, LEVEL_COLOURS } from "../domain/levels";
+import { clampLevel, luminance } from "../domain/levels";
 import { type Span, type Window, windowOf } from "../domain/span";
 import { pick } from "../i18n";
 import { part } from "../shell/part";
-import { lang, now, stationLevels, stations, t, theme } from "../store/store";
+import { lang, levelTable, now, stationLevels, stations, t, theme } from "../store/store";
 import type { Line } from "./draw";
 import type { History } from "./history";
 import type { Hands, Picture, Plot } from "./plot";
-import { endWith, gapSeconds, type Mark, STEP_S } from "./series";
+import { endWith, gapSeconds, type Mark, STEP_S, type Stretch, unknownRain } from "./series";
 
-/** The black of level 5 on the dark screen and the white of level 1 on the light one would vanish. */
+const colourOf = (level: number) => levelTable.value[clampLevel(level)]?.colour ?? "#888888";
+
+/** A dark colour on the dark screen and a light one on the light screen would vanish. */
 export function lineColour(level: number): string {
-  if (level >= 5 && theme.value === "dark") return "#FFFFFF";
-  if (level === 1 && theme.value === "light") return "#555555";
-  return LEVEL_COLOURS[clampLevel(level)] ?? "#888888";
+  const colour = colourOf(level);
+  if (theme.value === "dark" && luminance(colour) < 0.02) return "#FFFFFF";
+  if (theme.value === "light" && luminance(colour) > 0.9) return "#555555";
+  return colour;
 }
 
 export const crestColour = () => (theme.value === "dark" ? "#d8b08c" : "#7a4a1e");
@@ -29,7 +32,7 @@ export function linesOf(station: Station | undefined, datum: Datum): readonly Li
     value: th.value_m,
     label: `${th.level} ${pick(th.name, lang.value)} ${said(th.value_m)}`,
     colour: lineColour(th.level),
-    band: th.level >= 5 ? "#80808040" : `${LEVEL_COLOURS[clampLevel(th.level)] ?? "#888888"}1f`,
+    band: th.level >= 5 ? "#80808040" : `${colourOf(th.level)}1f`,
   }));
   const more = (value: number | null | undefined, word: string, colour: string) => {
     if (typeof value === "number") found.push({ value, label: `${word} ${said(value)}`, colour, band: "" });
@@ -63,21 +66,40 @@ export function reportEveryS(station: string, quantity: string): number {
   return stations.value.get(station)?.sensors.find((s) => s.quantity === quantity)?.report_every_s ?? usual;
 }
 
+/** When nothing is known of the rain where a gauge stands; nowhere while its history is on its way. */
+export function rainUnknownIn(past: History, [from, to]: Window, nowS: number): readonly Stretch[] {
+  if (!past.hasRain || past.rainLost || past.state !== "ready") return [];
+  const everyS = reportEveryS(past.asked.station, "rainfall");
+  return unknownRain(past.rain, [from, Math.min(to, nowS)], everyS, STEP_S[past.resolution]);
+}
+
+/** What the words say of the rain: for how long it is not known, and how many bars lack reports. */
+export function rainWords(past: History, window: Window, nowS: number): string {
+  const minutes = rainUnknownIn(past, window, nowS).reduce((sum, [from, to]) => sum + (to - from) / 60, 0);
+  const cut = inside(past.rain, window).filter((m) => m.incomplete).length;
+  const said = [minutes >= 1 ? t.value.rainUnknownFor(Math.round(minutes)) : ""];
+  if (cut > 0) said.push(t.value.rainIncomplete(cut));
+  return said.filter(Boolean).join(" ");
+}
+
 export function pictureOf(past: History, marks: readonly Mark[], datum: Datum, nowS: number): Picture {
   const { station, span } = past.asked;
   const rainWidthS = STEP_S[past.resolution] || reportEveryS(station, "rainfall");
+  const window = windowOf(span, nowS);
   return {
     level: marks,
     rain: past.rain,
+    rainUnknown: rainUnknownIn(past, window, nowS),
     rainWidthS,
     rainUnit: t.value.perReport(rainWidthS / 60),
     gapS: gapSeconds(past.resolution, reportEveryS(station, "water_level")),
     lines: linesOf(stations.value.get(station), datum),
     datum,
     nowS,
-    window: windowOf(span, nowS),
+    window,
     nowWord: t.value.now,
     rainWord: t.value.rain,
+    rainUnknownWord: t.value.rainUnknown,
   };
 }
 

@@ -13,11 +13,12 @@ import {
   drawNow,
   drawRain,
   drawRainLabel,
+  drawRainUnknown,
   type Ink,
   type Line,
   type Special,
 } from "./draw";
-import { axisRange, type Columns, columns, extent, lonely, type Mark } from "./series";
+import { axisRange, type Columns, columns, extent, lonely, type Mark, type Stretch } from "./series";
 
 export interface Picture {
   /** In order of time, above gauge zero; the datum moves them. */
@@ -32,6 +33,9 @@ export interface Picture {
   readonly window: Window;
   readonly nowWord: string;
   readonly rainWord: string;
+  /** When nothing is known of it. */
+  readonly rainUnknown: readonly Stretch[];
+  readonly rainUnknownWord: string;
 }
 
 export interface Hands {
@@ -133,6 +137,7 @@ export function createPlot(host: HTMLElement, hands: Hands): Plot {
             if (!picture) return;
             drawBands(u, lines);
             drawRain(u, picture.rain, picture.rainWidthS, pens, devicePixelRatio * scale);
+            drawRainUnknown(u, picture.rainUnknown, picture.rainUnknownWord, pens, devicePixelRatio * scale);
           },
         ],
         drawAxes: [

@@ -1,5 +1,6 @@
 /** From the API's points to what the plot draws. Pure; nothing here ever fills a gap with a guess. */
 import type { Flag, Point, Resolution, StreamReading } from "../api/types";
+import { type Datum, offsetAt } from "../domain/datum";
 
 /** One point on the chart. A summary has a lowest and highest; a single reading has its flag. */
 export interface Mark {
@@ -13,12 +14,19 @@ export interface Mark {
   readonly flag: Flag | null;
   /** Readings summarised; 1 for a single one. */
   readonly n: number;
+  /** Of a summary of amounts: what fell in it. */
+  readonly sum?: number | undefined;
+  /** Of a summary: readings are missing in it. */
+  readonly incomplete?: boolean;
   /** Arrived long after it was measured: people could not see it then. */
   readonly late: boolean;
 }
 
-/** `stepS` is the bucket's length, 0 for single readings; an open bucket ends now. */
-export function toMark(point: Point, stepS = 0, nowS = Number.POSITIVE_INFINITY): Mark {
+/**
+ * `stepS` is the bucket's length, 0 for single readings; an open bucket ends now. `everyS`: how often the sensor reports,
+ * for a server that does not say whether a summary is complete.
+ */
+export function toMark(point: Point, stepS = 0, nowS = Number.POSITIVE_INFINITY, everyS = 0): Mark {
   const from = Date.parse(point.time) / 1000;
   if ("value" in point)
     return {
@@ -32,7 +40,26 @@ export function toMark(point: Point, stepS = 0, nowS = Number.POSITIVE_INFINITY)
       late: point.reasons?.includes("late") ?? false,
     };
   const at = from + Math.max(0, Math.min(stepS, nowS - from)) / 2;
-  return { at, from, value: point.mean, min: point.min, max: point.max, flag: null, n: point.n, late: false };
+  // A bucket that is not over yet lacks nothing that has not been due; two reports may be on their way.
+  const due = everyS > 0 ? Math.floor(Math.min(stepS, nowS - from) / everyS) : 0;
+  const open = from + stepS > nowS;
+  const incomplete = open
+    ? point.n < due - 2
+    : point.complete === undefined
+      ? point.n < due
+      : !point.complete;
+  return {
+    at,
+    from,
+    value: point.mean,
+    min: point.min,
+    max: point.max,
+    flag: null,
+    n: point.n,
+    sum: point.sum ?? undefined,
+    incomplete,
+    late: false,
+  };
 }
 
 const ofStream = ({ time, value, flag }: StreamReading): Mark => toMark({ time, value, flag });
@@ -78,6 +105,56 @@ export function gapSeconds(resolution: Resolution, reportEveryS: number): number
   return resolution === "raw" ? 3 * reportEveryS : Math.max(1.5 * STEP_S[resolution], 3 * reportEveryS);
 }
 
+/** So many intervals on either side tell how often the sensor reports there; of fewer than three nothing is learned. */
+const LOOK_ASIDE = 12;
+const LEAST_ASIDE = 3;
+
+/**
+ * Whether nothing came for too long before the mark `i`. What is too long is what was registered (`gapS`), or three times
+ * what is usual around it, where that is longer: a record that is played back may be of a slower logger than the sheet says.
+ */
+export function isGap(marks: readonly { readonly at: number }[], i: number, gapS: number): boolean {
+  const at = (n: number) => marks[n]?.at ?? Number.NaN;
+  const silence = at(i) - at(i - 1);
+  if (!(silence > gapS)) return false;
+  const around: number[] = [];
+  for (let n = Math.max(1, i - LOOK_ASIDE); n <= Math.min(marks.length - 1, i + LOOK_ASIDE); n++)
+    if (n !== i) around.push(at(n) - at(n - 1));
+  if (around.length < LEAST_ASIDE) return true;
+  around.sort((a, b) => a - b);
+  return silence > 3 * (around[around.length >> 1] as number);
+}
+
+/** From when to when, in seconds. */
+export type Stretch = readonly [from: number, to: number];
+
+/**
+ * When nothing is known of the rain between two times. No report and no rain must not look alike: a report tells of the
+ * `everyS` before it, a summary of its bucket of `stepS` (0: single reports).
+ */
+export function unknownRain(
+  rain: readonly Mark[],
+  [from, to]: Stretch,
+  everyS: number,
+  stepS: number,
+): readonly Stretch[] {
+  const gapS = stepS > 0 ? 1.5 * stepS : 3 * everyS;
+  const begin = (m: Mark) => (stepS > 0 ? m.from : m.at - everyS);
+  const end = (m: Mark) => (stepS > 0 ? m.from + stepS : m.at);
+  const found: Stretch[] = [];
+  const add = (a: number, b: number) => {
+    const [left, right] = [Math.max(a, from), Math.min(b, to)];
+    if (right > left) found.push([left, right]);
+  };
+  const [first, last] = [rain[0], rain.at(-1)];
+  if (!first || !last) return to > from ? [[from, to]] : [];
+  if (begin(first) - from > gapS) add(from, begin(first));
+  for (let i = 1; i < rain.length; i++)
+    if (isGap(rain, i, gapS)) add(end(rain[i - 1] as Mark), begin(rain[i] as Mark));
+  if (to - end(last) > gapS) add(end(last), to);
+  return found;
+}
+
 export type Columns = [number[], (number | null)[], (number | null)[], (number | null)[]];
 
 const raised = (value: number | null, by: number) => (value === null ? null : value + by);
@@ -91,11 +168,9 @@ export function columns(marks: readonly Mark[], gapS: number, raiseM = 0): Colum
     out[2].push(min);
     out[3].push(max);
   };
-  let before: number | null = null;
-  for (const m of marks) {
-    if (before !== null && m.at - before > gapS) push((before + m.at) / 2, null, null, null);
+  for (const [i, m] of marks.entries()) {
+    if (i > 0 && isGap(marks, i, gapS)) push((m.at + (marks[i - 1]?.at ?? 0)) / 2, null, null, null);
     push(m.at, m.flag === 4 ? null : raised(m.value, raiseM), raised(m.min, raiseM), raised(m.max, raiseM));
-    before = m.at;
   }
   return out;
 }
@@ -141,5 +216,16 @@ export function axisRange(data: Extent | null, lines: readonly number[]): [numbe
 
 /** Rain of one bar in its unit: what fell in the bucket is the mean report times their number. */
 export function rainOf(mark: Mark): number {
-  return mark.value === null ? 0 : mark.value * mark.n;
+  return mark.sum ?? (mark.value === null ? 0 : mark.value * mark.n);
+}
+
+/** Heights of history, each lifted so that the datum of now tells them by the datum of their own time. */
+export function onDatum(marks: readonly Mark[], datum: Datum): readonly Mark[] {
+  if (!datum.dated) return marks;
+  return marks.map((m) => {
+    const by = offsetAt(datum, m.at) - datum.offset;
+    return by === 0
+      ? m
+      : { ...m, value: raised(m.value, by), min: raised(m.min, by), max: raised(m.max, by) };
+  });
 }

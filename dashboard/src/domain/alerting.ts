@@ -1,8 +1,20 @@
 /** Whether people are being told of what happens, as far as this page can know. Pure. */
+import type { Bilingual } from "../api/types";
 
 export interface AlertingWord {
   readonly ok: boolean;
   readonly why: readonly string[];
+}
+
+/** What everybody must see for as long as it stands: it keeps people from being told of a flood. */
+export interface Notice {
+  readonly kind: string;
+  readonly key: string;
+  readonly since: string;
+  /** null: until somebody changes it. */
+  readonly until: string | null;
+  readonly by: string | null;
+  readonly text: Bilingual;
 }
 
 export interface Heartbeat {
@@ -12,6 +24,7 @@ export interface Heartbeat {
   readonly alerting: AlertingWord | null;
   /** The build of the page that the server hands out now. */
   readonly page: string | null;
+  readonly notices?: readonly Notice[];
 }
 
 /** A heartbeat comes every 5 s; after three missing ones, whatever it said is of the past. */
@@ -37,8 +50,10 @@ export function heardWord(before: AlertingWord | null, word: AlertingWord | null
 }
 
 /** Nobody has been or would be told of a level, though it is judged. */
-export const NOT_TOLD: readonly string[] = ["nobody", "unsent", "given_up"];
+export const NOT_TOLD: readonly string[] = ["nobody", "unsent", "given_up", "silenced", "thresholds"];
+/** These say nothing of whether levels are judged. */
+const ASIDE: readonly string[] = ["self_test", "restarting"];
 
 /** Nothing is judged any more; otherwise only the way to the people is in doubt. */
 export const judgingStopped = (why: readonly string[]) =>
-  why.some((code) => !NOT_TOLD.includes(code) && code !== "self_test");
+  why.some((code) => !NOT_TOLD.includes(code) && !ASIDE.includes(code));

@@ -7,9 +7,12 @@ export const DEAD_AFTER = 3;
 
 const ORDER: Record<Freshness, number> = { fresh: 0, late: 1, dead: 2 };
 
-/** Judges an age by the expected interval; a station that never reported is dead. */
+/** So far a sensor's clock may run ahead of ours, seconds; what is measured later than that is of no known time. */
+export const AHEAD_S = 300;
+
+/** Judges an age by the expected interval; a station that never reported, or reported from the future, is dead. */
 export function freshness(ageS: number | null, intervalS: number): Freshness {
-  if (ageS === null || ageS > DEAD_AFTER * intervalS) return "dead";
+  if (ageS === null || ageS > DEAD_AFTER * intervalS || ageS < -AHEAD_S) return "dead";
   return ageS > LATE_AFTER * intervalS ? "late" : "fresh";
 }
 
@@ -21,6 +24,12 @@ export function worse(a: Freshness, b: Freshness): Freshness {
 export function ageSeconds(observedAt: string | null, nowMs: number): number | null {
   if (observedAt === null) return null;
   return Math.max(0, (nowMs - Date.parse(observedAt)) / 1000);
+}
+
+/** Seconds by which the measurement lies in the future beyond what clocks may differ; else 0. */
+export function aheadSeconds(observedAt: string | null, nowMs: number): number {
+  const ahead = observedAt === null ? 0 : (Date.parse(observedAt) - nowMs) / 1000;
+  return ahead > AHEAD_S ? ahead : 0;
 }
 
 type Measured = Pick<StationLevel, "level_m" | "observed_at" | "flag" | "judged_m" | "judged_at">;
@@ -44,5 +53,6 @@ export function freshnessNow(
   const at = measuredAt(station);
   if (at === null) return "dead";
   if (!station.report_every_s) return station.freshness;
-  return worse(station.freshness, freshness(ageSeconds(at, nowMs), station.report_every_s));
+  const ageS = (nowMs - Date.parse(at)) / 1000;
+  return worse(station.freshness, freshness(ageS, station.report_every_s));
 }

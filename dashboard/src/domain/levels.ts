@@ -1,6 +1,7 @@
 /** Flood levels 0–5: shape and standing, so that colour is never the only sign. */
 
-import type { StationLevel } from "../api/types";
+import type { Bilingual, StationLevel } from "../api/types";
+import { type Lang, pick } from "../i18n";
 
 /** Whether it has thresholds to be judged by; below the first of them the next one stands ahead. */
 export const hasThresholds = (
@@ -25,12 +26,67 @@ export const clampLevel = (level: number) => Math.max(0, Math.min(5, Math.trunc(
 /** No threshold reached has no number. */
 export const digit = (level: number) => (level === 0 ? "–" : String(clampLevel(level)));
 
-/** The table of colours; the style sheet holds the same ones as `--lv0` … `--lv5`. */
-export const LEVEL_COLOURS: readonly string[] = [
-  "#C8C8CB",
-  "#FFFFFF",
-  "#F2E700",
-  "#FF2800",
-  "#AA00AA",
-  "#0C000C",
+/** What a level is called and looks like, in force now. */
+export interface LevelFacts {
+  readonly level: number;
+  readonly name: Bilingual;
+  readonly colour: string;
+  readonly text_colour: string;
+}
+
+const facts = (level: number, ja: string, en: string, colour: string, text_colour: string): LevelFacts => ({
+  level,
+  name: { ja, en },
+  colour,
+  text_colour,
+});
+
+/** Until the server has said what is in force, and where what it says cannot be used; `--lv0` … in the style sheet too. */
+export const USUAL: readonly LevelFacts[] = [
+  facts(0, "平常", "normal", "#C8C8CB", "#000000"),
+  facts(1, "水防団待機水位", "standby", "#FFFFFF", "#000000"),
+  facts(2, "氾濫注意水位", "caution", "#F2E700", "#000000"),
+  facts(3, "避難判断水位", "evacuation decision", "#FF2800", "#000000"),
+  facts(4, "氾濫危険水位", "flood danger", "#AA00AA", "#FFFFFF"),
+  facts(5, "氾濫開始水位", "overflow", "#0C000C", "#FFFFFF"),
 ];
+
+const isColour = (text: unknown): text is string => typeof text === "string" && /^#[0-9a-f]{6}$/i.test(text);
+const isName = (name: unknown): name is Bilingual => {
+  const { ja, en } = (name ?? {}) as Record<string, unknown>;
+  return typeof ja === "string" && typeof en === "string" && (ja.trim() || en.trim()) !== "";
+};
+
+/** All six levels by the server's table; what is odd in a row is replaced by the usual, so that no level disappears. */
+export function levelTable(rows: readonly Partial<LevelFacts>[]): readonly LevelFacts[] {
+  return USUAL.map((usual) => {
+    const row = rows.find((one) => one.level === usual.level);
+    if (row === undefined) return usual;
+    const coloured = isColour(row.colour) && isColour(row.text_colour);
+    return {
+      level: usual.level,
+      name: isName(row.name) ? row.name : usual.name,
+      colour: coloured ? (row.colour as string) : usual.colour,
+      text_colour: coloured ? (row.text_colour as string) : usual.text_colour,
+    };
+  });
+}
+
+/**
+ * What people say for short, where there is no room for the name: 氾濫危険水位 is 氾濫危険. `known` are the short words
+ * of the usual names; a name that is not one of them is shown whole.
+ */
+export function shortWord(level: LevelFacts, lang: Lang, known: readonly string[]): string {
+  const name = pick(level.name, lang);
+  if (name === USUAL[level.level]?.name[lang]) return known[level.level] ?? name;
+  return lang === "ja" ? name.replace(/水位$/, "") || name : name.charAt(0).toUpperCase() + name.slice(1);
+}
+
+/** Relative luminance (WCAG 2), 0 black to 1 white, of `#RRGGBB`. */
+export function luminance(colour: string): number {
+  const [r, g, b] = [1, 3, 5].map((at) => {
+    const c = Number.parseInt(colour.slice(at, at + 2), 16) / 255;
+    return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  }) as [number, number, number];
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}

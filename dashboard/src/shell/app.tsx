@@ -4,7 +4,7 @@ import { AlertDialog } from "../alerts/alert-dialog";
 import { pick } from "../i18n";
 import { SituationView } from "../situation/situation-view";
 import { impaired } from "../store/answers";
-import { lang, lost, site, t, theme } from "../store/store";
+import { lang, levelTable, lost, site, t, theme } from "../store/store";
 import { AlertingLine } from "./alerting-line";
 import { Announcer } from "./announcer";
 import { Banners } from "./banners";
@@ -26,6 +26,14 @@ effect(() => {
   root.toggleAttribute("data-lost", lost.value);
   root.toggleAttribute("data-impaired", impaired.value.length > 0);
   root.toggleAttribute("data-wall", route.value.view === "wall");
+});
+
+effect(() => {
+  const { style } = document.documentElement;
+  for (const { level, colour, text_colour } of levelTable.value) {
+    style.setProperty(`--lv${level}`, colour);
+    style.setProperty(`--lt${level}`, text_colour);
+  }
 });
 
 effect(() => {

@@ -1,11 +1,15 @@
 /** What must be known before any number is read: no connection, a drill, a wrong clock. */
+import { computed } from "@preact/signals";
+import type { Notice } from "../domain/alerting";
 import { clockOrDay, clockSeconds } from "../domain/format";
 import { pick } from "../i18n";
 import { impaired } from "../store/answers";
 import {
   clockOff,
+  heartbeat,
   lang,
   levels,
+  live,
   lost,
   now,
   quietByUs,
@@ -20,7 +24,9 @@ import { outdated } from "./update";
 function lastKnown(): string | null {
   const asOf = levels.value?.as_of;
   if (!asOf) return null;
-  const ms = Date.parse(asOf);
+  // A heartbeat says until when nothing has changed that was not told.
+  const heard = recalled.value ? Number.NaN : Date.parse(live.value.asOf ?? "");
+  const ms = Math.max(Date.parse(asOf), Number.isNaN(heard) ? 0 : heard);
   const day = clockOrDay(ms, now.value);
   return day.length > 5 ? day : clockSeconds(ms).slice(0, 5);
 }
@@ -59,6 +65,33 @@ function ServerBehind() {
   );
 }
 
+/** More than this would leave no room for the levels: the rest is counted, and stands on the system's view. */
+const MOST_NOTICES = 3;
+
+/** An equal list draws nothing anew: a heartbeat comes every few seconds. */
+const noticesKey = computed(() => JSON.stringify(heartbeat.value?.notices ?? []));
+const notices = computed<readonly Notice[]>(() => JSON.parse(noticesKey.value));
+
+function Notices() {
+  const words = t.value;
+  const found = notices.value;
+  return (
+    <>
+      {found.slice(0, MOST_NOTICES).map((one) => (
+        <div key={one.key} class="banner banner-hides" data-testid="banner-hides" data-kind={one.kind}>
+          <strong>{pick(one.text, lang.value)}</strong>
+          <span>{words.noticeSince(clockOrDay(Date.parse(one.since), now.value))}</span>
+        </div>
+      ))}
+      {found.length > MOST_NOTICES && (
+        <div class="banner banner-hides">
+          <a href="/system">{words.moreNotices(found.length - MOST_NOTICES)}</a>
+        </div>
+      )}
+    </>
+  );
+}
+
 export function Banners() {
   const words = t.value;
   const { status = "actual", notice = null } = site.value ?? {};
@@ -81,6 +114,7 @@ export function Banners() {
             {pick(notice, lang.value)}
           </div>
         )}
+        <Notices />
         {outdated.value && (
           <div class="banner banner-notice" data-testid="banner-version">
             {words.newVersion}

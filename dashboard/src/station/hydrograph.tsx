@@ -2,9 +2,9 @@
 import { useComputed } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { noteOf } from "../chart/note";
-import { mountPlot, plotFile } from "../chart/picture";
-import { extent, type Mark } from "../chart/series";
-import { spanBetween } from "../domain/span";
+import { mountPlot, plotFile, rainWords } from "../chart/picture";
+import { extent, isGap, type Mark } from "../chart/series";
+import { spanBetween, windowOf } from "../domain/span";
 import { pick } from "../i18n";
 import { Missing } from "../shell/part";
 import { query, setQuery } from "../shell/route";
@@ -26,7 +26,7 @@ function summary(): string {
   const when = spanWords(span.value, nowS.value);
   if (!all || !last || !history.value) return words.summary(here, when, t.value.chartEmpty);
   const gapS = picture.value?.gapS ?? Number.POSITIVE_INFINITY;
-  const gaps = marks.filter((m, i) => i > 0 && m.at - (marks[i - 1]?.at ?? 0) > gapS).length;
+  const gaps = marks.filter((_, i) => i > 0 && isGap(marks, i, gapS)).length;
   const ends = [heightIn(all.min, datum.value), heightIn(all.max, datum.value)];
   const text = words.summaryText(
     ends[0] ?? "",
@@ -34,7 +34,8 @@ function summary(): string {
     heightIn(last.value, datum.value),
     markTime(last.from, history.value.resolution),
   );
-  return words.summary(here, when, gaps > 0 ? `${text} ${words.gaps(gaps)}` : text);
+  const rain = rainWords(history.value, windowOf(span.value, nowS.value), nowS.value);
+  return words.summary(here, when, [text, gaps > 0 ? words.gaps(gaps) : "", rain].filter(Boolean).join(" "));
 }
 
 function pointText(mark: Mark | undefined): string {
@@ -150,8 +151,20 @@ function Legend() {
       {single && <li>{words.station.legendLate}</li>}
       {past && !single && <li>{words.legendBand}</li>}
       <li>{words.station.legendGap}</li>
+      {past?.hasRain && <li>{words.rainLegend}</li>}
       <li class="mouse-only">{words.station.hint}</li>
     </ul>
+  );
+}
+
+/** For those who see the picture as well: hatching alone is easily taken for a pattern. */
+function RainKnown() {
+  const past = history.value;
+  const said = past ? rainWords(past, windowOf(span.value, nowS.value), nowS.value) : "";
+  return said === "" ? null : (
+    <p class="chart-warn" data-testid="rain-unknown">
+      {said}
+    </p>
   );
 }
 
@@ -187,6 +200,7 @@ export function Hydrograph() {
           </label>
         )}
         {past?.tooMany && <p class="chart-warn">{words.tooMany}</p>}
+        <RainKnown />
         {past?.rainLost && <p class="chart-warn">{words.rainLost}</p>}
         <p class="sr" id="plot-keys">
           {words.keys}

@@ -4,14 +4,11 @@ import { getDevices, getStation, getStationAlerts } from "../api/client";
 import type { Alert, Device, Station } from "../api/types";
 import { type Asked, type Kept, keepHistory } from "../chart/history";
 import { inside, marksOf, pictureOf, steadyNow } from "../chart/picture";
-import type { Mark } from "../chart/series";
+import { type Mark, onDatum } from "../chart/series";
 import { nameOf, parseSpan, type Span, spanQuery, windowOf } from "../domain/span";
 import { query, route, setQuery } from "../shell/route";
 import { datumFor } from "../store/datum";
-import { alerts as liveAlerts, now, stationLevels, stations, tick } from "../store/store";
-
-/** Where readings come every few seconds (a drill, a demo), a day would squeeze all into one line. */
-const QUICK_S = 10;
+import { alerts as liveAlerts, now, QUICK_S, stationLevels, stations, tick } from "../store/store";
 
 export const id = computed(() => (route.value.view === "station" ? route.value.id : ""));
 export const registered = computed(() => stations.value.get(id.value));
@@ -21,6 +18,7 @@ export const name = computed(() => (level.value ?? registered.value)?.name ?? { 
 const everyS = computed(
   () => registered.value?.sensors.find((s) => s.quantity === "water_level")?.report_every_s ?? 600,
 );
+/** A day would squeeze all into one line. */
 export const isQuick = computed(() => everyS.value <= QUICK_S);
 const askedKey = computed(() => {
   const span = parseSpan(query.value, isQuick.value ? "m30" : "h24");
@@ -50,12 +48,15 @@ export function stepBack(): void {
   setQuery(spanQuery(last));
 }
 
-export const datum = computed(() => datumFor(registered.value));
+/** With the zeros of former times, which only the answer for one station has. */
+export const datum = computed(() => datumFor(detail.value.value ?? registered.value));
 
 export const kept = signal<Kept | null>(null);
 export const history = computed(() => kept.value?.history.value ?? null);
 export const nowS = computed(() => steadyNow(span.value));
-export const marks = computed<readonly Mark[]>(() => (history.value ? marksOf(history.value) : []));
+export const marks = computed<readonly Mark[]>(() =>
+  history.value ? onDatum(marksOf(history.value), datum.value) : [],
+);
 export const shown = computed(() => inside(marks.value, windowOf(span.value, nowS.value)));
 export const picture = computed(
   () => history.value && pictureOf(history.value, marks.value, datum.value, nowS.value),

@@ -38,6 +38,8 @@ export interface Wanted {
   readonly stations: boolean;
   readonly history: boolean;
   readonly readings: readonly StreamReading[];
+  /** Rows that the server has judged anew. */
+  readonly rows: LevelsLatest | null;
 }
 
 const NOTHING: Wanted = {
@@ -46,6 +48,7 @@ const NOTHING: Wanted = {
   stations: false,
   history: false,
   readings: [],
+  rows: null,
 };
 
 export const MOST_ALERTS = 2_000;
@@ -67,7 +70,7 @@ export function step(live: Live, message: StreamMessage, nowMs: number): [Live, 
     case "heartbeat": {
       const { asOf, page } = message;
       const alerting = heardWord(live.heartbeat?.alerting ?? null, message.alerting);
-      const heartbeat: Heartbeat = { heardMs: nowMs, asOf, alerting, page };
+      const heartbeat: Heartbeat = { heardMs: nowMs, asOf, alerting, page, notices: message.notices ?? [] };
       // It says until when the stream is complete. A server that repeats itself has lost its own source.
       if (asOf !== null && asOf === live.asOf) return [{ ...live, heartbeat }, NOTHING];
       return [{ ...heard, asOf, heartbeat }, NOTHING];
@@ -75,17 +78,13 @@ export function step(live: Live, message: StreamMessage, nowMs: number): [Live, 
     case "station":
       return [heard, { ...NOTHING, stations: true, levels: true }];
     case "readings":
-      return [heard, { ...NOTHING, levels: message.readings.length > 0, readings: message.readings }];
+      return [heard, { ...NOTHING, readings: message.readings }];
+    case "levels":
+      return [heard, { ...NOTHING, rows: message.levels }];
     case "alert":
-      return [
-        { ...heard, ...told(live, [message.alert]) },
-        { ...NOTHING, levels: true },
-      ];
+      return [{ ...heard, ...told(live, [message.alert]) }, NOTHING];
     case "gone":
-      return [
-        { ...heard, alerts: live.alerts.filter((a) => a.id !== message.id) },
-        { ...NOTHING, levels: true },
-      ];
+      return [{ ...heard, alerts: live.alerts.filter((a) => a.id !== message.id) }, NOTHING];
   }
 }
 
@@ -134,12 +133,27 @@ export function answered(live: Live, asked: Alert | undefined, answer: Alert): L
   return known === asked ? { ...live, alerts: mergeAlerts(live.alerts, [answer]) } : live;
 }
 
-/** The levels after some stations were asked for anew: the others are as they were. Without any before, those alone. */
-export function merged(known: LevelsLatest | null, answer: LevelsLatest): LevelsLatest {
-  if (known === null) return answer;
-  const news = new Map(answer.stations.map((s) => [s.station_id, s]));
-  return { ...answer, stations: known.stations.map((s) => news.get(s.station_id) ?? s) };
+/** The levels after rows of the stream, which replace the rows of the same stations. Before the first answer: none. */
+export function withRows(known: LevelsLatest | null, news: LevelsLatest): LevelsLatest | null {
+  if (known === null) return null;
+  const rows = new Map(news.stations.map((s) => [s.station_id, s]));
+  const present = new Set(known.stations.map((s) => s.station_id));
+  const added = news.stations.filter((s) => !present.has(s.station_id));
+  const stations = known.stations.map((s) => rows.get(s.station_id) ?? s);
+  const newer = Date.parse(news.as_of) >= Date.parse(known.as_of);
+  return {
+    ...known,
+    as_of: newer ? news.as_of : known.as_of,
+    server_behind: (newer ? news : known).server_behind === true,
+    stations: added.length > 0 ? [...stations, ...added] : stations,
+  };
 }
+
+/** An answer with all rows: those that the stream has brought since it was judged, `since`, stand in the place of its own. */
+export const withSince = (answer: LevelsLatest, since: readonly LevelsLatest[]): LevelsLatest =>
+  since
+    .filter((news) => Date.parse(news.as_of) > Date.parse(answer.as_of))
+    .reduce<LevelsLatest>((known, news) => withRows(known, news) ?? known, answer);
 
 /** In the order of urgency; what arrives replaces what was known under its id. */
 export function mergeAlerts(known: readonly Alert[], arrived: readonly Alert[]): readonly Alert[] {

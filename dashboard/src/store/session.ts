@@ -1,32 +1,34 @@
 /** Keeps the store true: fetches, listens, ticks. Started once by `main.tsx`. */
 import { batch } from "@preact/signals";
-import { ApiError, getAlerts, getGeo, getLevels, getLevelsOf, getSite, getStations } from "../api/client";
+import { ApiError, getAlerts, getGeo, getLevels, getLevelTable, getSite, getStations } from "../api/client";
 import { Stream, type StreamMessage } from "../api/stream";
+import type { LevelsLatest } from "../api/types";
 import { sync } from "../domain/clock";
-import { fetched, merged, step, unshelved } from "./live";
+import { levelTable } from "../domain/levels";
+import { fetched, step, unshelved, withRows, withSince } from "./live";
 import { keepSnapshot, lastSnapshot } from "./snapshot";
 import * as store from "./store";
 
-/** A burst of readings is one request for the levels. */
+/** Registrations come in bursts: one request for the levels. */
 const LEVELS_AT_MOST_EVERY_MS = 1_000;
 /** On a thin line the next large answer waits so many times as long as the last ones took: others need the line too. */
 const REST_TIMES = 3;
-/** Fewer changed stations than this are asked for by name; an answer of so few is small. */
+/** An answer of fewer stations than this is small. */
 const FEW = 60;
-/** Without any event the levels are asked for anyway: silence must be confirmed, not assumed. So are the alerts. */
-const LEVELS_AT_LEAST_EVERY_MS = 15_000;
+/** The stream brings every row that changes; all of them are asked for anyway now and then. So are the alerts. */
+const LEVELS_AT_LEAST_EVERY_MS = 60_000;
 const ALERTS_AT_LEAST_EVERY_MS = 60_000;
+const LONGEST_REST_MS = 30_000;
 const RETRY_AFTER_MS = 3_000;
 
 const SNAPSHOT_EVERY_MS = 30_000;
 
 let levelsTimer: ReturnType<typeof setTimeout> | undefined;
 let levelsAskedMs = Number.NEGATIVE_INFINITY;
-let allAskedMs = Number.NEGATIVE_INFINITY;
 /** The last two answers: a slow one alone is a server that stood still, and no reason to wait with the next. */
 let tookMs: readonly [number, number] = [Number.POSITIVE_INFINITY, 0];
-/** Stations that the stream has named since they were last asked for; null: all are wanted. */
-let changed: Set<string> | null = null;
+/** What the stream has brought while an answer with all rows is on its way. */
+let broughtMeanwhile: LevelsLatest[] = [];
 let levelsBusy = false;
 let levelsAgain = false;
 let levelsFailed = false;
@@ -43,17 +45,14 @@ async function fetchLevels(): Promise<void> {
   }
   levelsBusy = true;
   levelsAskedMs = performance.now();
-  const asked = changed !== null && levelsAskedMs - allAskedMs < LEVELS_AT_LEAST_EVERY_MS ? changed : null;
-  const few = asked !== null && asked.size > 0 && asked.size <= FEW ? [...asked] : null;
-  if (few === null) allAskedMs = levelsAskedMs;
-  changed = new Set();
+  broughtMeanwhile = [];
   try {
-    const answer = few === null ? await getLevels() : merged(store.levels.peek(), await getLevelsOf(few));
+    const answer = await getLevels();
     const steadyMs = performance.now();
     tookMs = [steadyMs - levelsAskedMs, tookMs[0]];
     batch(() => {
       store.clockSync.value = sync(answer.as_of, steadyMs - levelsAskedMs, Date.now(), steadyMs);
-      store.levels.value = answer;
+      store.levels.value = withSince(answer, broughtMeanwhile);
       store.recalled.value = false;
       levelsFailed = false;
       updateLink();
@@ -61,12 +60,12 @@ async function fetchLevels(): Promise<void> {
     });
   } catch {
     levelsFailed = true;
-    changed = null;
     updateLink();
     setTimeout(wantLevels, RETRY_AFTER_MS);
     void recall();
   } finally {
     levelsBusy = false;
+    broughtMeanwhile = [];
   }
   if (levelsAgain) {
     levelsAgain = false;
@@ -77,7 +76,7 @@ async function fetchLevels(): Promise<void> {
 function wantLevels(): void {
   if (levelsTimer !== undefined) return;
   const large = (store.levels.peek()?.stations.length ?? 0) > FEW;
-  const rested = Math.min((1 + REST_TIMES) * Math.min(...tookMs), 2 * LEVELS_AT_LEAST_EVERY_MS);
+  const rested = Math.min((1 + REST_TIMES) * Math.min(...tookMs), LONGEST_REST_MS);
   const least = Math.max(LEVELS_AT_MOST_EVERY_MS, large ? rested : 0);
   const wait = levelsAskedMs + least - performance.now();
   levelsTimer = setTimeout(
@@ -128,6 +127,10 @@ async function fetchSite(): Promise<void> {
   store.site.value = await getSite();
 }
 
+async function fetchLevelTable(): Promise<void> {
+  store.levelTable.value = levelTable(await getLevelTable());
+}
+
 async function fetchStations(): Promise<void> {
   const list = await getStations();
   store.stations.value = new Map(list.map((s) => [s.station_id, s]));
@@ -154,17 +157,17 @@ function heard(message: StreamMessage): void {
     if (message.kind === "open" || message.kind === "error") beat();
     if (wanted.readings.length > 0) store.fromStream.value = wanted.readings;
     if (wanted.history) store.historyTurn.value++;
+    // What is recalled is of another day: a few rows of now among it would look like all of them.
+    if (wanted.rows && !store.recalled.peek())
+      store.levels.value = withRows(store.levels.peek(), wanted.rows);
   });
-  if (wanted.levels) {
-    // Only readings name their stations; whatever else has happened may have changed any of them.
-    if (message.kind !== "readings") changed = null;
-    else for (const { station_id } of wanted.readings) changed?.add(station_id);
-    wantLevels();
-  }
+  if (wanted.rows && levelsBusy) broughtMeanwhile.push(wanted.rows);
+  if (wanted.levels) wantLevels();
   if (wanted.alerts) {
     void untilDone(fetchAlerts);
     void untilDone(fetchSite);
   }
+  if (wanted.stations || message.kind === "open") void untilDone(fetchLevelTable);
   if (wanted.stations) {
     void untilDone(fetchStations);
     void untilDone(fetchGeo);
@@ -202,6 +205,7 @@ function beat(): void {
 export function startSession(): void {
   const stream = new Stream("/api/v1/stream", heard);
   void untilDone(fetchSite);
+  void untilDone(fetchLevelTable);
   void untilDone(fetchStations);
   void untilDone(fetchGeo);
   void fetchLevels();
@@ -216,7 +220,7 @@ export function startSession(): void {
     remember();
     store.live.value = unshelved(store.live.peek(), store.now.peek());
     if (steadyMs - alertsAskedMs > ALERTS_AT_LEAST_EVERY_MS) void untilDone(fetchAlerts);
-    if (steadyMs - allAskedMs > LEVELS_AT_LEAST_EVERY_MS) wantLevels();
+    if (steadyMs - levelsAskedMs > LEVELS_AT_LEAST_EVERY_MS) wantLevels();
     // Half-open connections never raise an error, and the browser may dial in vain: hang up, and dial again.
     if (store.connected.peek() !== "lost") silentSinceMs = steadyMs;
     else if (before === "lost" && steadyMs - silentSinceMs > 5_000) {

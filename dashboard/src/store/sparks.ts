@@ -2,6 +2,7 @@
 import { signal } from "@preact/signals";
 import { getRecent } from "../api/client";
 import type { Recent, StationLevel } from "../api/types";
+import { isGap } from "../chart/series";
 
 export const SPARK_HOURS = 6;
 const REFRESH_MS = 10 * 60_000;
@@ -28,31 +29,38 @@ export function keepSparks(): () => void {
   };
 }
 
-/** Times (seconds) and values of a station's line: the means, ended by the number the row itself shows. */
+/**
+ * Times (seconds) and values of a station's line: the means, ended by the number the row itself shows. What is a gap
+ * depends on how often the station reports: hourly values are a line, and so is a gauge's of once a day.
+ */
 export function sparkOf(
   found: Recent | null,
-  station: Pick<StationLevel, "station_id" | "observed_at" | "level_m" | "flag">,
+  station: Pick<StationLevel, "station_id" | "observed_at" | "level_m" | "flag" | "report_every_s">,
 ): readonly [readonly number[], readonly (number | null)[]] {
   const values = found?.levels[station.station_id];
   if (!found || !values) return [[], []];
   const startS = Date.parse(found.from) / 1000;
   const newestS = station.observed_at === null ? 0 : Date.parse(station.observed_at) / 1000;
+  const everyS = 3 * (station.report_every_s ?? 0);
+  const known: { at: number; value: number | null }[] = [];
+  for (const [i, value] of values.entries()) {
+    const at = startS + (i + 0.5) * found.step_s;
+    if (newestS > 0 && at >= newestS) break;
+    if (value !== null) known.push({ at, value });
+  }
+  const means = known.length;
+  if (newestS > 0 && station.flag !== 4) known.push({ at: newestS, value: station.level_m });
   const times: number[] = [];
   const line: (number | null)[] = [];
-  for (const [i, value] of values.entries()) {
-    const middle = startS + (i + 0.5) * found.step_s;
-    if (newestS > 0 && middle >= newestS) break;
-    times.push(middle);
-    line.push(value);
-  }
-  if (newestS > 0 && station.flag !== 4) {
-    // Means stop where the page fetched them; a silence since then is a gap.
-    if (newestS - (times.at(-1) ?? 0) > 2 * found.step_s) {
-      times.push(newestS - 1);
+  for (const [i, { at, value }] of known.entries()) {
+    // Means stop where the page fetched them: the newest number may stand a little further away.
+    const gapS = Math.max((i < means ? 1.5 : 2) * found.step_s, everyS);
+    if (i > 0 && isGap(known, i, gapS)) {
+      times.push((at + (known[i - 1]?.at ?? at)) / 2);
       line.push(null);
     }
-    times.push(newestS);
-    line.push(station.level_m);
+    times.push(at);
+    line.push(value);
   }
   return [times, line];
 }

@@ -3,6 +3,7 @@ import { computed, effect, signal } from "@preact/signals";
 import type { GeoCollection, LevelsLatest, Site, Station, StreamReading } from "../api/types";
 import { type ClockSync, clockError, serverNow } from "../domain/clock";
 import { connection, type Link } from "../domain/connection";
+import { type LevelFacts, USUAL } from "../domain/levels";
 import { catalogues, type Lang } from "../i18n";
 import { type Live, START } from "./live";
 
@@ -38,6 +39,8 @@ const chosenRange = remembered<Range | "auto">("kawamori.range", ["auto", "m30",
 export const t = computed(() => catalogues[lang.value]);
 
 export const site = signal<Site | null>(null);
+/** Names and colours of the flood levels in force, by their number. */
+export const levelTable = signal<readonly LevelFacts[]>(USUAL);
 export const levels = signal<LevelsLatest | null>(null);
 /** What is shown is what this device knew before it was switched on. */
 export const recalled = signal(false);
@@ -50,12 +53,15 @@ export const alerts = computed(() => live.value.alerts);
 export const alertsKnown = computed(() => live.value.fetched);
 export const heartbeat = computed(() => live.value.heartbeat);
 
-/** Where sensors report every few seconds (a demo, a drill), three hours would squeeze all into one line. */
+/** Sensors that report as often as this tell of a river that goes faster than water does. */
+export const QUICK_S = 5;
+
+/** Where sensors report every few seconds (a drill at many times its pace), three hours would squeeze all into one line. */
 const quick = computed(() => {
   const every = [...stations.value.values()].flatMap((s) =>
     s.sensors.map((sensor) => sensor.report_every_s ?? Number.POSITIVE_INFINITY),
   );
-  return every.length > 0 && Math.max(...every) <= 10;
+  return every.length > 0 && Math.max(...every) <= QUICK_S;
 });
 export const range = computed<Range>(() =>
   chosenRange.value === "auto" ? (quick.value ? "m30" : "h3") : chosenRange.value,

@@ -12,6 +12,7 @@ import { clockSeconds } from "../domain/format";
 import { refusalKind } from "../domain/refusal";
 import { live, lost, now, t } from "../store/store";
 import { keepLooking, type Look, NOT_YET } from "./look";
+import { Others } from "./others";
 
 const SHOWN = 20;
 
@@ -70,7 +71,7 @@ function facts(name: LinkName, at: System): readonly string[] {
         .slice(0, 3)
         .map(
           (g) =>
-            `${g.gateway_id}: ${words.gatewaySaid(ago(g.seen_at))} · ${g.waiting ? words.backlogHeld(g.backlog) : g.backlog > 0 ? words.backlog(g.backlog) : words.backlogNone}`,
+            `${g.gateway_id}: ${words.gatewaySaid(g.seen_at ? ago(g.seen_at) : "—")} · ${g.waiting ? words.backlogHeld(g.backlog) : g.backlog > 0 ? words.backlog(g.backlog) : words.backlogNone}`,
         );
     case "ingest": {
       if (!at.ingest) return [];
@@ -169,7 +170,7 @@ function Gateways({ at }: { at: System }) {
             <td>
               <HealthMark health={gatewayHealth(g, at.as_of)} />
             </td>
-            <td>{ago(g.seen_at)}</td>
+            <td>{g.seen_at ? ago(g.seen_at) : "—"}</td>
             <td class="num">{g.backlog}</td>
           </tr>
         ))}
@@ -251,6 +252,7 @@ export function SystemView() {
           </div>
         </Panel>
       )}
+      {at && <Others at={at} />}
       {at && <Quarantine at={at} />}
       <nav class="panel panel-body links" aria-label={words.title}>
         <a class="button-link" href="/?wall=1" target="_blank" rel="noreferrer">

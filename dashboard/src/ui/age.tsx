@@ -2,7 +2,7 @@
 import type { StationLevel } from "../api/types";
 import { ageWords } from "../domain/age";
 import { clockOrDay } from "../domain/format";
-import { ageSeconds, freshnessNow, measuredAt } from "../domain/freshness";
+import { ageSeconds, aheadSeconds, freshnessNow, measuredAt } from "../domain/freshness";
 import { lost, now, t } from "../store/store";
 
 /** A dead one says first when it is from: 「02:14 の値」. */
@@ -11,6 +11,8 @@ export function Age({ station }: { station: StationLevel }) {
   const at = measuredAt(station);
   const age = ageSeconds(at, now.value);
   if (age === null || at === null) return <>{words.neverReported}</>;
+  if (aheadSeconds(at, now.value) > 0)
+    return <strong class="age-of">{words.fromTheFuture(clockOrDay(Date.parse(at), now.value))}</strong>;
   const dead = lost.value || freshnessNow(station, now.value) === "dead";
   return (
     <>

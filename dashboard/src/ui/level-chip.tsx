@@ -1,7 +1,7 @@
 /** A flood level as digit, shape, word and colour together. */
 import type { StationLevel } from "../api/types";
-import { clampLevel, digit, hasThresholds, SHAPES } from "../domain/levels";
-import { t } from "../store/store";
+import { clampLevel, digit, hasThresholds, SHAPES, shortWord } from "../domain/levels";
+import { lang, levelTable, t } from "../store/store";
 
 export function LevelShape({ level, size = 26 }: { level: number; size?: number }) {
   const n = clampLevel(level);
@@ -18,7 +18,8 @@ export function LevelShape({ level, size = 26 }: { level: number; size?: number 
 
 /** The API names a level by its threshold (氾濫危険水位); the chip has room for what people say. */
 export function levelWord(level: number): string {
-  return t.value.levelWords[clampLevel(level)] ?? "";
+  const found = levelTable.value[clampLevel(level)];
+  return found ? shortWord(found, lang.value, t.value.levelWords) : "";
 }
 
 export function LevelChip({ station, dead }: { station: StationLevel; dead: boolean }) {

@@ -88,10 +88,10 @@ function Row({ station, fits }: { station: StationLevel; fits: boolean }) {
       <td>
         <LevelChip station={station} dead={dead} />
       </td>
-      <th scope="row">
+      <th scope="row" class="c-station">
         <span class="station-name">{pick(station.name, lang.value)}</span>
       </th>
-      <td class="num">
+      <td class="c-level num">
         <span class="level" data-testid="level">
           {metres(believed(station))}
         </span>
@@ -108,7 +108,7 @@ function Row({ station, fits }: { station: StationLevel; fits: boolean }) {
         )}
       </td>
       <td class="c-next">{next && !dead ? words.toGo(metres(next.metres_to_go)) : "—"}</td>
-      <td class="num" data-testid="age">
+      <td class="num wall-age" data-testid="age">
         <Age station={station} />
         {state !== "fresh" && (station.silence || failed(station)) && !lost.value && (
           <span class="wall-silent">{words.situation.silent[station.silence ?? "failing"]}</span>

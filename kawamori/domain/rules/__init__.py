@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any, ClassVar, Protocol
 
 from kawamori.domain.flood import Threshold
+from kawamori.domain.lag import Lag
 from kawamori.domain.reading import Flag, Reading, RiverId, StationId
 from kawamori.domain.registry import Sensor, Station
 
@@ -31,6 +32,8 @@ class Episode:
     peak_m: float | None = None
     #: A second reading has said so too; until then it is 未確認.
     verified: bool = True
+    #: Of one reading at least the time is not in doubt; else it is 未確認 too, though the water was there.
+    time_sure: bool = True
     #: It has begun, but not for long enough to be told of.
     pending: bool = False
     #: Time of the first reading beyond the lower edge; None while it lasts.
@@ -83,6 +86,11 @@ class Rule:
             KINDS[cls.kind] = cls
 
 
+def kind_of(name: str) -> type[Rule]:
+    """The kind of that name; one that this version does not know, of a newer version's alert, is any rule."""
+    return KINDS.get(name, Rule)
+
+
 class SeriesRule(Rule):
     """Judges readings in order of measurement."""
 
@@ -113,10 +121,23 @@ class Facts:
     battery_v: float | None = None
     #: Readings of the last 24 hours that left the water and came back.
     spikes: int = 0
+    #: Readings of the last 24 hours about which devices, or one device at once, state different values.
+    disputed: int = 0
+    #: Amounts of the last 24 hours that look like the running total of a counter.
+    counting: int = 0
     #: Trends of the next stations up and down the river that are fresh, m/h.
     neighbours: Mapping[StationId, float] = field(default_factory=dict)
-    #: The newest message refused because its time lies ahead.
-    ahead_at: datetime | None = None
+    #: When the newest message came that was refused because of its time, and whether that lay ahead.
+    refused_at: datetime | None = None
+    refused_ahead: bool = True
+    #: How far behind its readings come, where that is more than messages take.
+    lag: Lag | None = None
+    #: Seconds that its gateway's clock is ahead of ours, where that is known: then `received_at` is off as much.
+    gateway_off_s: float | None = None
+    #: Since when its values lie beyond its limits and agree with each other.
+    beyond_since: datetime | None = None
+    #: When its values jumped as no river does, each time the other way, within the last hours.
+    jumps: tuple[datetime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +147,8 @@ class GatewayFacts:
     gateway_id: str
     seen_at: datetime
     backlog: int
+    #: Seconds that its clock is ahead of ours; None: not known.
+    clock_off_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from kawamori.domain.flood import HORIZON, Arrival, Rise, Threshold, rise
-from kawamori.domain.reading import Flag, Reading
+from kawamori.domain.reading import Flag, Reading, doubtful
 from kawamori.domain.rules import Episode, SeriesRule
 from kawamori.domain.rules.stay import Stay, go_on, positive, up_to_a_day
 
@@ -113,9 +113,9 @@ class ForecastWatch:
         ahead = None if arrival is None else arrival.likely - reading.observed_at
         if stay is None:
             if arrival is not None and ahead is not None and ahead <= self._rule.within:
-                self._stays[level] = Stay(_foreseen(threshold, reading, arrival))
+                self._stays[level] = Stay(_foreseen(threshold, reading, arrival), last=reading)
             return None
-        if reading.value >= threshold.value_m:  # it has come about
+        if reading.value >= threshold.value_m and not doubtful(reading.flag, reading.reasons):  # it has come about
             del self._stays[level]
             return replace(stay.episode, ended_at=reading.observed_at, peak_m=reading.value)
         shown = ahead is not None and ahead <= _CLEAR * self._rule.within

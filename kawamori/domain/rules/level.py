@@ -6,9 +6,13 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from kawamori.domain.flood import Threshold
-from kawamori.domain.reading import Flag, Reading, reason_names
+from kawamori.domain.reading import Flag, Reading, Reason, doubtful, reason_names
+from kawamori.domain.registration.heights import check_height
 from kawamori.domain.rules import Episode, SeriesRule
-from kawamori.domain.rules.stay import higher
+from kawamori.domain.rules.stay import AGREE_WITHIN, GAP, falls_abruptly, higher, is_same, settles
+
+#: Reached by a jump.
+_JUMPED = int(Reason.RATE | Reason.STEP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +27,10 @@ class LevelThreshold:
     def __post_init__(self) -> None:
         if not 1 <= self.level <= 5:
             raise ValueError("level: must be 1 to 5")
+        try:
+            check_height(self.fire_m)
+        except ValueError as error:
+            raise ValueError(f"fire_m: {error}") from None
         if self.clear_m is not None and self.clear_m > self.fire_m:
             raise ValueError("clear_m: must not lie above fire_m")
 
@@ -76,55 +84,113 @@ class State:
     episode: Episode | None = None
     #: Readings at or above the threshold so far.
     count: int = 0
-    #: Since when the water has been below the lower edge.
-    below_since: datetime | None = None
+    #: The first of the readings since which the water has been below the lower edge.
+    below: Reading | None = None
+    #: Whether that is believed.
+    left: bool = False
+    #: The newest reading, and the newest that is not in doubt.
+    last: Reading | None = None
+    trusted: Reading | None = None
 
 
 CALM = State()
 
 
 def step(
-    threshold: Threshold, state: State, reading: Reading, kind: str = LevelRule.kind
+    threshold: Threshold, state: State, reading: Reading, kind: str = LevelRule.kind, *, wary: bool = True
 ) -> tuple[State, Episode | None]:
     """Return the state after one reading, and the episode that it ended. Failed readings say nothing about the water.
 
-    A suspect reading raises too, unverified; a second reading at or above the threshold, or one that is not suspect,
-    verifies. An episode that ends unverified never was: whoever was told is told that it is withdrawn.
+    A suspect reading raises too, unverified. Another value at or above the threshold verifies it, if it is not suspect
+    or has risen further. The very same number once more does not: a wrong echo comes twice. An episode that ends
+    unverified never was: whoever was told is told that it is withdrawn.
+
+    An end needs what a beginning needs: a reading below the lower edge that is suspect, or has fallen as no river falls
+    (unless not `wary`), ends nothing until a second one agrees. The same holds while it is pending.
     """
     if reading.flag in (Flag.FAIL, Flag.MISSING):
         return state, None
-    value, episode = reading.value, state.episode
-    if value >= threshold.value_m:
-        sure = reading.flag != Flag.SUSPECT
-        if episode is None:
-            episode = Episode(
-                kind=kind, level=threshold.level, threshold_m=threshold.value_m, started_at=reading.observed_at,
-                value_m=value, peak_m=value, verified=sure, pending=True,
-                detail={} if sure else {"reasons": reason_names(reading.reasons)},
-            )  # fmt: skip
-        elif not episode.verified or episode.peak_m is None or value > episode.peak_m:
-            episode = replace(episode, peak_m=higher(episode.peak_m, value), verified=True)
-        count = state.count + 1
-        if episode.pending and (
-            count >= threshold.consecutive and reading.observed_at - episode.started_at >= threshold.hold
-        ):
-            episode = replace(episode, pending=False)
-        return State(episode, count), None
-    if episode is None or episode.pending:
+    last = state.last
+    if last is not None and reading.observed_at - last.observed_at > GAP:
+        now, _ = step(threshold, CALM, reading, kind, wary=wary)
+        return now, _ended(state, last.observed_at)
+    if reading.value >= threshold.value_m:
+        return _above(threshold, state, reading, kind), None
+    if state.episode is None:
         return CALM, None
-    if value >= threshold.value_m - threshold.hysteresis_m:
-        return State(episode, state.count), None
-    below_since = state.below_since or reading.observed_at
-    if reading.observed_at - below_since >= threshold.keep_firing:
-        return CALM, replace(episode, ended_at=below_since)
-    return State(episode, state.count, below_since), None
+    return _below(threshold, state, state.episode, reading, wary=wary)
+
+
+def _above(threshold: Threshold, state: State, reading: Reading, kind: str) -> State:
+    value, episode = reading.value, state.episode
+    sure = not doubtful(reading.flag, reading.reasons)
+    timely = not reading.reasons & Reason.CLOCK
+    if episode is None:
+        episode = Episode(
+            kind=kind, level=threshold.level, threshold_m=threshold.value_m, started_at=reading.observed_at,
+            value_m=value, peak_m=value, verified=sure, time_sure=timely, pending=True,
+            detail={"reasons": reason_names(reading.reasons)} if reading.flag == Flag.SUSPECT else {},
+        )  # fmt: skip
+    else:
+        verified = episode.verified or _agrees(episode, reading, sure=sure)
+        time_sure = episode.time_sure or timely
+        same = verified == episode.verified and time_sure == episode.time_sure
+        if not same or episode.peak_m is None or value > episode.peak_m:
+            episode = replace(
+                episode, peak_m=higher(episode.peak_m, value), verified=verified, time_sure=time_sure
+            )  # fmt: skip
+    count = state.count + 1
+    if episode.pending and (
+        count >= threshold.consecutive and reading.observed_at - episode.started_at >= threshold.hold
+    ):
+        episode = replace(episode, pending=False)
+    return State(episode, count, last=reading, trusted=reading if sure else state.trusted)
+
+
+def _agrees(episode: Episode, reading: Reading, *, sure: bool) -> bool:
+    """Whether a reading at or above the threshold verifies an episode that a suspect one began."""
+    if is_same(episode.value_m, reading.value):
+        return False
+    if sure or not reading.reasons & _JUMPED:
+        return True
+    return episode.peak_m is None or reading.value > episode.peak_m
+
+
+def _below(
+    threshold: Threshold, state: State, episode: Episode, reading: Reading, *, wary: bool
+) -> tuple[State, Episode | None]:
+    at, sure = reading.observed_at, not doubtful(reading.flag, reading.reasons)
+    trusted = reading if sure else state.trusted
+    edge = threshold.value_m - (0.0 if episode.pending else threshold.hysteresis_m)
+    if reading.value >= edge:
+        return State(episode, state.count, last=reading, trusted=trusted), None
+    first, left = state.below, state.left
+    if first is not None and not left and at - first.observed_at > AGREE_WITHIN:
+        first = None
+    alone = sure and not (wary and episode.verified and falls_abruptly(state.trusted, reading))
+    left = left or settles(first, state.last, reading, alone=alone)
+    first = first or reading
+    if left and episode.pending:
+        return CALM, None
+    if left and at - first.observed_at >= threshold.keep_firing:
+        return CALM, replace(episode, ended_at=first.observed_at)
+    return State(episode, state.count, first, left, reading, trusted), None
+
+
+def _ended(state: State, at: datetime) -> Episode | None:
+    """What lasted when readings ceased, over with the last of them."""
+    if state.episode is None or state.episode.pending:
+        return None
+    if state.below is not None and state.left:
+        return replace(state.episode, ended_at=state.below.observed_at)
+    return replace(state.episode, ended_at=at, detail={**state.episode.detail, "ended_by": "gap"})
 
 
 class LevelWatch:
     """All levels of one station, fed with its readings in order of measurement."""
 
-    def __init__(self, thresholds: Iterable[Threshold], kind: str = LevelRule.kind) -> None:
-        self._thresholds, self._kind = tuple(thresholds), kind
+    def __init__(self, thresholds: Iterable[Threshold], kind: str = LevelRule.kind, *, wary: bool = True) -> None:
+        self._thresholds, self._kind, self._wary = tuple(thresholds), kind, wary
         self._lowest = min((t.value_m for t in self._thresholds), default=float("inf"))
         self._states: dict[int, State] = {}
 
@@ -147,7 +213,7 @@ class LevelWatch:
             if state.episode is not None and not state.episode.pending:
                 ended.append(replace(state.episode, ended_at=reading.observed_at))
         for level, threshold in in_force.items():
-            state, over = step(threshold, self._states.get(level, CALM), reading, self._kind)
+            state, over = step(threshold, self._states.get(level, CALM), reading, self._kind, wary=self._wary)
             if over is not None:
                 ended.append(over)
             if state.episode is None:

@@ -122,7 +122,7 @@ class RiseWatch:
         if self._stay is None:
             if reading.value - lowest >= rule.rise_m - _EXACT:
                 found = risen(rule.window, rule.rise_m, recent)
-                self._stay = None if found is None else Stay(self._begin(reading, *found))
+                self._stay = None if found is None else Stay(self._begin(reading, *found), last=reading)
             return []
         shown = reading.value - lowest >= self._clear_m - _EXACT and reading.value > lowest
         self._stay, ended = go_on(self._stay, reading, shown=shown, keep_firing=rule.keep_firing)

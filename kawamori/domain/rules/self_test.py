@@ -30,4 +30,4 @@ class SelfTestRule(SeriesRule):
             station=StationId(self.kind), level=0, value_m=self.threshold_m, hysteresis_m=self.threshold_m / 2,
             valid_from=datetime.min.replace(tzinfo=UTC),
         )  # fmt: skip
-        return LevelWatch(thresholds or (own,), kind=self.kind)
+        return LevelWatch(thresholds or (own,), kind=self.kind, wary=False)  # its steps are ours

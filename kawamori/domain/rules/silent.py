@@ -37,19 +37,29 @@ class SilentRule(SensorRule):
             raise ValueError("neighbours_rise_h: must be positive")
 
     def judge(self, facts: Facts, now: datetime, *, firing: bool) -> Finding | None:
-        """Silent since its last reading. What the neighbours raised stays until the sensor itself reports."""
+        """Silent since its last reading. What the neighbours raised stays until the sensor itself reports.
+
+        A sensor whose newest reading was old when it came was replayed, or filled in: it never was live, and is not
+        silent. Where its readings come at their own pace, or its clock is off, silence is judged by their arrival.
+        """
         if facts.observed_at is None:
             return None
         age, usual = now - facts.observed_at, facts.sensor.report_every
         interval = expected_interval(
             believed(facts.value, facts.flag), usual, facts.sensor.report_every_low, facts.station.observation_start_m
         )
-        if age > self.factor * interval + self.grace:
+        longest = self.factor * interval + self.grace + facts.sensor.usual_delay
+        late = timedelta(0) if facts.received_at is None else facts.received_at - facts.observed_at
+        if late > longest and not firing:
+            if facts.lag is None or not (facts.lag.live or facts.lag.is_clock):
+                return None
+            age -= late
+        if age > longest:
             return Finding(
                 since=facts.observed_at, value=facts.value,
                 detail={"reason": "silent", "expected_every_s": interval.total_seconds()},
             )  # fmt: skip
-        if interval <= usual or age <= self.factor * usual + self.grace:
+        if interval <= usual or age <= self.factor * usual + self.grace + facts.sensor.usual_delay:
             return None
         rising = {station: rate for station, rate in facts.neighbours.items() if rate >= self.neighbours_rise_h}
         if not rising and not firing:

@@ -121,7 +121,7 @@ ORDER BY a.started_at, a.alert_id LIMIT %(limit)s
 -- name: chronology_of_messages
 -- Each attempt that decided something, and each message when it was written; nobody's address.
 SELECT n.notification_id, n.alert_id, a.station_id, coalesce(s.river_id, i.river_id), n.channel, coalesce(c.name, n.contact_id),
-    n.event, n.subject, n.created_at, n.delivered_at, n.given_up_at, n.attempts, t.at, coalesce(a.status, i.status, 'test')
+    n.event, n.subject, n.created_at, n.delivered_at, n.given_up_at, n.attempts, t.at, coalesce(a.status, i.status, n.payload ->> 'status', 'test')
 FROM notification n LEFT JOIN alert a USING (alert_id) LEFT JOIN station s USING (station_id)
 LEFT JOIN incident i ON i.incident_id = n.incident_id LEFT JOIN contact c USING (contact_id)
 LEFT JOIN LATERAL (SELECT at FROM attempt WHERE notification_id = n.notification_id AND outcome <> 'delivered' ORDER BY attempt_id LIMIT 1) t ON true
@@ -136,6 +136,8 @@ SELECT u.audit_id, u.at, u.who, u.subject, u.subject_id, u.alert_id, u.event, u.
     coalesce(s.river_id, substring(a.subject FROM '^river:(.+)$')), a.status, a.kind, a.flood_level, a.subject
 FROM audit u LEFT JOIN alert a USING (alert_id) LEFT JOIN station s USING (station_id)
 WHERE u.at >= %(start)s AND u.at < %(end)s AND s.internal IS NOT TRUE AND u.event <> 'self_test_passed'
+    -- of what is registered the thresholds alone belong to what happened on a night: a sheet is thousands of lines
+    AND u.subject NOT IN ('gateway', 'device_model', 'river', 'station', 'datum', 'cross_section', 'mark', 'sensor', 'device', 'deployment')
     AND (u.who <> 'kawamori' OR u.subject = 'alerting' OR u.event IN ('escalated', 'nobody_answered', 'confirmed', 'withdrawn'))
     AND ((%(station)s::text IS NULL AND %(river)s::text IS NULL) OR a.station_id = %(station)s
         OR (%(station)s::text IS NULL AND coalesce(s.river_id, substring(a.subject FROM '^river:(.+)$')) = %(river)s)

@@ -37,29 +37,34 @@ CROSS JOIN LATERAL (
 ) r
 
 -- name: raw_readings
-SELECT observed_at, value, flag, reasons FROM reading
+-- `stated`: what the device said, where a person corrected it.
+SELECT observed_at, value, flag, reasons, stated FROM reading
 WHERE sensor_id = %(sensor)s AND observed_at >= %(start)s AND observed_at < %(end)s
 ORDER BY observed_at LIMIT %(limit)s
 
 -- name: ten_minute_readings
--- Failed readings are left out, as in the stored summaries.
-SELECT time_bucket('10 minutes', observed_at) AS bucket, min(value), avg(value), max(value), count(*) FROM reading
-WHERE sensor_id = %(sensor)s AND observed_at >= %(start)s AND observed_at < %(end)s AND flag < 4
+-- Failed readings are left out, as in the stored summaries. The start is one by the station's clock; what is stamped at the
+-- end of its period counts, by `shift`, for the ten minutes before.
+SELECT date_bin('10 minutes', observed_at - %(shift)s, %(start)s) AS bucket, min(value), avg(value), max(value), count(*), sum(value)
+FROM reading
+WHERE sensor_id = %(sensor)s AND observed_at >= %(start)s::timestamptz + %(shift)s AND observed_at < %(end)s::timestamptz + %(shift)s
+    AND flag < 4
 GROUP BY bucket ORDER BY bucket LIMIT %(limit)s
 
 -- name: hourly_readings
-SELECT bucket, min, sum_micro / 1e6 / n, max, n FROM reading_hour
+SELECT bucket, min, sum_micro / 1e6 / n, max, n, sum_micro / 1e6 FROM reading_hour
 WHERE sensor_id = %(sensor)s AND bucket >= %(start)s AND bucket < %(end)s
 ORDER BY bucket LIMIT %(limit)s
 
 -- name: daily_readings
-SELECT bucket, min, sum_micro / 1e6 / n, max, n FROM reading_day
+SELECT bucket, min, sum_micro / 1e6 / n, max, n, sum_micro / 1e6 FROM reading_day
 WHERE sensor_id = %(sensor)s AND bucket >= %(start)s AND bucket < %(end)s
 ORDER BY bucket LIMIT %(limit)s
 
 -- name: weekly_readings
 -- Weeks begin on the station's Monday.
-SELECT time_bucket('1 week', bucket, %(time_zone)s) AS week, min(min), sum(sum_micro) / 1e6 / sum(n), max(max), sum(n)::bigint
+SELECT time_bucket('1 week', bucket, %(time_zone)s) AS week, min(min), sum(sum_micro) / 1e6 / sum(n), max(max),
+    sum(n)::bigint, sum(sum_micro) / 1e6
 FROM reading_day
 WHERE sensor_id = %(sensor)s AND bucket >= %(start)s AND bucket < %(end)s
 GROUP BY week ORDER BY week LIMIT %(limit)s
@@ -161,7 +166,7 @@ WHERE n.notification_id = ANY(%(ids)s) ORDER BY n.notification_id DESC
 -- Of a payload only its beginning: a whole batch may be a megabyte.
 SELECT quarantine_id, received_at, topic, device_id, reason, substring(payload, 1, %(most)s), octet_length(payload)
 FROM quarantine
-WHERE quarantine_id < %(before_id)s AND (%(device)s::text IS NULL OR device_id = %(device)s)
+WHERE quarantine_id < %(before_id)s AND (%(device)s::text IS NULL OR device_id = %(device)s) AND replayed_at IS NULL
 ORDER BY quarantine_id DESC LIMIT %(limit)s
 
 -- name: quarantine_payload
