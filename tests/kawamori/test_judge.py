@@ -179,8 +179,8 @@ def test_a_gateway_whose_clock_is_a_year_ahead_brings_nothing_from_the_future() 
 
 
 def test_a_gateway_that_has_lost_its_clock_makes_no_ancient_reading_acceptable() -> None:
+    lost, ancient = datetime(2000, 1, 1, tzinfo=UTC), datetime(1995, 1, 1, tzinfo=UTC)
     with pytest.raises(Refused, match="older than the oldest accepted"):
-        lost, ancient = datetime(2000, 1, 1, tzinfo=UTC), datetime(1995, 1, 1, tzinfo=UTC)
         judge(valid_from=ancient).accept("d", lost, ancient, "water_level", 2.0, "m", NOW)
 
 
