@@ -512,6 +512,7 @@ class Gateway(_Shape):
     waiting: bool = Field(
         description="It holds rows and none of them has been stored for a while: the server is behind"
     )
+    set_aside: int = Field(description="Rows that it could not deliver and set aside: look at its journal")
 
 
 class IngestProcess(_Shape):

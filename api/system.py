@@ -69,7 +69,7 @@ async def _state(using: Dependencies) -> dict[str, Any]:
         return [
             {
                 "gateway_id": name, "seen_at": one.seen_at, "backlog": one.backlog, "alive": one.heard(now),
-                "waiting": one.waiting(now),
+                "waiting": one.waiting(now), "set_aside": one.set_aside,
             }
             for name, one in links.gateways.items()
         ]  # fmt: skip
@@ -91,7 +91,7 @@ async def _state(using: Dependencies) -> dict[str, Any]:
             problems = await people.row_problems(connection, at)
         return {
             "alerting": shapes.alerting(state), "notices": [shapes.notice(one) for one in state.notices],
-            "problems": problems + await system.judging_problems(asked, using.clock),
+            "problems": problems + await system.judging_problems(asked),
         }  # fmt: skip
 
     async def intake() -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Is the system itself alive? Who leads alerting, how far behind, what waits, what comes in, what was refused."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -88,7 +88,13 @@ async def alerting_now(database: Database) -> Alerting:
     try:
         async with database.transaction() as connection:
             notices, _ = await notices_now(connection)
-    except StorageRefused as error:  # one row that is not understood must not hide whether anybody leads
+    except (
+        StorageRefused,
+        ArithmeticError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:  # one row that is not understood must not hide whether anybody leads
         log().error("what stands on every screen could not be worked out: report this with the log", error=str(error))
         notices = []
     return judge(
@@ -105,8 +111,10 @@ async def links_now(database: Database) -> tuple[Links, datetime]:
     links = Links(
         ingest_seen=seen,
         gateways={
-            name: GatewayLink(datetime.fromisoformat(at), int(backlog), held and datetime.fromisoformat(held))
-            for name, at, backlog, held in gateways
+            name: GatewayLink(
+                datetime.fromisoformat(at), int(backlog), held and datetime.fromisoformat(held), int(aside)
+            )
+            for name, at, backlog, held, aside in gateways
         },
     )
     return links, now
@@ -246,12 +254,10 @@ async def database_size(database: Database) -> int:
 CLOCK_OFF_S = 5.0
 
 
-async def judging_problems(database: Database, host: Callable[[], datetime]) -> list[str]:
-    """What the alert engine cannot judge and why, and whose clock is off the database's: the engine's, a gateway's, and
-    this machine's, which is `host`.
-    """
-    ((not_judged, engine_off, gateways, now),) = await database.fetch("judging_problems")
-    clocks = [("the alert engine's", engine_off), ("this API's", (host() - now).total_seconds())]
+async def judging_problems(database: Database) -> list[str]:
+    """What the engine cannot judge and why, and whose clock is off the database's: the engine's or a gateway's."""
+    ((not_judged, engine_off, gateways),) = await database.fetch("judging_problems")
+    clocks = [("the alert engine's", engine_off)]
     clocks += [(f"gateway {name}'s", off) for name, off in sorted((gateways or {}).items())]
     return [f"{what}: not judged: {why}" for what, why in sorted((not_judged or {}).items())] + [
         f"{whose} clock is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} the database's"

@@ -71,10 +71,11 @@ def alerting(api):
 def test_nobody_leads_and_then_somebody_does(api, rows):
     assert alerting(api).why == ["no_engine"]
     rows.sql("INSERT INTO lease VALUES ('alerts', 'engine-1', 1, now() + interval '1 minute')")
-    rows.sql("UPDATE gateway SET seen_at = now(), backlog = 42 WHERE gateway_id = 'gateway-1'")
+    rows.sql("UPDATE gateway SET seen_at = now(), backlog = 42, set_aside = 3 WHERE gateway_id = 'gateway-1'")
     found = system(api)
     assert (found.alerting.ok, found.alerting.leader, found.alerting.last_self_test) == (True, "engine-1", None)
     assert [(g.gateway_id, g.backlog, g.alive) for g in found.gateways] == [("gateway-1", 42, True)]
+    assert found.gateways[0].set_aside == 3
 
 
 @pytest.mark.integration
@@ -167,7 +168,7 @@ def test_every_link_is_told(api, rows):
     )
     found = system(api)
     assert [(p.process, p.alive) for p in found.ingest] == [("ingest-a", True), ("ingest-b", False)]
-    assert [g.alive for g in found.gateways] == [False]
+    assert {g.alive for g in found.gateways} == {False}
     assert found.stations.fresh >= 1
     assert found.intake.readings_last_minute >= 2
     assert (found.quarantine.last_hour, found.quarantine.last_day, found.quarantine.newest.reason) == (
