@@ -111,9 +111,8 @@ async def test_a_reading_with_a_wrong_date_re_dates_no_running_alert_by_years(
     rivers: Any, minute: Callable[[float], datetime]
 ) -> None:
     engine = await duty(rivers)
-    await rivers.rise(engine, ("s0", 0, 1.2), ("s0", 10, 1.3))
     await rivers.measure(("s0", -3 * 365 * 1440, 6.0))
-    await rivers.settle(engine)
+    await rivers.rise(engine, ("s0", 0, 1.2), ("s0", 10, 1.3))
     rows = await rivers.sql("SELECT started_at, ended_at, paged_at IS NULL FROM alert WHERE flood_level = 1 ORDER BY 1")
     assert rows == [(minute(-3 * 365 * 1440), minute(-3 * 365 * 1440), True), (minute(0), None, False)]
 

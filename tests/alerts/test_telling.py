@@ -256,7 +256,7 @@ async def test_a_station_whose_alert_the_database_refuses_keeps_back_no_other(ri
     await rivers.escalation(("duty", 60))
     await rivers.sql(
         "CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-        " IF NEW.station_id = 's0' THEN RAISE EXCEPTION 'refused'; END IF; RETURN NEW; END $$"
+        " IF NEW.station_id = 's0' THEN RAISE EXCEPTION 'refused' USING ERRCODE = '23514'; END IF; RETURN NEW; END $$"
     )
     await rivers.sql("CREATE TRIGGER poison BEFORE INSERT ON alert FOR EACH ROW EXECUTE FUNCTION poison()")
     engine = rivers.engine()
@@ -297,7 +297,7 @@ async def test_what_the_database_refuses_of_the_equipment_keeps_nobody_from_hear
     await rivers.escalation(("duty", 1), repeat=1)
     await rivers.sql(
         "CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-        " IF NEW.kind = 'silent' THEN RAISE EXCEPTION 'refused'; END IF; RETURN NEW; END $$"
+        " IF NEW.kind = 'silent' THEN RAISE EXCEPTION 'refused' USING ERRCODE = '23514'; END IF; RETURN NEW; END $$"
     )
     await rivers.sql("CREATE TRIGGER poison BEFORE INSERT ON alert FOR EACH ROW EXECUTE FUNCTION poison()")
     engine = rivers.engine()
