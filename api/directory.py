@@ -12,6 +12,7 @@ from api.once import Once
 from kawamori.domain.flood import Threshold
 from kawamori.domain.reading import RiverId, StationId
 from kawamori.domain.registry import Registry, Sensor, Station
+from kawamori.errors import StorageUnavailable
 from kawamori.observe import log
 from kawamori.runtime import Clock
 from kawamori.storage.database import Database
@@ -112,6 +113,8 @@ class DirectoryCache:
         self._read_at: float | None = None
         self._forgotten = False
         self._turns = 0
+        #: Why the newest registry is not the one in use, if so.
+        self.trouble: str | None = None
         self._once: Once[Directory] = Once()
 
     async def get(self, version: int = 0) -> Directory:
@@ -131,13 +134,30 @@ class DirectoryCache:
     async def _renew(self) -> Directory:
         while True:
             self._forgotten = False
-            found = await self._read()
+            try:
+                found = await self._read()
+            except StorageUnavailable:
+                raise
+            except Exception as error:
+                if self._directory is None:
+                    raise
+                return self._keep(self._directory, error)
+            self.trouble = None
             if not self._forgotten:  # else what was committed meanwhile may not be in it
                 break
         before, self._directory, self._read_at = self._directory, found, self._steady()
         if before is not None and before.registry.version == found.registry.version and before != found:
             self._turns += 1
         return found
+
+    def _keep(self, standing: Directory, error: Exception) -> Directory:
+        """Go on with the last good one, and say so: a registry that cannot be loaded hides no level."""
+        if self.trouble is None:
+            log().error("the registry cannot be loaded: the last good one is shown; report this with the log",
+                        in_use=standing.registry.version, exc_info=error)  # fmt: skip
+        self.trouble = f"cannot be loaded ({type(error).__name__}); version {standing.registry.version} stays in use"
+        self._read_at = self._steady()
+        return standing
 
     async def turns(self) -> int:
         """How often something dated has come into force, or out of it, at one version of the registry; raises

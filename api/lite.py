@@ -21,6 +21,7 @@ from api.levels import Levels
 from api.lite_words import WORDS, Words
 from api.routes import Dependencies
 from kawamori.domain.danger import Danger
+from kawamori.domain.notices import Notice
 from kawamori.domain.reading import Flag
 from kawamori.domain.rules import KINDS
 from kawamori.errors import StorageUnavailable
@@ -34,6 +35,8 @@ LARGEST = 20_000
 REFRESH_S = 60
 #: The highest of the unanswered alerts are named; all are counted, up to so many.
 ALERTS_SHOWN, ALERTS_COUNTED = 8, 2000
+#: What keeps people from being told is said in full, of so many.
+NOTICES_SHOWN = 5
 #: Longer names are cut: a page must stay small.
 _LONGEST = 40
 #: No site has so many; the room for the links is measured by it.
@@ -323,6 +326,11 @@ def _frame(site: SiteSettings, asked: Asked, as_of: datetime, inside: str) -> st
     )
 
 
+def _hides(one: Notice, language: str) -> str:
+    """What keeps people from being told of a flood."""
+    return one.text_ja if language == "ja" else one.text_en
+
+
 def _pages(asked: Asked, of: int) -> str:
     """The way to the pages before and after."""
     if of == 1:
@@ -348,7 +356,12 @@ def page(now: Now, asked: Asked) -> str:
     notice = f"<p>{escape(said[:200])}" if said else ""
     heads = "".join(f'<th scope="col">{word}' for word in words.columns)
     behind = f'<p class="bad">{words.behind}' if now.behind else ""
-    opening = f"{notice}{behind}{_alerting(now.alerting, words)}{unanswered}"
+    hides = "".join(
+        f'<p class="bad">{escape(_hides(one, language)[:300])}' for one in now.alerting.notices[:NOTICES_SHOWN]
+    )
+    left = len(now.alerting.notices) - NOTICES_SHOWN
+    hides += f"<p>{words.more(left)}" if left > 0 else ""
+    opening = f"{notice}{behind}{hides}{_alerting(now.alerting, words)}{unanswered}"
     table = f"<h2>{words.levels}</h2>{_counts(now, asked)}<table><thead><tr>{heads}<tbody>\n"
 
     def whole(rows: str, listed: str, number: int, of: int) -> str:

@@ -85,7 +85,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(StorageUnavailable)
     async def unavailable(_request: Request, error: StorageUnavailable) -> Response:
-        log().warning("the database did not answer a request", error=str(error))
+        say = log().error if error.needs_a_person else log().warning
+        say("the database did not answer a request", error=str(error))
         return busy("the database does not answer right now")
 
     @app.exception_handler(Exception)

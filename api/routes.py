@@ -6,8 +6,9 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -57,6 +58,7 @@ Id = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 IdCursor = Annotated[int, Query(ge=1, le=LARGEST_ID, description="`next` of the page before")]
 #: The database knows no NUL.
 Word = Annotated[str, StringConstraints(max_length=100, pattern=r"^[^\x00]*$")]
+DatumName = Annotated[Literal["zero", "tp"], Query(description="Above gauge zero, or above the sea (T.P.)")]
 Text = Annotated[Word | None, Query()]
 
 
@@ -233,13 +235,16 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
         resolution: Resolution = Resolution.AUTO,
         limit: Annotated[int, Query(ge=1, le=10_000)] = CHART_POINTS,
         cursor: Cursor = None,
+        datum: DatumName = "zero",
     ) -> Response:
         """A history, oldest first; the last 24 hours where nothing else is asked.
 
-        `auto` takes the finest resolution with at most 2,000 points. Summaries cover whole buckets.
+        `auto` takes the finest resolution with at most 2,000 points. Summaries cover whole buckets. Heights in T.P. are
+        those above the gauge zero of their time (of a summary's: of its beginning); there is none before the first.
         """
         directory = await using.directory.get()
         sensor = _sensor(directory, _station(directory, station_id), quantity)
+        raised = await _raised(using.database, sensor, datum)
         start, end = _span(start, to, using.clock())
         if cursor is not None:
             resolution, start = _reading_cursor(cursor, resolution)
@@ -255,9 +260,11 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
                 "quantity": quantity,
                 "unit": sensor.unit.symbol,
                 "resolution": resolution,
+                "datum": datum,
                 "points": [
-                    shapes.raw_point(row) if raw else shapes.bucket_point(row, resolution, sensor)
+                    shapes.raw_point(high) if raw else shapes.bucket_point(high, resolution, sensor)
                     for row in rows[:limit]
+                    if (high := raised(row))
                 ],
                 "next": more,
             }
@@ -275,21 +282,27 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
         to: To = None,
         quantity: str = "water_level",
         resolution: Resolution = Resolution.RAW,
+        datum: DatumName = "zero",
     ) -> Response:
-        """The whole history as a file for spreadsheets: UTF-8 with BOM, the station's time with offset."""
+        """The whole history as a file for spreadsheets: UTF-8 with BOM, the station's time with offset.
+
+        Heights in T.P. are those above the gauge zero of their time; there is none before the first.
+        """
         directory = await using.directory.get()
         sensor = _sensor(directory, _station(directory, station_id), quantity)
+        raised = await _raised(using.database, sensor, datum)
         start, end = _span(start, to, using.clock())
         if resolution is Resolution.AUTO:
             kept_from = directory.registry.kept_from
             resolution = await history.choose_resolution(using.database, sensor, start, end, kept_from)
         zone = ZoneInfo(sensor.time_zone)
+        name = quantity if datum == "zero" else f"{quantity}-{datum}"
         day = f"{start.astimezone(zone):%Y%m%d}-{end.astimezone(zone):%Y%m%d}"
         return StreamingResponse(
-            _csv(using.database, sensor, resolution, start, end),
+            _csv(using.database, sensor, resolution, start, end, raised),
             headers={
                 "Cache-Control": "no-store",
-                "Content-Disposition": f'attachment; filename="{quantity}-{resolution}-{day}.csv"',
+                "Content-Disposition": f'attachment; filename="{name}-{resolution}-{day}.csv"',
             },
             media_type="text/csv; charset=utf-8",
         )
@@ -459,9 +472,24 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
     return router
 
 
+#: A row of a history in a height system, None where it has no height there.
+Raised = Callable[[tuple[Any, ...]], tuple[Any, ...] | None]
+
+
+async def _raised(database: Database, sensor: Sensor, datum: DatumName) -> Raised:
+    """What makes a row of a history one in that height system; raises WrongField where the sensor has none."""
+    if datum == "zero":
+        return lambda row: row
+    datums = await datums_of(database, sensor.station) if sensor.quantity == "water_level" else []
+    if not datums:
+        raise WrongField("datum", "only water levels of a station whose gauge zero is registered have heights in T.P.")
+    return partial(shapes.above_sea, datums)
+
+
 async def _csv(
-    database: Database, sensor: Sensor, resolution: Resolution, start: datetime, end: datetime
-) -> AsyncIterator[bytes]:
+    database: Database, sensor: Sensor, resolution: Resolution, start: datetime, end: datetime,
+    raised: Raised,
+) -> AsyncIterator[bytes]:  # fmt: skip
     """A history as CSV, page by page, so that ten years need no memory."""
     zone = ZoneInfo(sensor.time_zone)
     same = [sensor.station, sensor.quantity, sensor.unit.symbol]
@@ -479,6 +507,7 @@ async def _csv(
         rows = await history.readings_page(database, sensor, resolution, start, end, size)
         page = []
         for row in rows:
-            cells = shapes.raw_cells(row) if raw else shapes.bucket_cells(row, resolution, sensor)
-            page.append([*same, row[0].astimezone(zone).isoformat(), *cells])
+            if high := raised(row):
+                cells = shapes.raw_cells(high) if raw else shapes.bucket_cells(high, resolution, sensor)
+                page.append([*same, row[0].astimezone(zone).isoformat(), *cells])
         start = history.next_bucket(rows[-1][0], resolution, sensor) if len(rows) == size else end

@@ -31,6 +31,7 @@ QualityReason = Literal[
     "unfit",
     "corrected",
     "condemned",
+    "limit",
 ]
 
 
@@ -301,6 +302,7 @@ class Readings(_Shape):
     quantity: str
     unit: str
     resolution: Literal["raw", "10min", "hour", "day", "week"]
+    datum: Literal["zero", "tp"] = Field(description="What heights count from")
     points: list[RawPoint] | list[BucketPoint]
     next: Next
 
@@ -461,6 +463,7 @@ class AlertingState(_Shape):
             "thresholds",
             "restarting",
             "no_ingest",
+            "not_judged",
         ]
     ] = Field(
         description="no_engine: none holds the lease; behind: readings wait to be evaluated; nobody: no escalation"
@@ -469,14 +472,16 @@ class AlertingState(_Shape):
         " did not come out, or is older than two of their intervals; silenced: a silence hides floods of level 3 or"
         " more of the whole site, or for more than a day; thresholds: one was raised out of the water's reach;"
         " restarting: a service starts again and again; no_ingest: what is measured is not taken in (`notices` says"
-        " more of these four). On the stream also `database`: it does not answer,"
-        " and `unknown`: not looked yet"
+        " more of these four); not_judged: a station or a rule cannot be judged. On the stream also"
+        " `database`: it does not answer, and `unknown`: not looked yet"
     )
     leader: str | None
     lease_until: AwareDatetime | None
     behind_s: float
     oldest_unsent_s: float
     last_self_test: SelfTest | None
+    not_judged: dict[str, str] = Field(description="What cannot be judged (a station, a rule on a sensor), and why")
+    clock_off_s: float | None = Field(description="How far the engine's host is ahead of the database's clock")
 
 
 class Notice(_Shape):
@@ -507,6 +512,7 @@ class Gateway(_Shape):
     waiting: bool = Field(
         description="It holds rows and none of them has been stored for a while: the server is behind"
     )
+    set_aside: int = Field(description="Rows that it could not deliver and set aside: look at its journal")
 
 
 class IngestProcess(_Shape):
@@ -554,6 +560,33 @@ class QuarantineState(_Shape):
     last_hour: int = Field(description="Counted to 20,000, as the day")
     last_day: int
     newest: Refusal | None
+    bytes_last_day: int = Field(description="What it took within a day")
+    not_kept_last_day: int = Field(description="Messages past their sender's quota: counted, only the newest is kept")
+    warning: Literal["quota", "growth"] | None = Field(description="What a person should look at")
+
+
+class RegistryProblem(_Shape):
+    """A row of the registry that cannot be used; everything else is as it should be."""
+
+    subject: str
+    reason: str
+
+
+class RegistryState(_Shape):
+    """Which version of the registry is in use, and what in it a person has to mend."""
+
+    version: int
+    trouble: str | None = Field(description="Why the newest version is not in use")
+    problems: list[RegistryProblem] = Field(description="The first fifty")
+    problem_count: int
+
+
+class UnknownGateways(_Shape):
+    """Who spoke as a gateway within the last day without being registered; nothing of it is believed."""
+
+    count: int
+    last_name: str | None = Field(description="Heard last; empty where it is no name")
+    last_at: AwareDatetime | None
 
 
 class StreamState(_Shape):
@@ -580,6 +613,8 @@ class System(_Shape):
     stations: StationCounts | None
     intake: IntakeState | None
     quarantine: QuarantineState | None
+    registry: RegistryState | None
+    unknown_gateways: UnknownGateways | None
     stream: StreamState
     page_version: str | None = Field(description="The build of the page that is handed out")
     notices: list[Notice] | None = Field(description="What everybody must see; the stream's heartbeats have them too")

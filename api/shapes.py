@@ -2,7 +2,7 @@
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,7 +23,7 @@ from kawamori.storage.history import (
     Resolution,
     expected_readings,
 )
-from kawamori.storage.registry import CrossSection, Datum, Deployed
+from kawamori.storage.registry import CrossSection, Datum, Deployed, zero_at
 from kawamori.storage.system import Alerting, Process, QuarantineFacts
 
 Json = dict[str, Any]
@@ -150,6 +150,19 @@ def cross_section(found: CrossSection | None) -> Json | None:
 def datum(found: Datum) -> Json:
     """A gauge's zero, since when it lies there."""
     return {"valid_from": found.valid_from, "gauge_zero_tp_m": found.gauge_zero_tp_m}
+
+
+def above_sea(datums: Sequence[Datum], row: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """A row of a history in metres T.P., by the gauge zero of its time; None where none was known then."""
+    zero = zero_at(datums, row[0])
+    if zero is None:
+        return None
+    # a reading's value and what it was before a correction, or what a summary knows of heights
+    heights = (1, 4) if isinstance(row[2], int) else (1, 2, 3)
+    return tuple(
+        round(float(cell) + zero, 6) if place in heights and cell is not None else cell
+        for place, cell in enumerate(row)
+    )
 
 
 def station(found: Station, directory: Directory) -> Json:
@@ -399,6 +412,8 @@ def alerting(found: Alerting) -> Json:
         "lease_until": found.lease_until,
         "behind_s": found.behind_s,
         "oldest_unsent_s": found.oldest_unsent_s,
+        "not_judged": found.not_judged,
+        "clock_off_s": found.clock_off_s,
         "last_self_test": found.self_test and {"at": found.self_test[0], "ok": found.self_test[1]},
     }
 

@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -16,11 +17,14 @@ from api.routes import Dependencies, answer
 from kawamori.errors import KawamoriError
 from kawamori.observe import log
 from kawamori.storage import history, people, system
+from kawamori.storage.database import Database
 
 #: One slow question must not keep the others' answers back.
 PATIENCE = timedelta(seconds=2)
 #: Each answer takes most of the pool's connections for a moment: one is learned at a time, and kept for so long.
 KEPT = timedelta(seconds=2)
+#: Rows of the registry that cannot be used, named in one answer.
+MOST_PROBLEMS = 50
 
 
 def system_routes(using: Dependencies) -> APIRouter:
@@ -65,7 +69,7 @@ async def _state(using: Dependencies) -> dict[str, Any]:
         return [
             {
                 "gateway_id": name, "seen_at": one.seen_at, "backlog": one.backlog, "alive": one.heard(now),
-                "waiting": one.waiting(now),
+                "waiting": one.waiting(now), "set_aside": one.set_aside,
             }
             for name, one in links.gateways.items()
         ]  # fmt: skip
@@ -81,25 +85,22 @@ async def _state(using: Dependencies) -> dict[str, Any]:
         levels = shapes.latest_levels(found, await using.directory.get(version), at)["stations"]
         return {name: sum(level["freshness"] == name for level in levels) for name in ("fresh", "late", "dead")}
 
-    async def alerting() -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    async def alerting() -> dict[str, Any]:
         state = await system.alerting_now(asked)
-        return shapes.alerting(state), [shapes.notice(one) for one in state.notices]
-
-    async def problems() -> list[str]:
         async with asked.transaction() as connection:
-            rows = await people.row_problems(connection, at)
-        return rows + await system.judging_problems(asked)
+            problems = await people.row_problems(connection, at)
+        return {
+            "alerting": shapes.alerting(state), "notices": [shapes.notice(one) for one in state.notices],
+            "problems": problems + await system.judging_problems(asked),
+        }  # fmt: skip
 
     async def intake() -> dict[str, Any]:
         return (await system.intake(asked))._asdict()
 
-    async def quarantine() -> dict[str, Any]:
-        return shapes.quarantined(await system.quarantine_facts(asked, at))
-
     parts: dict[str, Callable[[], Awaitable[Any]]] = {
         "alerting": alerting, "gateways": gateways, "ingest": ingest, "database": database,
-        "stations": stations, "intake": intake, "quarantine": quarantine,
-        "problems": problems,
+        "stations": stations, "intake": intake, "quarantine": partial(_quarantine, asked, at),
+        "registry": partial(_registry, using), "unknown_gateways": partial(_unknown_gateways, asked),
     }  # fmt: skip
     found: dict[str, Any] = dict.fromkeys(parts)
     unknown: list[str] = []
@@ -114,14 +115,33 @@ async def _state(using: Dependencies) -> dict[str, Any]:
     async with asyncio.TaskGroup() as group:
         for name, part in parts.items():
             group.create_task(learn(name, part), name=f"system: {name}")
-    state, notices = found.pop("alerting") or (None, None)
+    people_told = found.pop("alerting") or dict.fromkeys(("alerting", "notices", "problems"))
     return {
         "as_of": at,
-        "alerting": state,
-        "notices": notices,
+        **people_told,
         **found,
         "stream": {"clients": using.feed.hub.count},
         "page_version": using.feed.page,
         "clock": host_clock(using.host_ahead()),
         "unknown": sorted(unknown),
     }
+
+
+async def _quarantine(asked: Database, at: datetime) -> dict[str, Any]:
+    found = shapes.quarantined(await system.quarantine_facts(asked, at))
+    grown = await system.quarantine_growth(asked)
+    return found | {"bytes_last_day": grown.bytes, "not_kept_last_day": grown.not_kept, "warning": grown.warning()}
+
+
+async def _registry(using: Dependencies) -> dict[str, Any]:
+    """What in the registry a person has to mend."""
+    found = (await using.directory.get()).registry
+    return {
+        "version": found.version, "trouble": using.directory.trouble, "problem_count": len(found.problems),
+        "problems": [{"subject": p.subject, "reason": p.reason} for p in found.problems[:MOST_PROBLEMS]],
+    }  # fmt: skip
+
+
+async def _unknown_gateways(asked: Database) -> dict[str, Any]:
+    found = await system.strangers(asked)
+    return {"count": found.names, "last_name": found.last_name, "last_at": found.last_at}

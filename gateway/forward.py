@@ -74,7 +74,8 @@ class _Sent:
     attempts: int = 1
     #: How many that were sent later are acknowledged, since it was last sent.
     passed: int = 0
-    #: How often it was lost while others arrived.
+    #: The same since the last loss was counted, and how often it was lost while others arrived.
+    overtaken: int = 0
     losses: int = 0
     #: Nothing was acknowledged for long, and now something is: it was sent to nobody.
     stale: bool = False
@@ -179,6 +180,7 @@ class Forwarder:
                 self._usual_wait += (min(_LONGEST_SAMPLE, moment - sent.at) - self._usual_wait) / 8
         for other in self._sent.values():
             other.passed += other.at < began
+            other.overtaken += other.began < began
 
     def _is_stalled(self, moment: float) -> bool:
         """Whether nothing has been acknowledged for long, though something was to be."""
@@ -380,7 +382,8 @@ class Forwarder:
             await self._send_span_again(last, sent, rows, moment)
 
     async def _send_span_again(self, last: int, sent: _Sent, rows: list[tuple[int, bytes]], moment: float) -> None:
-        sent.losses += sent.passed >= _PASSED
+        if sent.overtaken >= _PASSED:
+            sent.losses, sent.overtaken = sent.losses + 1, 0
         too_large = sent.refused == TOO_LARGE or sent.size > self.limit
         if sent.refused == TOO_LARGE:
             self._too_large = min(self._too_large or sent.size, sent.size)

@@ -48,6 +48,9 @@ class Aside(NamedTuple):
 class Journal:
     """Batches in order of arrival; `epoch` names this journal, `seq` counts within it and is never used twice."""
 
+    #: What is sent again after it was set aside travels in pieces of about so many bytes, where it can be cut.
+    PIECE = 64 * 1024
+
     def __init__(self, path: Path, keep_free: int = 0) -> None:
         """Open or create; raises ConfigurationError when the place cannot hold a journal.
 

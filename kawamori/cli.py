@@ -13,6 +13,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,8 +21,8 @@ from typing import Annotated, Any
 import typer
 
 from kawamori.errors import ConfigurationError, KawamoriError
-from kawamori.observe import configure_logs
-from kawamori.settings import Settings, load
+from kawamori.observe import configure_logs, log
+from kawamori.settings import Settings, load, unknown_variables
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -69,6 +70,12 @@ def _require_own_packages() -> None:
             raise ConfigurationError(f"the package `{name}` is not the one beside {home}: use the project's own .venv")
 
 
+def _name_unknown_variables() -> None:
+    """A misspelt setting has no effect, and nobody would know."""
+    if unknown := unknown_variables(os.environ):
+        log().warning("variables that set nothing: misspelt, or of another version", variables=unknown)
+
+
 def _serve(name: str, run: Callable[[Settings, asyncio.Event], Coroutine[Any, Any, None]]) -> None:
     from kawamori import runtime
 
@@ -76,6 +83,7 @@ def _serve(name: str, run: Callable[[Settings, asyncio.Event], Coroutine[Any, An
         _require_own_packages()
         settings = load()
         configure_logs(name, settings.log_level)
+        _name_unknown_variables()
         runtime.run(lambda stop: run(settings, stop))
 
 
@@ -85,6 +93,34 @@ def gateway() -> None:
     from gateway.service import run
 
     _serve("gateway", run)
+
+
+@app.command()
+def journal(
+    resend: Annotated[
+        bool, typer.Option("--resend", help="Let the gateway send them again at its next start.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the rows that the gateway could not deliver. Stop the gateway first: it holds its journal alone."""
+    from gateway.journal import Journal
+
+    with _clear_errors():
+        settings = load()
+        opened = Journal(settings.gateway.journal)
+        try:
+            rows = opened.aside()
+            for row in rows if resend else ():
+                opened.take_back(row.seq, opened.PIECE)
+        finally:
+            opened.close()
+    if as_json:
+        typer.echo(json.dumps([row._asdict() for row in rows]))
+        return
+    for row in rows:
+        at = datetime.fromtimestamp(row.at, UTC)
+        typer.echo(f"{row.seq}: {row.size} bytes, {at:%Y-%m-%dT%H:%M:%SZ}, {row.reason}")
+    typer.echo(f"{len(rows)} rows {'go again' if resend else 'set aside'}")
 
 
 @app.command()
@@ -128,6 +164,7 @@ def up() -> None:
         _require_own_packages()
         settings = load()
         configure_logs("up", settings.log_level)
+        _name_unknown_variables()
         _migrate(settings.database())
         _register_own_gateway(settings.database(), settings.gateway.id)
         tell = _crash_loop_teller(settings)
@@ -162,6 +199,9 @@ def check() -> None:
     with _clear_errors():
         settings = load()
         configure_logs("check", "warning")
+        unknown = unknown_variables(os.environ)
+        if unknown:
+            raise ConfigurationError("\n".join(f"{name}: there is no such setting" for name in unknown))
         from kawamori.mqtt import Publisher
         from kawamori.storage.migrate import status
 
@@ -219,22 +259,25 @@ def db_retain(
     """Let go of very old raw readings, chunk by chunk while the site runs; hours, days and alerts stay."""
     from kawamori.runtime import now
     from kawamori.settings import duration
-    from kawamori.storage.retention import retain
+    from kawamori.storage.retention import QuarantineLimits, retain
 
     with _clear_errors():
         settings = load()
         configure_logs("retain", settings.log_level)
         raw = settings.retain.raw if older_than is None else duration("--older-than", older_than)
-        done = retain(settings.database(), now=now(), raw=raw, feed=settings.retain.feed, dry_run=dry_run)
+        limits = QuarantineLimits(age=settings.retain.quarantine, bytes_each=settings.retain.quarantine_bytes)
+        done = retain(
+            settings.database(), now=now(), raw=raw, feed=settings.retain.feed, quarantine=limits, dry_run=dry_run
+        )
         if as_json:
             chunks = [{"from": c.start.isoformat(), "to": c.end.isoformat(), "bytes": c.size} for c in done.chunks]
             typer.echo(json.dumps({"kept_from": done.kept_from.isoformat(), "chunks": chunks, "dry_run": dry_run,
-                                   "batches": done.batches}))  # fmt: skip
+                                   "batches": done.batches, "quarantine": done.quarantine}))  # fmt: skip
             return
         verb = "would drop" if dry_run else "dropped"
         for chunk in done.chunks:
             typer.echo(f"{verb} readings {chunk.start:%Y-%m-%d} to {chunk.end:%Y-%m-%d} ({chunk.size / 1e6:.1f} MB)")
-        typer.echo(f"{verb} {done.batches} rows of the change feed")
+        typer.echo(f"{verb} {done.batches} rows of the change feed, {done.quarantine} of quarantine")
         typer.echo(f"raw readings are taken from {done.kept_from:%Y-%m-%d %H:%M} UTC on")
 
 

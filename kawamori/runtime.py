@@ -5,6 +5,7 @@ import gc
 import os
 import random
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -96,6 +97,37 @@ async def stopping(stop: asyncio.Event) -> AsyncIterator[asyncio.TaskGroup]:
         pass
 
 
+def notify(state: str) -> bool:
+    """Tell the service manager, as sd_notify(3) does: `READY=1`, `WATCHDOG=1`; whether there is one that listens.
+
+    One that cannot be reached costs nothing: it starts the service again if it has to.
+    """
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return False
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as line:
+            line.connect(f"\0{address[1:]}" if address.startswith("@") else address)
+            line.send(state.encode())
+    except OSError as error:
+        log().warning("the service manager could not be told", state=state, error=str(error))
+        return False
+    return True
+
+
+async def keep_watchdog() -> None:
+    """Say to the service manager that the event loop turns, at half the interval that it asks for; until cancelled.
+
+    Returns at once where it does not ask (`WATCHDOG_USEC`), or asks another process (`WATCHDOG_PID`).
+    """
+    wanted, process = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
+    if not wanted.isdecimal() or int(wanted) == 0 or process not in ("", str(os.getpid())):
+        return
+    while True:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(int(wanted) / 2_000_000)
+
+
 def run(service: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
     """Run a service until SIGTERM or SIGINT; an error inside it is raised, so the process ends non-zero."""
 
@@ -104,7 +136,13 @@ def run(service: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        await service(stop)
+        notify("READY=1")
+        watchdog = asyncio.create_task(keep_watchdog(), name="watchdog")
+        try:
+            await service(stop)
+        finally:
+            watchdog.cancel()
+            notify("STOPPING=1")
 
     gc.freeze()  # what a service has imported lives as long as it does
     gc.set_threshold(50_000, 20, 20)  # readings are tuples without cycles: looking through them was a tenth of the time

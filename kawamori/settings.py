@@ -1,6 +1,7 @@
 """Settings: `KAWAMORI_…` in the environment, parts nested by `__`; one object, given to each service."""
 
 import re
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +24,8 @@ from kawamori.errors import ConfigurationError
 
 Positive = Annotated[timedelta, AfterValidator(lambda d: d if d > timedelta(0) else _refuse("must be positive"))]
 Port = Annotated[int, Field(ge=0, le=65535)]
+#: One of the hosts of a database's or broker's address; none for a socket of this machine.
+_HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:/@\[\]]*)(:\d{0,5})?")
 _HOST = r"^(https?://)?(\*\.)?([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?$"
 
 #: Nothing that could end the address within a header or a page.
@@ -151,6 +154,9 @@ class RetainSettings(_Part):
     raw: Positive = timedelta(days=3653)
     #: Rows of the change feeds that every follower has passed.
     feed: Positive = timedelta(days=14)
+    #: What was refused is kept for so long, at least 14 days; what a device alone fills past `quarantine_bytes`, less.
+    quarantine: Annotated[timedelta, Field(ge=timedelta(days=14))] = timedelta(days=90)
+    quarantine_bytes: int = Field(64 * 1024 * 1024, ge=1024 * 1024)
 
 
 class SiteSettings(_Part):
@@ -189,7 +195,7 @@ class Settings(BaseSettings):
         """The database's URL; raises ConfigurationError when it is not set."""
         if self.database_url is None:
             raise ConfigurationError("KAWAMORI_DATABASE_URL is not set: where is TimescaleDB? (postgresql://…)")
-        return self.database_url.get_secret_value()
+        return _address("KAWAMORI_DATABASE_URL", self.database_url.get_secret_value(), ("postgresql", "postgres"))
 
     def self_test_every(self) -> timedelta | None:
         """How often the whole chain is tested; None where it is switched off, or there is no broker to begin at."""
@@ -199,8 +205,52 @@ class Settings(BaseSettings):
         """The broker's URL, with `?ca=` where one is set; raises ConfigurationError when it is not set."""
         if self.mqtt_url is None:
             raise ConfigurationError("KAWAMORI_MQTT_URL is not set: where is the broker? (mqtt://host:port)")
-        url = self.mqtt_url.get_secret_value()
+        url = _address("KAWAMORI_MQTT_URL", self.mqtt_url.get_secret_value(), ("mqtt", "mqtts"))
         return url if self.mqtt_ca is None else f"{url}?{urlencode({'ca': self.mqtt_ca})}"
+
+
+#: Variables of ours that are no settings: where programs are kept, and what tests and the demo tell processes.
+NO_SETTINGS = frozenset({
+    "KAWAMORI_API_URL", "KAWAMORI_CACHE", "KAWAMORI_DEMO_URL_FILE", "KAWAMORI_FAIL_POINT", "KAWAMORI_SEED",
+    "KAWAMORI_SOAK_S", "KAWAMORI_TEST_TRIES",
+})  # fmt: skip
+
+
+def unknown_variables(names: Iterable[str]) -> list[str]:
+    """Those of these variables that begin as ours and set nothing: misspelt, or of another version. Pure."""
+    parts = {
+        name.upper(): {field.upper() for field in part.annotation.model_fields}
+        if isinstance(part.annotation, type) and issubclass(part.annotation, BaseModel)
+        else set[str]()
+        for name, part in Settings.model_fields.items()
+    }
+    unknown = []
+    for name in sorted(names):
+        part, _, field = name.upper().removeprefix("KAWAMORI_").partition("__")
+        if not name.upper().startswith("KAWAMORI_") or name in NO_SETTINGS:
+            continue
+        known = part in parts and (field.partition("__")[0] in parts[part] if parts[part] and field else not field)
+        if not known:
+            unknown.append(name)
+    return unknown
+
+
+def _address(variable: str, url: str, schemes: tuple[str, ...]) -> str:
+    """The URL, or a ConfigurationError that never repeats any of it: it may hold a password."""
+    if "://" not in url and "=" in url and schemes[0].startswith("postgres"):
+        return url  # key=value pairs, in which nothing is escaped by %
+    advice = "in a user's name or password write % as %25, / as %2F, # as %23, ? as %3F, @ as %40, : as %3A"
+    if re.search(r"%(?![0-9A-Fa-f]{2})", url) or re.search(r"[#\s]", url):
+        raise ConfigurationError(f"{variable}: is not a well-formed address; {advice}")
+    scheme, _, rest = url.partition("://")
+    place, _, path = rest.partition("/")
+    place = place.partition("?")[0]
+    who, _, hosts = place.rpartition("@")
+    # a slash or an @ in a password ends the host too early, and leaves the rest behind
+    well = scheme in schemes and "@" not in who + path.partition("?")[0] and who.count(":") <= 1
+    if not well or not all(_HOST_AND_PORT.fullmatch(host) for host in hosts.split(",")):
+        raise ConfigurationError(f"{variable}: must look like {schemes[0]}://user:password@host:port/…; {advice}")
+    return url
 
 
 def duration(name: str, text: str) -> timedelta:

@@ -23,11 +23,11 @@ RAIN_EVERY = MINUTE
 #: Minutes of the river before the demo begins, and after it; what is told of the past is its last day.
 PAST, AHEAD = 30 * 60, 14 * 60
 TOLD = 24 * 60
-#: Which level each station reaches in the demo's first minutes, and after how many seconds. The others stay calm.
+#: Which level each station reaches next, and after about how many seconds of the demo. The others stay calm.
 REACHES = {
     "shigi-takinoue": (4, 60), "shigi-yamaguchi": (3, 90), "shigi-kamimachi": (3, 135), "shigi-ohashi": (2, 75),
-    "shigi-nakasu": (2, 150), "shigi-shiomi": (1, 110),
-    "asagiri-minenosawa": (2, 120), "asagiri-tanaka": (1, 60), "asagiri-ekimae": (1, 135),
+    "shigi-nakasu": (2, 150), "shigi-shiomi": (1, 70),
+    "asagiri-minenosawa": (2, 1200), "asagiri-tanaka": (1, 60), "asagiri-ekimae": (1, 135),
 }  # fmt: skip
 #: Where thresholds 1 to 5 lie between low water and the one that is reached first, which lies at its own share.
 _SHARES = (0.46, 0.62, 0.80, 1.00, 1.22)
@@ -44,8 +44,8 @@ def weather(scenario: str) -> Weather:
     for n, stream in enumerate(RIVERS):
         total = STORM[stream.id] * _SCENARIOS[scenario]
         swell = np.exp(-0.5 * ((at - 55.0 - 15 * n) / 75.0) ** 2)
-        falls = 0.70 * total * swell / swell.sum()
-        for seed, share, centre, spread in ((131 + n, 0.15, -13 * 60.0, 90.0), (7 + n, 0.18, -20.0, 200.0)):
+        falls = 0.74 * total * swell / swell.sum()
+        for seed, share, centre, spread in ((131 + n, 0.09, -13 * 60.0, 90.0), (7 + n, 0.18, -20.0, 200.0)):
             falls += river.rain(seed, minutes, share * total, PAST + centre, spread)
         storms[stream.id] = np.convolve(falls, np.ones(30) / 30, "same")
     return city.under(storms)

@@ -67,7 +67,7 @@ def broker() -> Iterator[BrokerServer]:
 
 
 #: Registered in each database of a test.
-_GATEWAYS = ["g", "g1", "west", "east", "hill", "test"]
+_GATEWAYS = ["g", "g1", "test"]
 
 
 @contextmanager

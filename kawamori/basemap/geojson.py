@@ -46,6 +46,8 @@ def check(file: Path) -> Checked:
         return slim(file.read_bytes())
     except ConfigurationError as error:
         raise ConfigurationError(f"{file}: {error}") from None
+    except RecursionError:
+        raise ConfigurationError(f"{file}: not GeoJSON: collections lie in each other too deeply") from None
 
 
 def slim(raw: bytes) -> Checked:

@@ -1,6 +1,5 @@
 """PMTiles version 3: a pyramid of map tiles in one file, read in pieces. (github.com/protomaps/PMTiles, spec/v3)"""
 
-import gzip
 import html
 import json
 import re
@@ -18,8 +17,11 @@ _LENGTH = 127
 _TILES = {1: "vector", 2: "png", 3: "jpeg", 4: "webp"}
 _NONE, _GZIP = 1, 2
 _DEEPEST = 24
-#: Metadata beyond this is no map's.
+#: Metadata beyond this is no map's, packed or unpacked: four megabytes of gzip may unfold to four gigabytes.
 _LARGEST_METADATA = 4 << 20
+#: So much of an attribution is looked at: markup included, nobody's is longer.
+_LONGEST_MARKUP = 20_000
+_GZIP_WINDOW = 31
 
 
 def check(file: Path) -> Checked:
@@ -61,14 +63,18 @@ def check(file: Path) -> Checked:
 
 
 def plain(text: str) -> str:
-    """An attribution without its markup: the page shows words only."""
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", "", text)).split())[:LONGEST_ATTRIBUTION]
+    """An attribution without its markup and without invisible characters: the page shows words only."""
+    words = html.unescape(re.sub(r"<[^<>]*>", "", text[:_LONGEST_MARKUP]))
+    seen = "".join(c for c in words if c.isprintable() or c.isspace())
+    return " ".join(seen.split())[:LONGEST_ATTRIBUTION]
 
 
 def _metadata(raw: bytes, compression: int) -> dict[str, object]:
-    """What the file tells of itself; a file that tells nothing is drawn all the same."""
+    """What the file tells of itself; a file that tells nothing, or too much, is drawn all the same."""
     try:
-        found = json.loads(gzip.decompress(raw) if compression == _GZIP else raw)
-    except (ValueError, OSError, EOFError, zlib.error):
+        if compression == _GZIP:
+            raw = zlib.decompressobj(_GZIP_WINDOW).decompress(raw, _LARGEST_METADATA)
+        found = json.loads(raw)
+    except (ValueError, zlib.error, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -1,7 +1,8 @@
 """Let go of what is very old: raw readings chunk by chunk, and rows of the feed that everybody has read.
 
-Hour and day summaries, alerts, the audit, revisions and quarantine stay. First the boundary is written down, so that
-ingest refuses what is older: a reading that came again would be counted a second time in the summaries.
+Hour and day summaries, alerts, the audit and revisions stay. Quarantine is bounded by age, and by size for each device:
+nothing younger than 14 days goes, unless its device alone fills more than its share. First the boundary is written
+down, so that ingest refuses what is older: a reading that came again would be counted a second time in the summaries.
 """
 
 import time
@@ -18,6 +19,8 @@ from kawamori.storage.patience import PATIENCE, Connection, briefly_locking, pat
 MARGIN = timedelta(days=32)
 #: Until every ingest has surely seen the boundary: it looks at the registry every 5 s.
 SETTLE = timedelta(seconds=15)
+#: Quarantine keeps rows for this long whatever is set: a registration is mended within days.
+_YOUNGEST = timedelta(days=14)
 #: Rows of a feed deleted in one transaction.
 _PAGE = 10_000
 
@@ -38,6 +41,16 @@ class Retained:
     kept_from: datetime
     chunks: tuple[Chunk, ...]
     batches: int
+    #: Rows of quarantine.
+    quarantine: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantineLimits:
+    """How long quarantine keeps a row, and how many bytes of one device (or of one gateway, without a device)."""
+
+    age: timedelta = timedelta(days=90)
+    bytes_each: int = 64 * 1024 * 1024
 
 
 def retain(
@@ -46,15 +59,18 @@ def retain(
     now: datetime,
     raw: timedelta,
     feed: timedelta,
+    quarantine: QuarantineLimits | None = None,
     dry_run: bool = False,
     settle: timedelta = SETTLE,
     patience: timedelta = PATIENCE,
 ) -> Retained:
-    """Let go of raw readings older than `raw` (and the margin) and of feed rows older than `feed`.
+    """Let go of raw readings older than `raw` (and the margin), of feed rows older than `feed`, and of quarantine.
 
     Raises StorageUnavailable when others held the tables for all of `patience`; what was dropped until then is
     dropped, and the next run goes on.
     """
+    limits = quarantine or QuarantineLimits()
+    refused_before = now - max(limits.age, _YOUNGEST)
     try:
         with psycopg.connect(
             url, autocommit=True, connect_timeout=10, application_name="kawamori-retain", options="-c timezone=UTC"
@@ -67,6 +83,8 @@ def retain(
                     kept_from=kept_from,
                     chunks=_chunks_before(connection, kept_from - MARGIN),
                     batches=_count(connection, "count_old_batches", before=now - feed),
+                    quarantine=_count(connection, "count_old_quarantine", before=refused_before)
+                    + _count(connection, "count_overfull_quarantine", most=limits.bytes_each),
                 )
             connection.execute(query("keep_from"), {"kept_from": wanted})
             standing = _kept_from(connection)
@@ -77,10 +95,13 @@ def retain(
             for chunk in chunks:
                 patiently(connection, f"dropping readings before {chunk.end:%Y-%m-%d}",
                           lambda chunk=chunk: _drop(connection, chunk), patience)  # type: ignore[misc]  # fmt: skip
+            _prune(connection, "prune_quarantine_use", before=now - _YOUNGEST)
             return Retained(
                 kept_from=kept_from,
                 chunks=chunks,
                 batches=_prune(connection, "prune_batches", before=now - feed),
+                quarantine=_prune(connection, "prune_quarantine", before=refused_before)
+                + _prune(connection, "prune_overfull_quarantine", most=limits.bytes_each),
             )
     except psycopg.Error as error:
         raise translate(error) from error

@@ -39,6 +39,8 @@ class DeviceReading(Struct, frozen=True, forbid_unknown_fields=True, gc=False, o
     #: Judged by itself (`judged_status`).
     status: Raw | UnsetType = UNSET
     seq: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
+    #: What its source writes beside the number: it is estimated, or only a bound. Such a value is in doubt.
+    mark: Word | None = None
 
 
 class DeviceMessage(NamedTuple):
@@ -228,7 +230,10 @@ def owner(topic: str) -> str:
     """
     found = _owner(topic) if len(topic) <= LARGEST_TOPIC else None
     if found is None:
-        raise UndecodableMessage("topic: not of the version-1 contract")
+        kind = topic[:LARGEST_TOPIC].removeprefix("kawamori/v1/").partition("/")[0]
+        raise UndecodableMessage(
+            f"{kind}: no name of the version-1 contract" if kind in _NAMES else "topic: not of the version-1 contract"
+        )
     return found
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from api import cap
 from api.lite import LARGEST, STYLE, Asked, Now, asked, by_danger, cut, page, unreadable
 from api.lite_words import WORDS
+from kawamori.domain.notices import Notice
 from kawamori.settings import SiteSettings
 from kawamori.storage.history import Alert
 from kawamori.storage.system import Alerting
@@ -68,6 +69,19 @@ def words(node):
 
 def cells(text):
     return [[words(cell) for cell in row] for row in parsed(text).iterfind(".//tbody/tr")]
+
+
+def test_what_keeps_people_from_being_told_is_said_first():
+    found = [
+        Notice(kind="silenced", key=str(n), since=NIGHT, text_ja=f"通知停止<{n}>", text_en=f"silenced <{n}>")
+        for n in range(7)
+    ]
+    text = shown([station()], alerting=Alerting(ok=False, why=["silenced"], notices=tuple(found)))
+    bad = [words(p) for p in parsed(text).iterfind(".//p[@class='bad']")]
+    assert bad[:5] == [f"通知停止<{n}>" for n in range(5)]
+    assert "ほか 2件" in text
+    english = shown([station()], alerting=Alerting(ok=False, notices=tuple(found)), want=Asked(language="en"))
+    assert "silenced &lt;0&gt;" in english
 
 
 def test_a_line_tells_what_the_full_page_tells():

@@ -71,10 +71,11 @@ def alerting(api):
 def test_nobody_leads_and_then_somebody_does(api, rows):
     assert alerting(api).why == ["no_engine"]
     rows.sql("INSERT INTO lease VALUES ('alerts', 'engine-1', 1, now() + interval '1 minute')")
-    rows.sql("UPDATE gateway SET seen_at = now(), backlog = 42 WHERE gateway_id = 'gateway-1'")
+    rows.sql("UPDATE gateway SET seen_at = now(), backlog = 42, set_aside = 3 WHERE gateway_id = 'gateway-1'")
     found = system(api)
     assert (found.alerting.ok, found.alerting.leader, found.alerting.last_self_test) == (True, "engine-1", None)
     assert [(g.gateway_id, g.backlog, g.alive) for g in found.gateways] == [("gateway-1", 42, True)]
+    assert found.gateways[0].set_aside == 3
 
 
 @pytest.mark.integration
@@ -159,7 +160,7 @@ def test_every_link_is_told(api, rows):
         "INSERT INTO process VALUES ('ingest-a', 'ingest', now()), ('ingest-b', 'ingest', now() - interval '10 minutes'),"
         " ('ingest-c', 'ingest', now() - interval '1 hour')"
     )
-    rows.sql("UPDATE gateway SET seen_at = now() - interval '2 minutes'")
+    rows.sql("UPDATE gateway SET seen_at = now() - interval '2 minutes' WHERE gateway_id = 'gateway-1'")
     rows.batch(sensor, [1.0, 1.1], start=NOW)
     rows.sql(
         "INSERT INTO quarantine (received_at, topic, reason, payload, gateway_id) VALUES"
@@ -167,7 +168,7 @@ def test_every_link_is_told(api, rows):
     )
     found = system(api)
     assert [(p.process, p.alive) for p in found.ingest] == [("ingest-a", True), ("ingest-b", False)]
-    assert [g.alive for g in found.gateways] == [False]
+    assert {g.alive for g in found.gateways} == {False}
     assert found.stations.fresh >= 1
     assert found.intake.readings_last_minute >= 2
     assert (found.quarantine.last_hour, found.quarantine.last_day, found.quarantine.newest.reason) == (
@@ -224,6 +225,21 @@ def test_a_crowd_is_told_what_was_learned_once(api, rows):
         answers = list(crowd.map(lambda _: api.get("/system").json(), range(40)))
     assert len({one["as_of"] for one in answers}) == 1
     assert {tuple(one["unknown"]) for one in answers} == {("quarantine",)}
+
+
+@pytest.mark.integration
+def test_what_of_the_registry_cannot_be_used_and_who_is_not_registered_are_named(api, rows):
+    rows.station("typo")
+    rows.sql("UPDATE station SET time_zone = 'Asia/Tokio' WHERE station_id = 'typo'")
+    rows.sql("INSERT INTO unknown_gateway (gateway_id, messages) VALUES ('stranger', 3)")
+    rows.sql("INSERT INTO quarantine_use VALUES ('device:junk', now(), 20000, 5000000, 7, NULL)")
+    found = system(api)
+    assert found.registry.problem_count == len(found.registry.problems) >= 1
+    assert any("time_zone" in p.reason and p.subject == "station typo" for p in found.registry.problems)
+    assert (found.unknown_gateways.count, found.unknown_gateways.last_name) == (1, "stranger")
+    assert (found.quarantine.not_kept_last_day, found.quarantine.warning) == (7, "quota")
+    assert "typo" in api.get("/levels/latest").text, "the station is still shown"
+    rows.sql("UPDATE station SET time_zone = 'Asia/Tokyo' WHERE station_id = 'typo'")
 
 
 @pytest.mark.integration

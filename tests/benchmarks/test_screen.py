@@ -70,6 +70,7 @@ def screen(site: Site) -> Iterator[Any]:
             page = browser.new_page(viewport={"width": width, "height": height}, locale="ja-JP")
             debugger = page.context.new_cdp_session(page)
             debugger.send("Performance.enable", {"timeDomain": "threadTicks"})  # processor time, whoever else is busy
+            page.add_init_script(COUNT)
             page.goto(site.api_url + path)
             expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "live")
             expect(page.locator("[data-testid=station-row], canvas").first).to_be_visible(timeout=20_000)
@@ -80,17 +81,30 @@ def screen(site: Site) -> Iterator[Any]:
         browser.close()
 
 
-UPDATES = "performance.getEntriesByType('resource').filter((e) => e.name.includes('/levels/latest')).length"
+#: Counts how often the stream brings rows: several frames that were judged at one time are once.
+COUNT = """
+window.renewals = 0;
+let last = "";
+const listen = EventSource.prototype.addEventListener;
+EventSource.prototype.addEventListener = function (name, ...more) {
+  listen.call(this, name, ...more);
+  if (name === "level") listen.call(this, name, ({ data }) => {
+    const at = data.slice(0, 40);
+    if (at !== last) window.renewals++;
+    last = at;
+  });
+};
+"""
 
 
 def share_of_a_core(screen: Screen, seconds: float) -> tuple[float, dict[str, float], float]:
     """How much of the time the main thread was at work, with what, and how often a second the levels were renewed."""
-    screen.page.evaluate("performance.clearResourceTimings(); performance.setResourceTimingBufferSize(10000)")
+    screen.page.evaluate("window.renewals = 0")
     before, began = screen.metrics(), time.monotonic()
     time.sleep(seconds)
     after, took = screen.metrics(), time.monotonic() - began
     parts = {n: (after[n] - before[n]) / took for n in ("ScriptDuration", "LayoutDuration", "RecalcStyleDuration")}
-    renewed = screen.page.evaluate(UPDATES) / took
+    renewed = screen.page.evaluate("window.renewals") / took
     return (after["TaskDuration"] - before["TaskDuration"]) / took, parts, renewed
 
 

@@ -48,7 +48,7 @@ class Site:
 
     async def look(self) -> None:
         registry = self.ingest._gate.registry
-        await look_again(self._database, registry.sensors, self.ingest._gate.zones)
+        await look_again(self._database, registry.sensors, self.ingest._gate.calendars)
 
     def rows(self, text: str) -> list[tuple]:
         with psycopg.connect(self._url, autocommit=True) as connection:

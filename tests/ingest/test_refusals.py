@@ -59,11 +59,8 @@ class Bench:
         return Message(wire.batch_topic(gateway), wire.encode(batch) if raw is None else raw, now, 1, 1, 1)
 
     def stored(self, name="a"):
-        return [
-            value for (value,) in self.sql(
-                "SELECT value FROM reading JOIN sensor USING (sensor_id) WHERE station_id = %s ORDER BY observed_at", name
-            )
-        ]  # fmt: skip
+        text = "SELECT value FROM reading JOIN sensor USING (sensor_id) WHERE station_id = %s ORDER BY observed_at"
+        return [value for (value,) in self.sql(text, name)]
 
     def reasons(self):
         return [reason for (reason,) in self.sql("SELECT reason FROM quarantine ORDER BY quarantine_id")]
@@ -130,7 +127,7 @@ def test_the_poison_of_one_sensor_costs_its_own_readings_alone(fresh_database_ur
 def test_a_status_that_the_database_refuses_takes_no_reading_along(fresh_database_url):
     async def scene():
         async with bench(fresh_database_url) as site:
-            said = [("dev-a", b'{"note": "\\ud800"}'), ("dev-b", b'{"battery_v": 3.6}'), ("dev-x", b'{"battery_v": 1}')]
+            said = [("dev-a", b'{"note": 1e200000}'), ("dev-b", b'{"battery_v": 3.6}'), ("dev-x", b'{"battery_v": 1}')]
             acks = await site.ingest.take([site.message(("dev-a", 1.0), ("dev-b", 1.1), status=said)])
             assert len(acks) == 1
             assert (site.stored("a"), site.stored("b")) == ([1.0], [1.1])
@@ -181,9 +178,7 @@ def test_a_member_that_cannot_be_read_costs_itself_alone(fresh_database_url):
     asyncio.run(scene())
 
 
-def test_a_batch_that_ends_in_an_error_of_the_software_is_set_aside_and_the_others_go_on(
-    fresh_database_url, monkeypatch
-):
+def test_a_batch_that_ends_in_an_error_of_the_software_is_set_aside_alone(fresh_database_url, monkeypatch):
     async def scene():
         async with bench(fresh_database_url) as site:
             sort = sorting.sort
@@ -223,7 +218,7 @@ def test_a_gateway_that_is_not_registered_is_not_believed_and_nothing_of_it_is_l
             assert (site.stored("a"), site.stored("b")) == ([], [1.1])
             assert site.reasons() == [sorting.NOT_REGISTERED]
             name = "urgent, open https://example.invalid"
-            alive = wire.encode(wire.Alive(3))
+            alive = wire.encode(wire.Alive(3, set_aside=2))
             said = [
                 Message(topic, alive, datetime.now(UTC), 1, 1, 1) for topic in (
                     wire.alive_topic("stranger"), wire.alive_topic(name), wire.alive_topic("x" * 3000),
@@ -235,13 +230,14 @@ def test_a_gateway_that_is_not_registered_is_not_believed_and_nothing_of_it_is_l
             assert site.stored("b") == [1.1, 1.2]
             seen = site.sql("SELECT gateway_id FROM gateway WHERE seen_at IS NOT NULL")
             assert seen == [("west",)]
+            assert site.sql("SELECT set_aside FROM gateway WHERE gateway_id = 'west'") == [(2,)]
             unknown = {one.name for one in await known_gateways(site.database) if one.state == "unknown"}
             assert unknown == {"stranger", "(no name)"}
             assert await add_gateway(site.database, "stranger") == 1
             assert await site.ingest.replay() == 1
             assert site.stored("a") == [1.0]
             await retire_gateway(site.database, "stranger")
-            await asyncio.sleep(1.1)  # an unknown name makes the registry be looked at again after a second
+            await site.ingest._refresh_registry(force=True)  # it looks by itself every five seconds
             await site.ingest.take([site.message(("dev-a", 3.0), gateway="stranger")])
             assert site.stored("a") == [1.0]
             events = site.sql("SELECT event FROM audit WHERE subject = 'gateway' ORDER BY audit_id")
@@ -303,7 +299,7 @@ def test_a_registry_that_cannot_be_loaded_keeps_the_last_good_one(fresh_database
             await register(site.database, [plan("c")])
             acks = await site.ingest.take([site.message(("dev-a", 1.1), ("dev-c", 1.0))])
             assert len(acks) == 1
-            assert site.stored("a") == [1.0, 1.1]
+            assert sorted(site.stored("a")) == [1.0, 1.1]
             assert "cannot be loaded" in str(site.ingest.registry_warning())
             monkeypatch.undo()
             async with site.database.transaction() as connection:
@@ -335,12 +331,8 @@ def test_what_a_mended_registry_accepts_is_stored_once_and_keeps_its_time(fresh_
 
             assert await replay() == (1000, (1000, 0, 0))
             assert len(site.stored("a")) == 1000
-            assert (
-                set(
-                    site.sql("SELECT r.received_at FROM reading r JOIN sensor USING (sensor_id) WHERE station_id = 'a'")
-                )
-                == received
-            )
+            text = "SELECT r.received_at FROM reading r JOIN sensor USING (sensor_id) WHERE station_id = 'a'"
+            assert set(site.sql(text)) == received
             assert await replay() == (0, None)
             await site.ingest.take([message._replace(payload=message.payload + b" ")])
             assert len(site.stored("a")) == 1000

@@ -1,6 +1,7 @@
 # ruff: noqa: E501 - what is refused, and why, reads best unbroken
 """The operator's own map: what is taken, what is refused and with which advice, and that it is never half there."""
 
+import gzip
 import json
 import math
 import os
@@ -8,6 +9,8 @@ import random
 import subprocess
 import sys
 import threading
+import time
+import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kawamori import basemap
-from kawamori.basemap import check, geojson, layers, meets, put, remove
+from kawamori.basemap import LONGEST_ATTRIBUTION, check, geojson, layers, meets, pmtiles, put, remove
 from kawamori.basemap.pmtiles import plain
 from kawamori.basemap.stations import outside
 from kawamori.errors import ConfigurationError
@@ -163,6 +166,39 @@ def test_tiles_that_the_page_could_not_draw_are_refused(at, new, advice, pmtiles
     raw[at : at + len(new)] = new
     file.write_bytes(raw)
     with pytest.raises(ConfigurationError, match=advice):
+        check(file)
+
+
+def test_metadata_that_unfolds_to_more_than_any_maps_is_left_unread():
+    packed = gzip.compress(b'{"attribution": "' + b"a" * (64 << 20) + b'"}')
+    tracemalloc.start()
+    assert pmtiles._metadata(packed, 2) == {}
+    assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    tracemalloc.stop()
+    assert pmtiles._metadata(gzip.compress(b'{"attribution": "town"}'), 2) == {"attribution": "town"}
+    assert pmtiles._metadata(gzip.compress(b'{"attribution": "town"}')[:-12], 2) == {}
+    assert pmtiles._metadata(b"[" * 100_000, 1) == {}
+
+
+def test_an_attribution_of_brackets_takes_no_time_and_an_invisible_one_shows_nothing():
+    begun = time.perf_counter()
+    assert pmtiles.plain("<" * (4 << 20)) == "<" * LONGEST_ATTRIBUTION
+    assert time.perf_counter() - begun < 1
+    assert pmtiles.plain("<a href='x'>川守市</a>\u2028\u202e &copy; 2026") == "川守市 © 2026"
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends"),
+    [
+        ('{"type": "FeatureCollection", "features": [', "]}"),
+        ('{"type": "GeometryCollection", "geometries": [', "]}"),
+        ("[", "]"),
+    ],
+)
+def test_what_is_nested_too_deeply_is_refused_in_a_line(begins, ends, tmp_path):
+    file = tmp_path / "deep.geojson"
+    file.write_text(begins * 5_000 + ends * 5_000)
+    with pytest.raises(ConfigurationError, match=r"not GeoJSON|not JSON"):
         check(file)
 
 

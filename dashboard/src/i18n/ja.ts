@@ -369,6 +369,8 @@ export const ja = {
     unfit: "計器不調の疑い",
     limits: "範囲設定の疑い",
     manual: "手動通報",
+    conflict: "値の食い違い",
+    counting: "雨量が積算値の疑い",
   },
   alertKindOther: "自動判定",
   alertStates: {
@@ -415,7 +417,7 @@ export const ja = {
     unfit: "センサーの値が矛盾",
     corrected: "人が訂正",
     condemned: "人が無効と判断",
-    limit: "範囲の設定に疑い",
+    limit: "範囲の設定が疑わしい",
   },
   alertNeighbours: "隣の観測所",
   alertNeighbour: (name: string, m: string, time: string) => `${name} ${m} m（${time}）`,

@@ -121,6 +121,10 @@ class Facts:
     battery_v: float | None = None
     #: Readings of the last 24 hours that left the water and came back.
     spikes: int = 0
+    #: Readings of the last 24 hours about which devices, or one device at once, state different values.
+    disputed: int = 0
+    #: Amounts of the last 24 hours that look like the running total of a counter.
+    counting: int = 0
     #: Trends of the next stations up and down the river that are fresh, m/h.
     neighbours: Mapping[StationId, float] = field(default_factory=dict)
     #: When the newest message came that was refused because of its time, and whether that lay ahead.

@@ -57,7 +57,7 @@ SELECT q.quarantine_id, q.received_at, q.topic, q.device_id, q.reason, q.payload
         SELECT quarantine_id, payload FROM quarantine
         WHERE replay_requested_at IS NOT NULL AND replayed_at IS NULL AND replay_result IS NULL
         ORDER BY quarantine_id LIMIT %(limit)s) waiting
-    WINDOW w AS (ORDER BY quarantine_id)) some
+    WINDOW w AS (ORDER BY quarantine_id)) picked
 JOIN quarantine q USING (quarantine_id) WHERE place = 1 OR so_far <= %(bytes)s ORDER BY q.quarantine_id
 
 -- name: note_replay

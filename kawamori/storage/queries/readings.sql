@@ -59,9 +59,9 @@ WHERE (received_at - observed_at > interval '55 minutes' AND received_at > clock
 ORDER BY sensor_id
 
 -- name: newest_readings
-SELECT l.sensor_id, r.observed_at, r.value, r.received_at, r.flag, r.reasons
+SELECT l.sensor_id, r.observed_at, r.value, r.received_at, r.flag, r.reasons, r.stated_at, r.stated
 FROM latest_reading l CROSS JOIN LATERAL (
-    SELECT observed_at, value, received_at, flag, reasons FROM reading WHERE sensor_id = l.sensor_id
+    SELECT observed_at, value, received_at, flag, reasons, stated_at, stated FROM reading WHERE sensor_id = l.sensor_id
         AND observed_at <= l.observed_at AND observed_at > l.observed_at - interval '2 days'
     ORDER BY observed_at DESC LIMIT %(limit)s
 ) r
@@ -245,6 +245,11 @@ UPDATE gateway SET seen_at = clock_timestamp(), backlog = n.w, held_since = CASE
     ELSE clock_timestamp() END
 FROM unnest(%(gateways)s::text[], %(waiting)s::bigint[]) AS n(g, w) JOIN locked ON locked.gateway_id = n.g
 WHERE gateway.gateway_id = n.g
+
+-- name: see_set_aside
+-- What is known so already is not written again. `see_gateways` has locked the rows in order.
+UPDATE gateway SET set_aside = n.rows FROM unnest(%(gateways)s::text[], %(rows)s::bigint[]) AS n(g, rows)
+WHERE gateway.gateway_id = n.g AND gateway.set_aside <> n.rows
 
 -- name: see_clocks
 -- To the second: what is known so already is not written again. `see_gateways` has locked the rows in order.

@@ -27,6 +27,37 @@ WITH page AS (
 DELETE FROM ingest_batch b USING page p
 WHERE b.xid = p.xid AND b.batch_id = p.batch_id AND p.committed_at < %(before)s
 
+-- name: prune_quarantine
+-- What was refused long ago, and what was stored since. One page by key, oldest first.
+WITH page AS (
+    SELECT quarantine_id FROM quarantine WHERE coalesce(replayed_at, came_again_at, received_at) < %(before)s
+        AND received_at < %(before)s ORDER BY received_at LIMIT %(limit)s
+)
+DELETE FROM quarantine q USING page p WHERE q.quarantine_id = p.quarantine_id
+
+-- name: count_old_quarantine
+SELECT count(*) FROM quarantine WHERE coalesce(replayed_at, came_again_at, received_at) < %(before)s AND received_at < %(before)s
+
+-- name: prune_overfull_quarantine
+-- The oldest of each device that holds more than its share; batches of gateways that are not registered yet stay.
+WITH held AS (
+    SELECT quarantine_id, sum(octet_length(payload)) OVER (PARTITION BY device_id, CASE WHEN device_id IS NULL THEN gateway_id END
+        ORDER BY quarantine_id DESC) AS newer
+    FROM quarantine WHERE reason <> 'gateway: not registered'
+), page AS (SELECT quarantine_id FROM held WHERE newer > %(most)s ORDER BY quarantine_id LIMIT %(limit)s)
+DELETE FROM quarantine q USING page p WHERE q.quarantine_id = p.quarantine_id
+
+-- name: count_overfull_quarantine
+SELECT count(*) FROM (
+    SELECT sum(octet_length(payload)) OVER (PARTITION BY device_id, CASE WHEN device_id IS NULL THEN gateway_id END
+        ORDER BY quarantine_id DESC) AS newer
+    FROM quarantine WHERE reason <> 'gateway: not registered'
+) held WHERE newer > %(most)s
+
+-- name: prune_quarantine_use
+DELETE FROM quarantine_use WHERE (subject, hour) IN
+    (SELECT subject, hour FROM quarantine_use WHERE hour < %(before)s LIMIT %(limit)s)
+
 -- name: count_old_batches
 SELECT count(*) FROM ingest_batch
 WHERE (xid, batch_id) < (SELECT xid, batch_id FROM feed_cursor ORDER BY xid, batch_id LIMIT 1)

@@ -1,8 +1,8 @@
 -- name: links
--- The newest sign of life of any ingest, every gateway as (name, seen, backlog, held since); and the time, by the clock
+-- The newest sign of life of any ingest, every gateway as (name, seen, backlog, held since, set aside); and the time, by the clock
 -- that all these were written by.
 SELECT (SELECT max(seen_at) FROM process WHERE service = 'ingest'),
-    (SELECT coalesce(jsonb_agg(jsonb_build_array(gateway_id, seen_at, backlog, held_since) ORDER BY gateway_id), '[]')
+    (SELECT coalesce(jsonb_agg(jsonb_build_array(gateway_id, seen_at, backlog, held_since, set_aside) ORDER BY gateway_id), '[]')
         FROM gateway WHERE retired_at IS NULL AND seen_at IS NOT NULL),
     clock_timestamp()
 
@@ -30,6 +30,16 @@ SELECT (SELECT max(committed_at) FROM (SELECT committed_at FROM ingest_batch ORD
 FROM (SELECT committed_at, readings FROM ingest_batch ORDER BY xid DESC, batch_id DESC LIMIT %(limit)s) recent
 WHERE committed_at > clock_timestamp() - interval '1 minute'
 
+-- name: strangers
+-- Gateways that are not registered and spoke within the day: how many, and the one that was heard last.
+SELECT count(*), (SELECT gateway_id FROM unknown_gateway ORDER BY seen_at DESC LIMIT 1), max(seen_at)
+FROM unknown_gateway WHERE seen_at > clock_timestamp() - interval '1 day'
+
+-- name: quarantine_growth
+-- What the last full hours and the running one added, and how much of it was past a sender's quota.
+SELECT coalesce(sum(messages), 0), coalesce(sum(bytes), 0), coalesce(sum(excess), 0) FROM quarantine_use
+WHERE hour > clock_timestamp() - interval '1 day'
+
 -- name: database_size
 SELECT pg_database_size(current_database())
 
@@ -52,7 +62,7 @@ SELECT l.holder, l.until, l.has_listeners, l.self_test_every, clock_timestamp(),
         WHERE a.state = 'firing' AND a.acknowledged_at IS NULL AND a.paged_at <= n.created_at AND n.given_up_at IS NOT NULL
         AND n.last_error IS DISTINCT FROM 'delivered by another channel' AND n.superseded IS NULL AND NOT EXISTS (SELECT FROM notification o WHERE o.incident_id = n.incident_id
             AND o.contact_id IS NOT NULL AND o.delivered_at IS NOT NULL AND o.created_at >= n.created_at)),
-    t.at, t.event
+    t.at, t.event, l.clock_off_s, l.not_judged
 FROM (SELECT) one
 LEFT JOIN lease l ON l.name = 'alerts'
 LEFT JOIN feed_cursor f ON f.follower = 'alerts'
