@@ -306,7 +306,7 @@ class Blackout:
         if found is None:
             return None
         sensor, metres, at = found
-        if now - at > self._settings.alerts.page_within + sensor.usual_delay or sensor.retired_at is not None:
+        if now - at > self._settings.alerts.page_within + sensor.usual_delay or sensor.is_retired(at):
             return None
         registry = self._judge.registry
         thresholds = registry.thresholds_at(sensor.station, at)

@@ -69,7 +69,7 @@ class Equipment:
     _unsteady_at: datetime | None = None
     #: Since when an ingest has been there without a gap, as far as is known here.
     _ingest_since: datetime | None = None
-    _spikes: Mapping[SensorId, int] = field(default_factory=dict)
+    _doubts: Mapping[SensorId, record.Doubts] = field(default_factory=dict)
     _jumps: Mapping[SensorId, tuple[datetime, ...]] = field(default_factory=dict)
     #: Of sensors whose readings come late: how late, and what that looks like.
     lags: Mapping[SensorId, Lag] = field(default_factory=dict)
@@ -176,7 +176,7 @@ class Equipment:
     async def _facts(self, connection: Connection, registry: Registry, now: datetime, firing: Any) -> list[Facts]:
         if self._is_due(self._counted_at, _COUNT_EVERY):
             self._counted_at = now
-            self._spikes = await record.spikes_since(connection, now - timedelta(days=1), now)
+            self._doubts = await record.doubts_since(connection, now - timedelta(days=1), now)
         if self._is_due(self._unsteady_at, _UNSTEADY_EVERY):
             self._unsteady_at = now
             watched = {SensorId(id_) for kind, id_ in firing if kind == UnfitRule.kind and isinstance(id_, int)}
@@ -202,13 +202,14 @@ class Equipment:
         for id_, observed_at, received_at, value, flag, trend_h, flat_since, device, status, off, beyond in rows:
             sensor = registry.sensors[id_]
             refused_at, why = refused.get(device, (None, ""))
+            doubts = self._doubts.get(id_, record.Doubts())
             facts.append(
                 Facts(
                     sensor=sensor, station=registry.stations[sensor.station], observed_at=observed_at,
                     received_at=received_at, value=value, flag=FLAGS.get(flag), trend_h=trend_h, flat_since=flat_since,
-                    battery_v=_battery(status), spikes=self._spikes.get(id_, 0), refused_at=refused_at,
-                    refused_ahead="ahead" in why, lag=self.lags.get(id_), gateway_off_s=off,
-                    jumps=self._jumps.get(id_, ()), beyond_since=beyond,
+                    battery_v=_battery(status), spikes=doubts.spikes, disputed=doubts.disputed,
+                    counting=doubts.counting, refused_at=refused_at, refused_ahead="ahead" in why,
+                    lag=self.lags.get(id_), gateway_off_s=off, jumps=self._jumps.get(id_, ()), beyond_since=beyond,
                     neighbours={s: trends[s] for s in near.get(sensor.station, ()) if s in trends},
                 )
             )  # fmt: skip

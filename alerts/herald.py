@@ -13,15 +13,16 @@ from kawamori.domain.escalation import Escalation, Place, after, choose
 from kawamori.domain.links import sign
 from kawamori.domain.people import Address, Contact, Person, persons
 from kawamori.domain.registry import Registry
-from kawamori.domain.rules import KINDS
+from kawamori.domain.rules import kind_of
 from kawamori.domain.silence import Silence, silenced
 from kawamori.domain.standing import Claim, claim_of, claim_of_state
+from kawamori.errors import KawamoriError
 from kawamori.observe import log
 from kawamori.settings import Settings
 from kawamori.storage import alerts as record
 from kawamori.storage import people
 from kawamori.storage.alerts import Alert, Incident, Sent, Waiting
-from kawamori.storage.database import Connection
+from kawamori.storage.database import Connection, translated
 from kawamori.storage.outbox import Draft, put_notifications
 
 #: How long an acknowledge link works.
@@ -136,7 +137,14 @@ class Herald:
             for id_, incident in incidents.items()
         }
         for bundle in bundles(pairs, lately, gathering, now, audiences):
-            await self._send(connection, registry, bundle, incidents, duty, before)
+            try:
+                async with translated():
+                    await self._send(connection, registry, bundle, incidents, duty, before)
+            except KawamoriError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the root of one message: the others go out, it is tried again
+                log().error("a message could not be made: report this", alert=bundle[0][1].alert.id, exc_info=error)
+                continue
             await record.told(connection, [w.id for _, w in bundle])
 
     def _audience(self, incident: Incident, news: Sequence[Waiting], duty: Duty, before: Sequence[str]) -> Audience:
@@ -199,7 +207,7 @@ class Herald:
             alert = one.alert
             incident = incidents.get(alert.incident) if alert.incident else None
             if incident is None:
-                topic = KINDS[alert.kind].topic
+                topic = kind_of(alert.kind).topic
                 river = alert.river if topic == "flood" else None
                 incident = opened.get((topic, river, alert.status))
                 if incident is None:
@@ -321,33 +329,43 @@ class Herald:
         """Tell the next in line of what nobody has answered in time, and end the conversations that are over."""
         now = self._clock()
         for incident in await record.incidents_to_escalate(connection, now):
-            silences = (await people.silences(connection, now)).values()
-            unanswered = await record.unanswered(connection, incident.id)
-            loud = [
-                a for a in unanswered
-                if not silenced(silences, now, alert=a.id, kind=a.kind, station=a.station, river=a.river, level=a.level)
-            ]  # fmt: skip
-            if not loud or incident.place is None:
-                await record.place_incident(
-                    connection, incident.id, incident.place, now + _SOON if unanswered else None
-                )
-                continue
-            duty = await self.duty(connection, now)
-            place, next_ = duty.reach(after(duty.escalations, incident.place))
-            if place is None:
-                await record.place_incident(connection, incident.id, incident.place, None)
-                await record.note(connection, subject_id=loud[0].id, alert=loud[0].id, event="nobody_answered")
-                log().error("nobody has answered an alert, and there is nobody left to be told: call them",
-                            alert=loud[0].id)  # fmt: skip
-                continue
-            await record.place_incident(connection, incident.id, place, duty.next_at(place))
-            await record.note(
-                connection, subject_id=loud[0].id, alert=loud[0].id, event="escalated",
-                detail={"to": [p.id for p in next_], "step": place.step, "round": place.round},
-            )  # fmt: skip
-            await self._post(
-                connection, registry, [("escalated", a) for a in loud], next_, incident=incident.id, several=False,
-                key=f"i{incident.id}-e{place.escalation}.{place.round}.{place.step}-{now:%Y%m%d%H%M%S}",
-                event="escalated", now=now,
-            )  # fmt: skip
+            try:
+                async with translated():
+                    await self._escalate(connection, registry, incident, now)
+            except KawamoriError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the root of one conversation: the others go on, it is tried again
+                log().error("a conversation could not be escalated: report this", incident=incident.id, exc_info=error)
         await record.close_incidents(connection, now)
+
+    async def _escalate(
+        self, connection: Connection, registry: Registry, incident: Incident, now: datetime
+    ) -> None:  # fmt: skip
+        """Tell the next in line of one conversation."""
+        silences = (await people.silences(connection, now)).values()
+        unanswered = await record.unanswered(connection, incident.id)
+        loud = [
+            a for a in unanswered
+            if not silenced(silences, now, alert=a.id, kind=a.kind, station=a.station, river=a.river, level=a.level)
+        ]  # fmt: skip
+        if not loud or incident.place is None:
+            await record.place_incident(connection, incident.id, incident.place, now + _SOON if unanswered else None)
+            return
+        duty = await self.duty(connection, now)
+        place, next_ = duty.reach(after(duty.escalations, incident.place))
+        if place is None:
+            await record.place_incident(connection, incident.id, incident.place, None)
+            await record.note(connection, subject_id=loud[0].id, alert=loud[0].id, event="nobody_answered")
+            log().error("nobody has answered an alert, and there is nobody left to be told: call them",
+                        alert=loud[0].id)  # fmt: skip
+            return
+        await record.place_incident(connection, incident.id, place, duty.next_at(place))
+        await record.note(
+            connection, subject_id=loud[0].id, alert=loud[0].id, event="escalated",
+            detail={"to": [p.id for p in next_], "step": place.step, "round": place.round},
+        )  # fmt: skip
+        await self._post(
+            connection, registry, [("escalated", a) for a in loud], next_, incident=incident.id, several=False,
+            key=f"i{incident.id}-e{place.escalation}.{place.round}.{place.step}-{now:%Y%m%d%H%M%S}",
+            event="escalated", now=now,
+        )  # fmt: skip

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from kawamori.domain.registry import Station
-from kawamori.domain.rules import KINDS
+from kawamori.domain.rules import kind_of
 from kawamori.storage.alerts import Alert
 
 JST = timezone(timedelta(hours=9), "JST")
@@ -83,7 +83,7 @@ def first_line(told: Told, names: Names, language: str = "ja") -> str:
 
 
 def _title(alert: Alert, names: Names, language: str) -> str:
-    rule = KINDS[alert.kind]
+    rule = kind_of(alert.kind)
     called = (rule.name_ja if language == "ja" else rule.name_en) or alert.kind
     if not alert.level:
         return called
@@ -121,7 +121,7 @@ def _tail(told: Told, language: str) -> str:
         base = f"（基準{alert.threshold_m:.2f}）" if ja else f" (threshold {alert.threshold_m:.2f}) "
         how = f" {alert.value_m:.2f}m{base}{_trend(told.trend_h, language)}"
     else:
-        said = KINDS[alert.kind].says(alert.value_m, alert.detail, language)
+        said = kind_of(alert.kind).says(alert.value_m, alert.detail, language)
         how = f" {said} " if said else " "
     return f"{how}{_clock(alert.started_at)}{sure}{unsure}{automatic}"
 
@@ -155,7 +155,7 @@ def _japanese(told: Told, names: Names) -> list[str]:
         "withdrawn": "先の通知を取り消します",
         "confirmed": "未確認の値が確認されました",
         "returned": "一度下回った基準水位を再び超えています" if alert.threshold_m is not None else "再び発生しています",
-    }.get(told.event, "基準水位超過" if alert.kind == "level" else (KINDS[alert.kind].name_ja or alert.kind))
+    }.get(told.event, "基準水位超過" if alert.kind == "level" else (kind_of(alert.kind).name_ja or alert.kind))
     lines = [f"{drill}{head}{'' if alert.kind == 'manual' else '（自動判定）'}・暫定値"]
     where = _place(told, "ja") if station is None else f"{station.river_name_ja} {station.name_ja}"
     level = f"：{names[alert.level][0]}" if alert.level in names and alert.level else ""
@@ -164,7 +164,7 @@ def _japanese(told: Told, names: Names) -> list[str]:
         lines.append(f"到達 {_jst(alert.started_at)} {alert.value_m:.2f} m、最高 {alert.peak_m:.2f} m")
     else:
         lines.append(
-            f"開始 {_jst(alert.started_at)} {KINDS[alert.kind].says(alert.value_m, alert.detail, 'ja')}".rstrip()
+            f"開始 {_jst(alert.started_at)} {kind_of(alert.kind).says(alert.value_m, alert.detail, 'ja')}".rstrip()
         )
     if alert.ended_at:
         lines.append(f"終了 {_jst(alert.ended_at)}")
@@ -195,14 +195,14 @@ def _english(told: Told, names: Names) -> list[str]:
         told.event, ""
     )
     called = f"level {alert.level}, {names[alert.level][1]}" if alert.level in names and alert.level else ""
-    called = called or KINDS[alert.kind].name_en or alert.kind
+    called = called or kind_of(alert.kind).name_en or alert.kind
     at = "" if alert.threshold_m is None else f", {alert.threshold_m:.2f} m"
     by = "" if alert.kind == "manual" else " Automatic, provisional."
     lines = [f"{drill}{_place(told, 'en')}: {called}{at} {verb}".rstrip() + f".{by}"]
     if alert.value_m is not None and alert.peak_m is not None and alert.threshold_m is not None:
         lines.append(f"Reached {alert.value_m:.2f} m at {_full(alert.started_at)}; highest {alert.peak_m:.2f} m.")
     else:
-        said = KINDS[alert.kind].says(alert.value_m, alert.detail, "en")
+        said = kind_of(alert.kind).says(alert.value_m, alert.detail, "en")
         lines.append(f"Since {_full(alert.started_at)}{': ' if said else ''}{said}.")
     if alert.ended_at:
         lines.append(f"Ended {_full(alert.ended_at)}.")

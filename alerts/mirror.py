@@ -19,6 +19,7 @@ from kawamori.domain.rules.manual import ManualRule
 from kawamori.domain.silence import Silence, silenced
 from kawamori.errors import BrokerUnavailable
 from kawamori.mqtt import Publisher
+from kawamori.observe import log
 from kawamori.runtime import now
 from kawamori.settings import Settings
 from kawamori.storage.alerts import Alert, open_alerts
@@ -87,6 +88,8 @@ class Mirror:
         self._shown: dict[str, StationState] = {}
         self._shown_at = 0.0
         self._connection = 0
+        #: Stations whose id no topic can hold.
+        self._unsayable: set[str] = set()
 
     async def run(self) -> None:
         """Look and show until cancelled; raises StorageUnavailable."""
@@ -138,8 +141,18 @@ class Mirror:
             shown = self._shown.get(station)
             if shown is None or structs.replace(shown, as_of=state.as_of) != state:
                 await publisher.room(_UNCONFIRMED)
-                publisher.publish(alert_topic(station), encode(state), retain=True)
+                self._say(publisher, station, encode(state))
                 self._shown[station] = state
         for station in self._shown.keys() - states.keys():
-            publisher.publish(alert_topic(station), b"", retain=True)
+            self._say(publisher, station, b"")
             del self._shown[station]
+
+    def _say(self, publisher: Publisher, station: str, payload: bytes) -> None:
+        """Publish one station's state; one whose name is no part of a topic costs itself alone, and is named once."""
+        try:
+            publisher.publish(alert_topic(station), payload, retain=True)
+        except ValueError as error:
+            if station not in self._unsayable:
+                self._unsayable.add(station)
+                log().error("sirens cannot be told of a station: its id is no part of a topic", station=station,
+                            error=str(error))  # fmt: skip

@@ -12,10 +12,11 @@ from alerts.herald import Duty
 from alerts.messages import FIRST_LINE
 from kawamori.domain.notices import Notice
 from kawamori.domain.people import Person, persons
+from kawamori.errors import StorageUnavailable
 from kawamori.observe import log
 from kawamori.settings import Settings
 from kawamori.storage.alerts import note
-from kawamori.storage.database import Connection
+from kawamori.storage.database import Connection, translated
 from kawamori.storage.notices import begin_notice, end_notice, notices_now, notices_told
 from kawamori.storage.outbox import Draft, put_notifications
 
@@ -49,7 +50,20 @@ def concerned(kind: str, duty: Duty) -> list[Person]:
 
 
 async def tell_notices(connection: Connection, settings: Settings, duty: Duty) -> None:
-    """Put what is new or over into the outbox, in the caller's transaction."""
+    """Put what is new or over into the outbox, in the caller's transaction.
+
+    What breaks here keeps back nothing else; raises StorageUnavailable.
+    """
+    try:
+        async with translated(), connection.transaction():
+            await _tell(connection, settings, duty)
+    except StorageUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - the root of a unit of work: the water is told of all the same
+        log().error("what everybody must know could not be worked out: report this", exc_info=error)
+
+
+async def _tell(connection: Connection, settings: Settings, duty: Duty) -> None:
     standing, now = await notices_now(connection)
     told = await notices_told(connection)
     for notice in standing:

@@ -32,12 +32,13 @@ class Service:
         self._database, self._settings, self._stop = database, settings, stop
         channels = make_channels(settings.alerts)
         self.engine = Engine(database, settings)
-        self.blackout = Blackout(settings, channels, database, self.engine, now)
-        self.self_test = SelfTest(database, settings, channels, self.engine, now)
+        clock = self.engine.clock  # the database's time: the host's may be set
+        self.blackout = Blackout(settings, channels, database, self.engine, clock)
+        self.self_test = SelfTest(database, settings, channels, self.engine, clock)
         self._delivery = Delivery(
-            database, channels, settings.alerts, now, knows=lambda: (self.engine.registry, self.engine.names)
+            database, channels, settings.alerts, clock, knows=lambda: (self.engine.registry, self.engine.names)
         )
-        self._mirror = Mirror(database, settings, lambda: self.engine.leads)
+        self._mirror = Mirror(database, settings, lambda: self.engine.leads, clock)
         self._channels = [channel.name for channel in channels]
         #: Something is to be evaluated.
         self._changed = asyncio.Event()

@@ -12,11 +12,12 @@ from alerts.messages import Links, Message, Names, Told, compose
 from kawamori.domain.reading import RiverId, StationId
 from kawamori.domain.registry import Registry, Station
 from kawamori.domain.standing import EVENT_OF, Claim, Heard, LastWord, Verdict, claim_of, claim_of_state, still_true
+from kawamori.errors import KawamoriError
 from kawamori.observe import log
 from kawamori.storage import alerts as record
 from kawamori.storage import outbox
 from kawamori.storage.alerts import Alert
-from kawamori.storage.database import Connection
+from kawamori.storage.database import Connection, translated
 from kawamori.storage.outbox import Notification, Tried
 
 #: What the engine knows for composing: stations, and the levels' names.
@@ -78,7 +79,19 @@ async def hold_against(
     tried = await outbox.tried_words(connection, [n for n in judged if _is_open(n, standing)], asked)
     ready: dict[int, Notification] = {}
     for one in judged:
-        if one.id not in waiting and (left := await _held(connection, one, standing, tried, knows)) is not None:
+        if one.id in waiting:
+            continue
+        try:
+            async with translated():
+                left = await _held(connection, one, standing, tried, knows)
+        except KawamoriError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the root of one message: it is sent as it was made
+            log().error(
+                "a message could not be held against its alert: report this", notification=one.id, exc_info=error
+            )
+            left = one
+        if left is not None:
             ready[one.id] = left
     skipped = {one.id for one in judged} - ready.keys()
     return [ready.get(one.id, one) for one in claimed if one.id not in skipped]

@@ -41,9 +41,17 @@ _OF_ALERTING = {
     "recovered": "データベース復旧",
     "self_test_failed": "自己点検失敗：通知が届いていない",
 }
-_SUBJECTS = {"rule": "規則", "contact": "連絡先", "escalation": "連絡順", "silence": "通知停止", "account": "利用者"}
+_SUBJECTS = {
+    "rule": "規則",
+    "contact": "連絡先",
+    "escalation": "連絡順",
+    "silence": "通知停止",
+    "account": "利用者",
+    "threshold": "基準水位",
+}
 _CHANGED = {
     "added": "追加", "changed": "変更", "removed": "削除", "lifted": "解除", "tested": "通知試験", "revoked": "失効",
+    "ended": "終了",
 }  # fmt: skip
 
 

@@ -463,6 +463,7 @@ class AlertingState(_Shape):
             "thresholds",
             "restarting",
             "no_ingest",
+            "not_judged",
         ]
     ] = Field(
         description="no_engine: none holds the lease; behind: readings wait to be evaluated; nobody: no escalation"
@@ -471,14 +472,16 @@ class AlertingState(_Shape):
         " did not come out, or is older than two of their intervals; silenced: a silence hides floods of level 3 or"
         " more of the whole site, or for more than a day; thresholds: one was raised out of the water's reach;"
         " restarting: a service starts again and again; no_ingest: what is measured is not taken in (`notices` says"
-        " more of these four). On the stream also `database`: it does not answer,"
-        " and `unknown`: not looked yet"
+        " more of these four); not_judged: a station or a rule cannot be judged. On the stream also"
+        " `database`: it does not answer, and `unknown`: not looked yet"
     )
     leader: str | None
     lease_until: AwareDatetime | None
     behind_s: float
     oldest_unsent_s: float
     last_self_test: SelfTest | None
+    not_judged: dict[str, str] = Field(description="What cannot be judged (a station, a rule on a sensor), and why")
+    clock_off_s: float | None = Field(description="How far the engine's host is ahead of the database's clock")
 
 
 class Notice(_Shape):
@@ -509,6 +512,7 @@ class Gateway(_Shape):
     waiting: bool = Field(
         description="It holds rows and none of them has been stored for a while: the server is behind"
     )
+    set_aside: int = Field(description="Rows that it could not deliver and set aside: look at its journal")
 
 
 class IngestProcess(_Shape):

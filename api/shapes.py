@@ -412,6 +412,8 @@ def alerting(found: Alerting) -> Json:
         "lease_until": found.lease_until,
         "behind_s": found.behind_s,
         "oldest_unsent_s": found.oldest_unsent_s,
+        "not_judged": found.not_judged,
+        "clock_off_s": found.clock_off_s,
         "last_self_test": found.self_test and {"at": found.self_test[0], "ok": found.self_test[1]},
     }
 

@@ -69,7 +69,7 @@ async def _state(using: Dependencies) -> dict[str, Any]:
         return [
             {
                 "gateway_id": name, "seen_at": one.seen_at, "backlog": one.backlog, "alive": one.heard(now),
-                "waiting": one.waiting(now),
+                "waiting": one.waiting(now), "set_aside": one.set_aside,
             }
             for name, one in links.gateways.items()
         ]  # fmt: skip
@@ -85,14 +85,14 @@ async def _state(using: Dependencies) -> dict[str, Any]:
         levels = shapes.latest_levels(found, await using.directory.get(version), at)["stations"]
         return {name: sum(level["freshness"] == name for level in levels) for name in ("fresh", "late", "dead")}
 
-    async def alerting() -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    async def alerting() -> dict[str, Any]:
         state = await system.alerting_now(asked)
-        return shapes.alerting(state), [shapes.notice(one) for one in state.notices]
-
-    async def problems() -> list[str]:
         async with asked.transaction() as connection:
-            rows = await people.row_problems(connection, at)
-        return rows + await system.judging_problems(asked, using.clock)
+            problems = await people.row_problems(connection, at)
+        return {
+            "alerting": shapes.alerting(state), "notices": [shapes.notice(one) for one in state.notices],
+            "problems": problems + await system.judging_problems(asked),
+        }  # fmt: skip
 
     async def intake() -> dict[str, Any]:
         return (await system.intake(asked))._asdict()
@@ -101,7 +101,6 @@ async def _state(using: Dependencies) -> dict[str, Any]:
         "alerting": alerting, "gateways": gateways, "ingest": ingest, "database": database,
         "stations": stations, "intake": intake, "quarantine": partial(_quarantine, asked, at),
         "registry": partial(_registry, using), "unknown_gateways": partial(_unknown_gateways, asked),
-        "problems": problems,
     }  # fmt: skip
     found: dict[str, Any] = dict.fromkeys(parts)
     unknown: list[str] = []
@@ -116,11 +115,10 @@ async def _state(using: Dependencies) -> dict[str, Any]:
     async with asyncio.TaskGroup() as group:
         for name, part in parts.items():
             group.create_task(learn(name, part), name=f"system: {name}")
-    state, notices = found.pop("alerting") or (None, None)
+    people_told = found.pop("alerting") or dict.fromkeys(("alerting", "notices", "problems"))
     return {
         "as_of": at,
-        "alerting": state,
-        "notices": notices,
+        **people_told,
         **found,
         "stream": {"clients": using.feed.hub.count},
         "page_version": using.feed.page,

@@ -17,6 +17,7 @@ from kawamori.storage import quarantine
 from kawamori.storage.alerts import note
 from kawamori.storage.database import Database
 from kawamori.storage.loading import load_registry
+from kawamori.storage.readings import newest_times
 
 Reason = Annotated[str | None, typer.Option("--reason", help="Only where the reason contains this text.")]
 Device = Annotated[str | None, typer.Option("--device", help="Only of this device.")]
@@ -71,7 +72,9 @@ async def _would(settings: Settings, reason: str | None, device: str | None, lim
     refused: Counter[str] = Counter()
     accepted = after = 0
     async with Database(settings.database(), "quarantine", size=2) as database:
-        gate = Gate(await load_registry(database, with_rules=False), settings.ingest)
+        async with database.transaction() as connection:
+            newest = await newest_times(connection)
+        gate = Gate(await load_registry(database, with_rules=False), settings.ingest, newest)
         while page := await quarantine.held(database, after, reason=reason, device=device):
             after = page[-1].id
             page = page if limit is None else page[: limit - accepted - refused.total()]

@@ -44,6 +44,12 @@ STEPS_AROUND = 3
 STEP_LASTS = 4
 #: On an end of what the device can measure a value stays for so many readings before it may be water.
 PEGGED = 3
+#: Amounts that never fall look like a counter's totals: so many nearly the same, each so large in ten minutes …
+COUNTS, COUNTS_ABOVE, COUNTS_WITHIN = 3, 10.0, 0.05
+#: … or so many in a row, none of them 0, from this on. Steady rain falls back to less, or to nothing, before.
+COUNTS_LONG, COUNTS_LONG_ABOVE = 18, 2.0
+COUNTS_GAP = timedelta(hours=3)
+_TEN_MINUTES = timedelta(minutes=10)
 #: Values are compared with the ends of the device's range to this.
 _EDGE = 1e-6
 
@@ -52,11 +58,12 @@ _EDGE = 1e-6
 LATE, RANGE, RATE, FLAT, SPIKE = map(int, (_Reason.LATE, _Reason.RANGE, _Reason.RATE, _Reason.FLAT, _Reason.SPIKE))
 CONFLICT, CONDEMNED = int(_Reason.CONFLICT), int(_Reason.CONDEMNED)
 CLOCK, ESTIMATED, STEP, LIMIT = map(int, (_Reason.CLOCK, _Reason.ESTIMATED, _Reason.STEP, _Reason.LIMIT))
+UNFIT = int(_Reason.UNFIT)
 #: What neighbours decide; the other reasons belong to the reading alone.
-NEIGHBOURLY = RATE | SPIKE | STEP
+NEIGHBOURLY = RATE | SPIKE | STEP | UNFIT
 #: What makes a value worthless, and what makes it doubtful.
 _WORTHLESS = RANGE | SPIKE | CONDEMNED
-_DOUBTFUL = RATE | FLAT | CLOCK | CONFLICT | ESTIMATED | STEP | int(_Reason.UNFIT) | LIMIT
+_DOUBTFUL = RATE | FLAT | CLOCK | CONFLICT | ESTIMATED | STEP | UNFIT | LIMIT
 
 
 def flag_of(reasons: int) -> Flag:
@@ -88,6 +95,10 @@ def is_quiet(values: Sequence[float], limits: Limits) -> bool:
     _, _, sure_low, sure_high = bounds_of(limits)
     if not sure_low <= low <= high <= sure_high:
         return False
+    if limits.is_amount and any(
+        a > 0 and b > 0 and c > 0 for a, b, c in zip(values, values[1:], values[2:], strict=False)
+    ):
+        return False
     return high - low <= least or all(abs(b - a) <= least for a, b in pairwise(values))
 
 
@@ -107,7 +118,27 @@ def assess(times: Sequence[datetime], values: Sequence[float], limits: Limits) -
         if limits.edges:
             _mark_edges(times, values, limits, reasons)
         _mark_steps(times, values, limits, reasons)
+    if limits.is_amount:
+        _mark_counting(times, values, reasons)
     return reasons
+
+
+def _mark_counting(times: Sequence[datetime], values: Sequence[float], reasons: list[int]) -> None:
+    """Mark amounts that look like the running total of a counter that is not registered as one.
+
+    They may be rain all the same, so that they are in doubt and count.
+    """
+    run = 0
+    for i, value in enumerate(values):
+        goes_on = i and value >= values[i - 1] and times[i] - times[i - 1] <= COUNTS_GAP
+        run = run + 1 if value > 0 and goes_on and run else int(value > 0)
+        if run >= COUNTS_LONG and value >= COUNTS_LONG_ABOVE:
+            reasons[i] |= UNFIT
+        elif run >= COUNTS:
+            first = values[i - COUNTS + 1]
+            heavy = COUNTS_ABOVE * max(1.0, (times[i] - times[i - 1]) / _TEN_MINUTES)
+            if first >= heavy and value - first <= COUNTS_WITHIN * first:
+                reasons[i] |= UNFIT
 
 
 def _mark_steps(times: Sequence[datetime], values: Sequence[float], limits: Limits, reasons: list[int]) -> None:

@@ -390,6 +390,8 @@ def _alone(reading: Reading, low: float, high: float, late_after: timedelta, kee
         reasons |= LATE
     if not low <= reading.value <= high:
         reasons = (reasons & (LATE | _OWN)) | RANGE
+    elif reasons & CONDEMNED:
+        reasons &= LATE | _OWN
     return _with(reading, reasons)
 
 

@@ -161,6 +161,7 @@ class Ingest:
         Those that are not registered are counted and not believed.
         """
         seen: dict[str, int] = {}
+        aside: dict[str, int] = {}
         clocks: dict[str, float] = {}
         unknown: Tally[str] = Tally()
         for message in messages:
@@ -170,7 +171,7 @@ class Ingest:
                 continue
             try:
                 alive = wire.decode_alive(message.payload)
-                seen[name] = alive.waiting
+                seen[name], aside[name] = alive.waiting, alive.set_aside
                 if alive.clock is not None:
                     clocks[name] = (alive.clock - self._arrived()).total_seconds()
             except UndecodableMessage as error:
@@ -179,6 +180,7 @@ class Ingest:
             if seen or unknown:
                 async with self._database.transaction() as connection:
                     await rows.see_gateways(connection, seen)
+                    await rows.see_set_aside(connection, aside)
                     await rows.see_clocks(connection, clocks)
                     await rows.see_unknown_gateways(connection, unknown)
         except StorageRefused as error:
@@ -240,7 +242,9 @@ class Ingest:
             self._tails.clear()
             if len(messages) == 1:
                 return await self._set_aside(messages[0], error)
-            log().error("batches failed together: taking them one by one", batches=len(messages), exc_info=error)
+            log().error(
+                "batches failed together: taking them one by one", batches=len(messages), error=repr(error)[:200]
+            )
             return [ack for message in messages for ack in await self._take_guarded([message])]
         self._aside_in_a_row = 0
         return acks
@@ -254,7 +258,8 @@ class Ingest:
                 " readings stay at their gateways; report this with the log"
             ) from error
         log().error("a batch is set aside in quarantine: report this with the log, then `kawamori quarantine replay`",
-                    topic=message.topic[:200], exc_info=error)  # fmt: skip
+                    topic=message.topic[:200], error=repr(error)[:200],
+                    exc_info=error if self._aside_in_a_row == 1 else None)  # fmt: skip
         reason = f"batch: not processed: {type(error).__name__}"
         await self._commit(Work(refused=[sorting.whole(message, self._arrived(), reason)]), trusting_tails=True)
         return self._acks_of([message])

@@ -1,6 +1,8 @@
 """Ingest's way to the judge of readings (`kawamori.domain.judge`), by its settings."""
 
 from collections import Counter, defaultdict
+from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 from itertools import combinations
 from zoneinfo import ZoneInfo
@@ -30,16 +32,16 @@ class Gate:
         self, registry: Registry, settings: IngestSettings, newest: dict[SensorId, datetime] | None = None
     ) -> None:
         self._judge = Judge(registry, settings.oldest, settings.ahead, newest)
-        self.registry = self._judge.registry
+        #: Who reports a running total for which sensor.
+        self.counters = frozenset(
+            (d.sensor.id, str(d.device)) for found in registry.deployments.values() for d in found if d.counter
+        )
+        self.registry = _with_amounts(self._judge.registry, {sensor for sensor, _ in self.counters})
         self.zones = {id_: ZoneInfo(sensor.time_zone) for id_, sensor in registry.sensors.items()}
         #: How each sensor's hours and days are cut.
         self.calendars = {
             id_: Calendar(self.zones[id_], sensor.is_amount) for id_, sensor in self.registry.sensors.items()
         }
-        #: Who reports a running total for which sensor.
-        self.counters = frozenset(
-            (d.sensor.id, str(d.device)) for found in registry.deployments.values() for d in found if d.counter
-        )
         self._shared = _shared(registry)
 
     def accept(
@@ -81,6 +83,17 @@ def uploading(batch: wire.Batch, arrived_at: datetime) -> frozenset[str]:
             continue
         found[item.device_id] += old
     return frozenset(device for device, readings in found.items() if readings >= _UPLOAD)
+
+
+def _with_amounts(registry: Registry, counted: Collection[SensorId]) -> Registry:
+    """With limits that tell what is sent as an amount, and not `counted` by us."""
+    sensors = {
+        id_: replace(sensor, limits=replace(sensor.limits, is_amount=True))
+        if sensor.is_amount and id_ not in counted
+        else sensor
+        for id_, sensor in registry.sensors.items()
+    }
+    return replace(registry, sensors=sensors)
 
 
 def _shared(registry: Registry) -> dict[SensorId, tuple[Deployment, ...]]:

@@ -12,6 +12,7 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from kawamori.domain.registration.doubts import steps
+from kawamori.domain.registration.heights import HIGHEST_M, check_height
 from kawamori.domain.registration.names import check_name
 from kawamori.domain.registration.plans import (
     DevicePlan,
@@ -25,11 +26,6 @@ from kawamori.domain.registration.plans import (
 from kawamori.domain.registry import Limits
 from kawamori.errors import ConfigurationError
 
-#: Numbers that tables of other systems hold where there is none.
-_NONE_AT_ALL = frozenset({999.0, 9999.0, 99999.0, 999.9, 999.99, 9999.9, 9999.99, 999999.0, 32767.0, 65535.0, -32768.0})
-#: No gauge's height, mark or zero lies deeper: what does stands for "none".
-_DEEPEST_M, _HIGHEST_M = -50.0, 5000.0
-
 
 def _number(value: object) -> object:
     """JSON's numbers only: neither text nor true is one."""
@@ -42,12 +38,6 @@ def _number(value: object) -> object:
     if not math.isfinite(number):
         raise ValueError("must be a finite number")
     return number
-
-
-def _height(value: float) -> float:
-    if value in _NONE_AT_ALL or value < _DEEPEST_M or value > _HIGHEST_M:
-        raise ValueError(f"{value:g} is no height in metres: leave out what is not defined")
-    return value
 
 
 def _zone(name: str) -> str:
@@ -101,7 +91,7 @@ GatewayName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Name = Annotated[str, AfterValidator(check_name)]
 Word = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
 Number = Annotated[float, BeforeValidator(_number)]
-Height = Annotated[Number, AfterValidator(_height)]
+Height = Annotated[Number, AfterValidator(check_height)]
 Metres = Annotated[Number, Field(ge=-10_000, le=10_000)]
 Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0))]
 Interval = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(seconds=1), le=timedelta(days=366))]
@@ -352,7 +342,7 @@ def _steps(whole: Any) -> Iterator[Remark]:
         heights = {}
         for level, value in given.items() if isinstance(given, Mapping) else ():
             found = value.get("value_m") if isinstance(value, Mapping) else value
-            if level in ("1", "2", "3", "4", "5") and isinstance(found, (int, float)) and abs(found) < _HIGHEST_M:
+            if level in ("1", "2", "3", "4", "5") and isinstance(found, (int, float)) and abs(found) < HIGHEST_M:
                 heights[int(level)] = float(found)
         yield from steps(_where(("stations", place), whole), heights)
 

@@ -92,6 +92,7 @@ describe("what is read out", () => {
     expect(mustBeSaid(undefined, alert())).toBe(true);
     expect(mustBeSaid(alert({ flood_level: 2 }), alert({ flood_level: 3 }))).toBe(true);
     expect(mustBeSaid(alert(OVER), alert())).toBe(true);
+    expect(mustBeSaid(alert(ACK), alert())).toBe(true);
     expect(mustBeSaid(alert({ state: "pending" }), alert())).toBe(true);
     expect(mustBeSaid(alert({ verified: false }), alert())).toBe(true);
   });

@@ -64,6 +64,8 @@ class GatewayLink(NamedTuple):
     backlog: int = 0
     #: Since when it has held rows while nothing of it was committed; None while it has none or they go on.
     held_since: datetime | None = None
+    #: Rows that it could not deliver and set aside: a person looks at them.
+    set_aside: int = 0
 
     def heard(self, now: datetime) -> bool:
         """Whether it is there."""

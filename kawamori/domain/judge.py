@@ -5,16 +5,18 @@ The one place that does: ingest stores by it, and alerting goes by it while the 
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from math import inf, nextafter
+from math import inf, nan, nextafter
 from typing import NamedTuple
 
 from kawamori.domain.limits import limits_of
 from kawamori.domain.nothing import numbers_for_nothing
 from kawamori.domain.quantity import Unit, convert
-from kawamori.domain.reading import Flag, Reading, SensorId
+from kawamori.domain.reading import Flag, Reading, Reason, SensorId
 from kawamori.domain.registry import Deployment, Limits, Registry
 from kawamori.errors import Refused
 
+#: A plain number, because arithmetic of enum members is slow.
+ESTIMATED = int(Reason.ESTIMATED)
 _EVER = datetime.min.replace(tzinfo=UTC)
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -46,6 +48,8 @@ class _Way(NamedTuple):
     nothing: frozenset[float]
     low: float
     high: float
+    #: The end of the registered span at which water may stand higher than the device can say; NaN: there is none.
+    pegged: float
     deployment: Deployment
     unit: Unit
     #: The number is the stored value: same unit, nothing to scale or shift.
@@ -100,6 +104,7 @@ class Judge:
             raise Refused(NOTHING)
         if not way.low <= value <= way.high:
             raise Refused(OUTSIDE)
+        reasons = ESTIMATED if value == way.pegged else 0
         if not way.plain:
             deployment = way.deployment
             value = round(convert(value, way.unit, deployment.unit) * deployment.scale + deployment.shift, 9)
@@ -112,7 +117,7 @@ class Judge:
         received = self._received
         if arrived_at is not None and time > received + self._ahead:
             received = max(received, arrived_at.astimezone(UTC))
-        return Reading(way.sensor, time, value, received, Flag.GOOD)
+        return Reading(way.sensor, time, value, received, Flag.GOOD, reasons)
 
     def _refuse(self, time: datetime) -> None:
         """Say what is wrong with a time."""
@@ -134,7 +139,7 @@ class Judge:
             received = heard
         self._received = received
         self._heard_at, self._arrived_at = received_at, arrived_at
-        self._oldest_accepted = received - self._oldest
+        self._oldest_accepted = heard - self._oldest
         self._earliest = max(self._oldest_accepted, self._kept_from)
         self._latest = max(received, heard) + self._ahead
         self._reset_before = heard - RESET_BEHIND
@@ -165,9 +170,15 @@ def _way(deployment: Deployment, unit: Unit, limits: Limits) -> _Way:
     low, high = span_of(deployment, unit)
     return _Way(
         deployment.valid_from, deployment.valid_to or _NEVER, deployment.sensor.id,
-        numbers_for_nothing(deployment, unit, limits), low, high, deployment, unit,
+        numbers_for_nothing(deployment, unit, limits), low, high, _pegged(deployment, low, high), deployment, unit,
         deployment.unit.symbol == unit.symbol and deployment.scale == 1 and deployment.shift == 0,
     )  # fmt: skip
+
+
+def _pegged(deployment: Deployment, low: float, high: float) -> float:
+    if deployment.scale < 0:  # a distance: the nearest
+        return nan if deployment.span_min is None else low
+    return nan if deployment.span_max is None else high
 
 
 def span_of(deployment: Deployment, unit: Unit) -> tuple[float, float]:

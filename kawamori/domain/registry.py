@@ -30,6 +30,8 @@ class Limits:
     edges: tuple[float, ...] = ()
     #: It is a level of water: what no water on land reaches has failed, whatever is registered.
     is_level: bool = False
+    #: Its values are amounts that no counter gives: a run that never falls is suspect.
+    is_amount: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

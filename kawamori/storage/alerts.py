@@ -6,7 +6,7 @@ What changes together is written in the caller's one transaction.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg.types.json import Jsonb
 
@@ -462,9 +462,18 @@ async def link_secret(connection: Connection) -> bytes:
     return bytes(row[0])
 
 
-async def spikes_since(connection: Connection, since: datetime, now: datetime) -> dict[SensorId, int]:
-    """How often each sensor's values have left the water and come back."""
-    return dict(await (await connection.execute(query("recent_spikes"), {"since": since, "now": now})).fetchall())
+class Doubts(NamedTuple):
+    """How many of a sensor's readings left the water and came back, are disputed, and look like a counter's totals."""
+
+    spikes: int = 0
+    disputed: int = 0
+    counting: int = 0
+
+
+async def doubts_since(connection: Connection, since: datetime, now: datetime) -> dict[SensorId, Doubts]:
+    """What each sensor's readings of that time are in doubt for, where it is told when they are many."""
+    rows = await (await connection.execute(query("recent_doubts"), {"since": since, "now": now})).fetchall()
+    return {row[0]: Doubts(*row[1:]) for row in rows}
 
 
 async def refused_clocks(connection: Connection, since: datetime) -> dict[str, tuple[datetime, str]]:

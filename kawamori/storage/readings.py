@@ -480,6 +480,13 @@ async def see_gateways(connection: Connection, waiting: Mapping[str, int]) -> No
     await connection.execute(query("see_gateways"), values)
 
 
+async def see_set_aside(connection: Connection, counts: Mapping[str, int]) -> None:
+    """So many rows these gateways could not deliver and set aside."""
+    if counts:
+        ordered = dict(sorted(counts.items()))
+        await connection.execute(query("see_set_aside"), {"gateways": list(ordered), "rows": list(ordered.values())})
+
+
 async def see_clocks(connection: Connection, off_s: Mapping[str, float]) -> None:
     """How many seconds these gateways' clocks are ahead of the database's (negative: behind)."""
     if off_s:

@@ -1,7 +1,7 @@
 """Is the system itself alive? Who leads alerting, how far behind, what waits, what comes in, what was refused."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -26,7 +26,8 @@ SELF_TEST_TAKES = timedelta(seconds=65)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alerting:
     """Whether people would be told now, and if not why: `database`, `no_engine`, `behind`, `nobody`, `unsent`,
-    `given_up`, `self_test`, `silenced`, `thresholds`, `restarting`, `no_ingest`.
+    `given_up`, `self_test`, `silenced`, `thresholds`, `restarting`, `no_ingest`,
+    `not_judged`.
     """
 
     ok: bool
@@ -37,6 +38,10 @@ class Alerting:
     oldest_unsent_s: float = 0.0
     #: When, and whether it came out.
     self_test: tuple[datetime, bool] | None = None
+    #: What cannot be judged (a station, a rule on a sensor), and why.
+    not_judged: Mapping[str, str] = field(default_factory=dict)
+    #: How far the engine's host clock is ahead of the database's; None where it is not known.
+    clock_off_s: float | None = None
     #: What everybody must see: what hides floods, and which service fails.
     notices: tuple[Notice, ...] = ()
 
@@ -45,6 +50,7 @@ def judge(
     *, leader: str | None, until: datetime | None, now: datetime, has_listeners: bool | None,
     waits_since: datetime | None, unsent_since: datetime | None, given_up: bool,
     self_test: tuple[datetime, bool] | None, self_test_every: timedelta | None, notices: Sequence[Notice] = (),
+    not_judged: Mapping[str, str] | None = None, clock_off_s: float | None = None,
 ) -> Alerting:  # fmt: skip
     """What these facts mean. Pure."""
     behind = max(timedelta(0), now - waits_since) if waits_since else timedelta(0)
@@ -64,28 +70,37 @@ def judge(
         tested_at, passed = self_test
         if not passed or (self_test_every and now - tested_at > 2 * self_test_every + SELF_TEST_TAKES):
             why.append("self_test")
+    if not_judged:
+        why.append("not_judged")
     why += dict.fromkeys(word for notice in notices if (word := impairs(notice, now)) is not None)
     return Alerting(
         ok=not why, why=why, leader=leader if until is not None and until >= now else None, lease_until=until,
         behind_s=round(behind.total_seconds(), 1), oldest_unsent_s=round(unsent.total_seconds(), 1),
-        self_test=self_test, notices=tuple(notices),
+        self_test=self_test, notices=tuple(notices), not_judged=not_judged or {}, clock_off_s=clock_off_s,
     )  # fmt: skip
 
 
 async def alerting_now(database: Database) -> Alerting:
     """How alerting is at this moment, by the database's clock; raises StorageUnavailable."""
-    ((holder, until, listeners, every, now, waits, unsent, given_up, tested_at, tested),) = await database.fetch(
-        "alerting_state"
-    )
+    (
+        (holder, until, listeners, every, now, waits, unsent, given_up, tested_at, tested, clock_off_s, not_judged),
+    ) = await database.fetch("alerting_state")
     try:
         async with database.transaction() as connection:
             notices, _ = await notices_now(connection)
-    except StorageRefused as error:  # one row that is not understood must not hide whether anybody leads
+    except (
+        StorageRefused,
+        ArithmeticError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:  # one row that is not understood must not hide whether anybody leads
         log().error("what stands on every screen could not be worked out: report this with the log", error=str(error))
         notices = []
     return judge(
         leader=holder, until=until, now=now, has_listeners=listeners, waits_since=waits, unsent_since=unsent,
-        given_up=given_up, self_test_every=every, notices=notices,
+        given_up=given_up, self_test_every=every, notices=notices, clock_off_s=clock_off_s,
+        not_judged=not_judged,
         self_test=None if tested_at is None else (tested_at, tested == "self_test_passed"),
     )  # fmt: skip
 
@@ -96,8 +111,10 @@ async def links_now(database: Database) -> tuple[Links, datetime]:
     links = Links(
         ingest_seen=seen,
         gateways={
-            name: GatewayLink(datetime.fromisoformat(at), int(backlog), held and datetime.fromisoformat(held))
-            for name, at, backlog, held in gateways
+            name: GatewayLink(
+                datetime.fromisoformat(at), int(backlog), held and datetime.fromisoformat(held), int(aside)
+            )
+            for name, at, backlog, held, aside in gateways
         },
     )
     return links, now
@@ -237,12 +254,10 @@ async def database_size(database: Database) -> int:
 CLOCK_OFF_S = 5.0
 
 
-async def judging_problems(database: Database, host: Callable[[], datetime]) -> list[str]:
-    """What the alert engine cannot judge and why, and whose clock is off the database's: the engine's, a gateway's, and
-    this machine's, which is `host`.
-    """
-    ((not_judged, engine_off, gateways, now),) = await database.fetch("judging_problems")
-    clocks = [("the alert engine's", engine_off), ("this API's", (host() - now).total_seconds())]
+async def judging_problems(database: Database) -> list[str]:
+    """What the engine cannot judge and why, and whose clock is off the database's: the engine's or a gateway's."""
+    ((not_judged, engine_off, gateways),) = await database.fetch("judging_problems")
+    clocks = [("the alert engine's", engine_off)]
     clocks += [(f"gateway {name}'s", off) for name, off in sorted((gateways or {}).items())]
     return [f"{what}: not judged: {why}" for what, why in sorted((not_judged or {}).items())] + [
         f"{whose} clock is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} the database's"

@@ -230,7 +230,10 @@ def owner(topic: str) -> str:
     """
     found = _owner(topic) if len(topic) <= LARGEST_TOPIC else None
     if found is None:
-        raise UndecodableMessage("topic: not of the version-1 contract")
+        kind = topic[:LARGEST_TOPIC].removeprefix("kawamori/v1/").partition("/")[0]
+        raise UndecodableMessage(
+            f"{kind}: no name of the version-1 contract" if kind in _NAMES else "topic: not of the version-1 contract"
+        )
     return found
 
 

@@ -92,7 +92,7 @@ def checked_status(raw: bytes) -> bytes:
 
 
 def _reason(error: Exception) -> str:
-    return f"status: {explain(error)}"
+    return f"status: {explain(error)}"[:200]
 
 
 def _storable(value: Any, depth: int) -> tuple[Any, str | None]:

@@ -246,3 +246,17 @@ async def test_time_is_the_databases_though_the_host_is_an_hour_ahead(rivers: An
     ((off, now),) = await rivers.sql("SELECT clock_off_s, clock_timestamp() FROM lease")
     assert 3590 < off < 3610
     assert abs(engine.clock() - now) < timedelta(seconds=5)
+
+
+async def test_an_alert_of_a_kind_that_this_version_does_not_know_stops_nobody_from_being_told(rivers: Any) -> None:
+    engine = await duty(rivers)
+    await rivers.sql(
+        "INSERT INTO alert (station_id, kind, state, started_at, flood_level, verified, status, paged_at)"
+        " VALUES ('s0', 'tsunami', 'firing', now(), 3, true, 'actual', now())"
+    )
+    await rivers.sql("INSERT INTO announcement (alert_id, event) SELECT alert_id, 'raised' FROM alert")
+    await rivers.rise(engine, ("s0", 0, 0.5), ("s0", 10, 1.2))
+    await rivers.later(engine, minutes=2)
+    said = " ".join(subject for _, subject in await rivers.told())
+    assert "tsunami" in said
+    assert "L1" in said or len(await rivers.history()) == 2

@@ -122,10 +122,11 @@ def test_a_persons_dismissal_does_not_outlive_the_readings_that_prove_it_wrong()
     assert found == [Event.RAISED]
 
 
-def test_late_data_that_proves_a_withdrawn_crossing_right_is_recorded_and_never_paged() -> None:
+def test_who_was_told_that_it_was_no_water_is_told_when_late_data_prove_it_was() -> None:
     withdrawn = Before(state="withdrawn", paged=True, verified=False)
     over, later = episode(ended_at=AT), AT + timedelta(hours=3)
-    assert due(over, "resolved", withdrawn, verified=True, newest=later, now=later, within=HALF_HOUR) == []
+    found = due(over, "resolved", withdrawn, verified=True, newest=later, now=later, within=HALF_HOUR)
+    assert found == [Event.RAISED, Event.RESOLVED]
 
 
 waits = st.lists(

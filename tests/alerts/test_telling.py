@@ -218,7 +218,7 @@ async def test_a_drill_says_so_in_every_message(rivers: Any) -> None:
     engine = rivers.engine()
     await rivers.rise(engine, ("s0", 0, 0.5), ("s0", 10, 4.2))
     await rivers.later(engine, minutes=6)
-    rows = await rivers.sql("SELECT subject, body, payload->>'status' FROM notification")
+    rows = await rivers.sql("SELECT subject, body, payload->>'status' FROM notification WHERE event <> 'notice'")
     assert len(rows) == 6, "four levels in the log, one message, one escalation"
     assert all("【訓練】" in subject and "【訓練】" in body and status == "exercise" for subject, body, status in rows)
 
@@ -256,7 +256,7 @@ async def test_a_station_whose_alert_the_database_refuses_keeps_back_no_other(ri
     await rivers.escalation(("duty", 60))
     await rivers.sql(
         "CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-        " IF NEW.station_id = 's0' THEN RAISE EXCEPTION 'refused'; END IF; RETURN NEW; END $$"
+        " IF NEW.station_id = 's0' THEN RAISE EXCEPTION 'refused' USING ERRCODE = '22000'; END IF; RETURN NEW; END $$"
     )
     await rivers.sql("CREATE TRIGGER poison BEFORE INSERT ON alert FOR EACH ROW EXECUTE FUNCTION poison()")
     engine = rivers.engine()
@@ -297,7 +297,7 @@ async def test_what_the_database_refuses_of_the_equipment_keeps_nobody_from_hear
     await rivers.escalation(("duty", 1), repeat=1)
     await rivers.sql(
         "CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-        " IF NEW.kind = 'silent' THEN RAISE EXCEPTION 'refused'; END IF; RETURN NEW; END $$"
+        " IF NEW.kind = 'silent' THEN RAISE EXCEPTION 'refused' USING ERRCODE = '22000'; END IF; RETURN NEW; END $$"
     )
     await rivers.sql("CREATE TRIGGER poison BEFORE INSERT ON alert FOR EACH ROW EXECUTE FUNCTION poison()")
     engine = rivers.engine()

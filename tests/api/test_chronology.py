@@ -142,3 +142,15 @@ def test_what_cannot_be_asked_is_named(api, night):
                           ({"station": "x"}, "station"), ({"format": "pdf"}, "format")]:  # fmt: skip
         response = api.get("/chronology", **{**night, **change})
         assert (response.status_code, response.json()["errors"][0]["field"]) == (422, field)
+
+
+@pytest.mark.integration
+def test_of_a_registration_the_thresholds_alone_belong_to_the_night(api, rows):
+    for subject, id_, event in (("threshold", "bridge/2", "ended"), ("sensor", "bridge/water_level", "added")):
+        rows.sql(
+            "INSERT INTO audit (at, who, subject, subject_id, event) VALUES (%s, 'unix:tester', %s, %s, %s)",
+            NIGHT + MINUTE, subject, id_, event,
+        )  # fmt: skip
+    found = api.json("/chronology", **{"from": NIGHT.isoformat(), "to": (NIGHT + 2 * MINUTE).isoformat()})
+    assert "基準水位 bridge/2 終了" in str(found)
+    assert "water_level" not in str(found)

@@ -339,6 +339,8 @@ def test_a_rule_that_is_removed_leaves_the_rivers(api, rows):
         ({"parameters": {"thresholds": [LEVELS[0], {"level": 1, "fire_m": 2.0}]}}, "thresholds"),
         ({"parameters": {"thresholds": [{"level": 6, "fire_m": 1.0}]}}, "thresholds.0.level"),
         ({"parameters": {"thresholds": [{"level": 1}]}}, "thresholds.0.fire_m"),
+        ({"parameters": {"thresholds": [{"level": 1, "fire_m": -9999}]}}, "thresholds.0.fire_m"),
+        ({"parameters": {"thresholds": [LEVELS[0], {"level": 2, "fire_m": 999}]}}, "thresholds.1.fire_m"),
         ({"parameters": {"thresholds": [{"level": 1, "fire_m": "high"}]}}, "thresholds.0.fire_m"),
         ({"parameters": {"thresholds": [{"level": 1, "fire_m": 1.0, "colour": "red"}]}}, "thresholds.0.colour"),
         ({"parameters": {"thresholds": "high"}}, "thresholds"), ({"parameters": {"hysteresis_m": -1}}, "hysteresis_m"),

@@ -71,10 +71,11 @@ def alerting(api):
 def test_nobody_leads_and_then_somebody_does(api, rows):
     assert alerting(api).why == ["no_engine"]
     rows.sql("INSERT INTO lease VALUES ('alerts', 'engine-1', 1, now() + interval '1 minute')")
-    rows.sql("UPDATE gateway SET seen_at = now(), backlog = 42 WHERE gateway_id = 'gateway-1'")
+    rows.sql("UPDATE gateway SET seen_at = now(), backlog = 42, set_aside = 3 WHERE gateway_id = 'gateway-1'")
     found = system(api)
     assert (found.alerting.ok, found.alerting.leader, found.alerting.last_self_test) == (True, "engine-1", None)
     assert [(g.gateway_id, g.backlog, g.alive) for g in found.gateways] == [("gateway-1", 42, True)]
+    assert found.gateways[0].set_aside == 3
 
 
 @pytest.mark.integration
@@ -159,7 +160,7 @@ def test_every_link_is_told(api, rows):
         "INSERT INTO process VALUES ('ingest-a', 'ingest', now()), ('ingest-b', 'ingest', now() - interval '10 minutes'),"
         " ('ingest-c', 'ingest', now() - interval '1 hour')"
     )
-    rows.sql("UPDATE gateway SET seen_at = now() - interval '2 minutes'")
+    rows.sql("UPDATE gateway SET seen_at = now() - interval '2 minutes' WHERE gateway_id = 'gateway-1'")
     rows.batch(sensor, [1.0, 1.1], start=NOW)
     rows.sql(
         "INSERT INTO quarantine (received_at, topic, reason, payload, gateway_id) VALUES"

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import random
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -57,6 +58,23 @@ def delays_of() -> Callable[..., Any]:
 def proxy_to() -> Callable[..., Any]:
     """A bad line: `with proxy_to(port) as line:`."""
     return proxy.Proxy  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def busy_machine() -> Iterator[Callable[[bool], None]]:
+    """Other programs that would take all cores: `busy_machine(True)` starts them, and the test's end ends them."""
+    others: list[subprocess.Popen[bytes]] = []
+
+    def make(wanted: bool) -> None:
+        if wanted:
+            others.extend(
+                subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)
+            )
+
+    yield make
+    for process in others:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ import pytest
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 
+BUSY = " beside programs that take all cores"
 SERVICES = ("gateway", "ingest", "alerts", "api")
 
 
@@ -31,11 +32,18 @@ def minutes(names: list[str], start: datetime, count: int) -> Iterator[tuple[str
 
 
 @pytest.mark.parametrize(
-    ("sensors", "hour"), [pytest.param(150, 20, id="quick"), pytest.param(3000, 60, id="full", marks=pytest.mark.slow)]
+    ("sensors", "hour", "busy"),
+    [
+        pytest.param(150, 20, False, id="quick"),
+        pytest.param(300, 30, True, id="quick-busy"),
+        pytest.param(3000, 60, False, id="full", marks=pytest.mark.slow),
+        pytest.param(3000, 60, True, id="full-busy", marks=pytest.mark.slow),
+    ],
 )
 def test_an_hour_without_the_database_is_kept_and_the_newest_comes_first(
-    sensors: int, hour: int, site_of: Callable[..., Any], wait_until: Callable[..., Any]
-) -> None:
+    sensors: int, hour: int, busy: bool, site_of: Callable[..., Any], wait_until: Callable[..., Any],
+    busy_machine: Callable[[bool], None],
+) -> None:  # fmt: skip
     site = site_of(*SERVICES, KAWAMORI_GATEWAY__RESEND_AFTER="PT3S")
     names = site.register(sensors)
     start = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=hour + 2)
@@ -58,6 +66,7 @@ def test_an_hour_without_the_database_is_kept_and_the_newest_comes_first(
         away = time.monotonic() - begun
         site.database.start()
         back = time.monotonic()
+        busy_machine(busy)
         newest = {name: start + timedelta(minutes=hour + 1, milliseconds=i) for i, name in enumerate(names)}
 
         def newest_visible() -> bool:
@@ -74,18 +83,18 @@ def test_an_hour_without_the_database_is_kept_and_the_newest_comes_first(
             all_told()
             return bool(site.chain.sql("SELECT count(*) FROM reading")[0][0] >= total)
 
-        wait_until(drained, 600, "the history is stored")
+        wait_until(drained, 1000, "the history is stored")
         drain = time.monotonic() - back
         site.stored_all(fleet, 60)
         stored, _ = site.check(fleet)
     grown = {name: round(most[name] - before[name], 1) for name in SERVICES}
     print(
-        f"database away for {hour} min x {sensors} sensors (told in {away:.0f} s): {stored:,} journalled, 0 lost, 0 "
-        f"doubled; newest of every sensor visible after {visible:.1f} s, with {stored_then:,} stored; drained in "
-        f"{drain:.1f} s; memory grown by MB {grown}"
+        f"database away{BUSY * busy} for {hour} min x {sensors} sensors (told in {away:.0f} s): {stored:,} "
+        f"journalled, 0 lost, 0 doubled; newest of every sensor visible after {visible:.1f} s, with {stored_then:,} stored;"
+        f" drained in {drain:.1f} s; memory grown by MB {grown}"
     )
     assert visible <= 10
-    assert drain <= 360
+    assert drain <= (900 if busy else 360)
     assert max(grown.values()) <= 50
     assert stored_then < total or sensors < 1000, "the newest came no earlier than the rest"
 

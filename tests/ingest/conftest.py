@@ -36,20 +36,24 @@ class Gauges:
             return await cursor.fetchall() if cursor.description else []
 
     async def station(self, name: str, *devices: str, time_zone: str = "Asia/Tokyo", **sensor: Any) -> None:
-        """A station with one sensor that these devices measure for, or `dev-NAME` alone."""
-        plans = tuple(
-            SensorPlan(**({"quantity": "water_level", "device_id": device, "valid_from": SINCE} | sensor))
-            for device in devices or (f"dev-{name}",)
-        )
+        """A station with one sensor that `dev-NAME` measures for, or these devices, all of them at once."""
+        first, *others = devices or (f"dev-{name}",)
+        plan = SensorPlan(**({"quantity": "water_level", "device_id": first, "valid_from": SINCE} | sensor))
         await register(
             self.database,
             [
                 StationPlan(
                     station_id=name, name_ja=name, name_en=name, river_id="r", river_name_ja="川", river_name_en="R",
-                    valid_from=SINCE, time_zone=time_zone, sensors=plans,
+                    valid_from=SINCE, time_zone=time_zone, sensors=(plan,),
                 )
             ],
         )  # fmt: skip
+        for device in others:  # a sheet would end what measured there before
+            await self.sql("INSERT INTO device (device_id) VALUES (%s)", device)
+            await self.sql(
+                "INSERT INTO deployment (device_id, quantity, sensor_id, valid_from)"
+                " SELECT %s, quantity, sensor_id, %s FROM sensor WHERE station_id = %s", device, SINCE, name,
+            )  # fmt: skip
 
     async def tell(
         self, device: str, *readings: tuple[float, float], heard: float = 3600, quantity: str = "water_level",

@@ -19,11 +19,11 @@ async def river(gauges, minute):
     await gauges.station("tet")
     await gauges.tell("dev-tet", *((m, 3.0 + m / 100) for m in MINUTES))
 
-    async def correct(kind, amount, first, last=None, why="seen on the staff") -> int:
-        (sensor,) = (await gauges.sql("SELECT sensor_id FROM sensor"))[0]
+    async def correct(kind, amount, first, last=None, station="tet") -> int:
+        (sensor,) = (await gauges.sql("SELECT sensor_id FROM sensor WHERE station_id = %s", station))[0]
         start, end = minute(first), minute(first if last is None else last)
         async with gauges.database.transaction() as connection:
-            one = Correction(0, sensor, start, end, CorrectionKind(kind), amount, "佐藤", why)
+            one = Correction(0, sensor, start, end, CorrectionKind(kind), amount, "佐藤", "seen on the staff")
             id_ = await add_correction(connection, one)
         assert await gauges.ingest.correct()
         assert not await gauges.ingest.correct()
@@ -91,14 +91,15 @@ async def test_condemned_readings_are_in_no_summary_and_the_newest_correction_of
 
 
 async def test_a_correction_that_the_database_refuses_is_set_aside_and_the_next_one_is_applied(river):
-    await river.sql("UPDATE quantity SET range_max = NULL, range_min = NULL")
-    river.ingest = Ingest(river.database, IngestSettings())
-    id_ = await river.correct("offset", 1e300, 0)
+    await river.sql("UPDATE quantity SET range_max = NULL, range_min = NULL WHERE quantity = 'discharge'")
+    await river.station("flow", quantity="discharge")
+    await river.tell("dev-flow", (0, 7.0), quantity="discharge", unit="m3/s")
+    id_ = await river.correct("offset", 1e300, 0, station="flow")
     async with river.database.transaction() as connection:
-        (found,) = await corrections_of_station(connection, "tet", before=2**31, limit=9)
+        (found,) = await corrections_of_station(connection, "flow", before=2**31, limit=9)
     assert found.id == id_
     assert not found.applied
     assert "out of range" in (found.refused or "")
+    assert (await river.rows("flow"))[0][1] == 7.0
     await river.correct("value", 3.05, 50)
     assert (await river.rows("tet"))[-1][1] == 3.05
-    assert (await river.rows("tet"))[0][1] == 3.0

@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingest.series import Tail, append, insert_among
 from kawamori.domain.counter import Total, increment, recount
+from kawamori.domain.reading import Reading, SensorId
+from kawamori.domain.registry import Limits
 from kawamori.domain.statement import Statement
 from kawamori.storage.readings import day_of, hour_of, hour_span
 
@@ -156,3 +159,44 @@ async def test_hours_of_clocks_that_are_half_an_hour_off_hold_what_was_measured_
     for m in minutes[::5]:
         await gauges.tell("dev-far", (m, 0.5), heard=3700)
     assert await gauges.derived_are_right()
+
+
+AMOUNTS = Limits(range_min=0, range_max=200, is_amount=True)
+
+
+def flags(values: list[float], every: float = 10) -> list[int]:
+    tail, rows = Tail(), {}
+    for n, value in enumerate(values):
+        at = START + timedelta(minutes=every * n)
+        outcome = append(tail, [Reading(SensorId(1), at, value, at)], AMOUNTS, timedelta(minutes=30))
+        tail = outcome.tail
+        rows |= {r.observed_at: r for r in (*outcome.added, *(after for _, after in outcome.changed))}
+    return [int(r.flag) for _, r in sorted(rows.items())]
+
+
+def test_amounts_that_look_like_a_counter_are_in_doubt_and_rain_is_not() -> None:
+    assert flags([12.2, 12.4, 12.4, 0.2, 0.6]) == [1, 1, 3, 1, 1], "a counter in a shower, and its reset"
+    assert 3 in flags([3.4] * 24), "a counter in dry weather"
+    assert flags([2.0] * 13) == [1] * 13, "two hours of steady rain"
+    assert 3 not in flags([0.5, 0.5, 1.0, 2.5, 6.0, 11.5, 18.0, 22.5, 14.0, 9.5, 4.0, 1.0]), "a cloudburst"
+    assert 3 not in flags([10.5, 12.0, 15.5, 14.5, 16.0, 19.5] * 4), "a typhoon's night"
+    assert 3 not in flags([0.2] * 40), "drizzle"
+    assert 3 not in flags([12.0, 12.4, 12.4, 12.4], every=60), "an hourly gauge"
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from([0.0, 2.0, 2.0, 12.2, 12.4, 12.6]), min_size=1, max_size=70), st.randoms())
+def test_amounts_in_any_order_are_judged_the_same(values: list[float], chance: random.Random) -> None:
+    readings = [
+        Reading(SensorId(1), START + timedelta(minutes=10 * n), v, START + timedelta(minutes=10 * n))
+        for n, v in enumerate(values)
+    ]
+    mixed = chance.sample(readings, len(readings))
+    tail, rows = Tail(), {}
+    size = chance.choice([1, 3, 20])
+    for i in range(0, len(mixed), size):
+        context = [rows[at] for at in sorted(rows)]
+        outcome = insert_among(tail, [context], mixed[i : i + size], AMOUNTS, timedelta(minutes=30))
+        tail = outcome.tail
+        rows |= {r.observed_at: r for r in (*outcome.added, *(after for _, after in outcome.changed))}
+    assert [int(rows[at].flag) for at in sorted(rows)] == flags(values)

@@ -218,7 +218,7 @@ def test_a_gateway_that_is_not_registered_is_not_believed_and_nothing_of_it_is_l
             assert (site.stored("a"), site.stored("b")) == ([], [1.1])
             assert site.reasons() == [sorting.NOT_REGISTERED]
             name = "urgent, open https://example.invalid"
-            alive = wire.encode(wire.Alive(3))
+            alive = wire.encode(wire.Alive(3, set_aside=2))
             said = [
                 Message(topic, alive, datetime.now(UTC), 1, 1, 1) for topic in (
                     wire.alive_topic("stranger"), wire.alive_topic(name), wire.alive_topic("x" * 3000),
@@ -230,6 +230,7 @@ def test_a_gateway_that_is_not_registered_is_not_believed_and_nothing_of_it_is_l
             assert site.stored("b") == [1.1, 1.2]
             seen = site.sql("SELECT gateway_id FROM gateway WHERE seen_at IS NOT NULL")
             assert seen == [("west",)]
+            assert site.sql("SELECT set_aside FROM gateway WHERE gateway_id = 'west'") == [(2,)]
             unknown = {one.name for one in await known_gateways(site.database) if one.state == "unknown"}
             assert unknown == {"stranger", "(no name)"}
             assert await add_gateway(site.database, "stranger") == 1

@@ -8,7 +8,7 @@ import pytest
 from kawamori.domain.flood import Threshold
 from kawamori.domain.judge import Judge
 from kawamori.domain.quantity import Unit
-from kawamori.domain.reading import DeviceId, Reading, SensorId, StationId
+from kawamori.domain.reading import DeviceId, Reading, Reason, SensorId, StationId
 from kawamori.domain.registry import Deployment, Limits, Registry, Sensor
 from kawamori.errors import Refused
 
@@ -136,6 +136,15 @@ def test_what_a_device_can_measure_is_registered_as_it_reports_and_holds_in_ever
     assert take(one, 9998, "mm", "distance").value == -2.748
 
 
+def test_at_the_end_of_its_range_where_water_may_stand_higher_a_value_is_estimated() -> None:
+    radar = sonar(span_min=501.0, span_max=9998.0, span_unit=UNITS["mm"])
+    assert take(radar, 501, "mm", "distance").reasons == Reason.ESTIMATED
+    assert take(radar, 9998, "mm", "distance").reasons == 0  # dry
+    probe = judge(span_min=0.0, span_max=10.0)
+    assert take(probe, 1000, "cm").reasons == Reason.ESTIMATED
+    assert take(probe, 0.0).reasons == 0
+
+
 def test_rain_of_minus_one_and_a_temperature_of_no_kelvin_are_nothing() -> None:
     rain = judge(Limits(range_min=0.0, range_max=2000.0), quantity="rainfall")
     assert refused(rain, -1, "mm of rain", "rainfall").startswith("value: a sentinel")
@@ -167,6 +176,12 @@ def test_a_gateway_whose_clock_is_a_year_ahead_brings_nothing_from_the_future() 
     with pytest.raises(Refused, match="ahead of its arrival"):
         judge().accept("d", fast, fast, "water_level", 2.0, "m", NOW)
     assert judge().accept("d", fast, NOW, "water_level", 2.0, "m", NOW).received_at == NOW
+
+
+def test_a_gateway_that_has_lost_its_clock_makes_no_ancient_reading_acceptable() -> None:
+    lost, ancient = datetime(2000, 1, 1, tzinfo=UTC), datetime(1995, 1, 1, tzinfo=UTC)
+    with pytest.raises(Refused, match="older than the oldest accepted"):
+        judge(valid_from=ancient).accept("d", lost, ancient, "water_level", 2.0, "m", NOW)
 
 
 @pytest.mark.parametrize("year", [1, 1970, 9999])

@@ -169,6 +169,12 @@ async def test_a_swap_ends_the_former_device_then(desk):
     assert await desk.deployed() == before
 
 
+async def test_the_sheet_from_before_a_swap_once_more_changes_nothing_though_its_sensor_has_no_date(desk):
+    await desk.take({"valid_from": S2024, "sensors": [device("a")]})
+    await desk.take({"valid_from": S2024, "sensors": [device("b", valid_from="2026-10-01T00:00:00Z")]})
+    assert not (await desk.take({"valid_from": S2024, "sensors": [device("a")]})).changes
+
+
 async def test_sheets_of_a_swap_that_come_out_of_order_come_to_the_same(desk):
     swapped = "2026-10-01T00:00:00+00:00"
     await desk.take(OLD | {"sensors": [device("b", valid_from=swapped)]})

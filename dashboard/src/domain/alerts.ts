@@ -65,7 +65,7 @@ export function mustBeSaid(before: Alert | undefined, after: Alert): boolean {
   if (!isUnanswered(after) || !isShown(after)) return false;
   if (before === undefined) return true;
   const state = stateOf(before);
-  if (state !== "firing" && state !== "acknowledged") return true;
+  if (state !== "firing") return true; // an answer that is gone: it was raised again
   if ((after.flood_level ?? 0) > (before.flood_level ?? 0)) return true;
   return after.verified && !before.verified;
 }

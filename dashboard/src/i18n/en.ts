@@ -371,6 +371,8 @@ export const en: Catalogue = {
     unfit: "Sensor contradicts itself",
     limits: "Wrong limit?",
     manual: "Raised by a person",
+    conflict: "Devices disagree",
+    counting: "Rain looks like a counter",
   },
   alertKindOther: "Automatic judgement",
   alertStates: {

@@ -369,6 +369,8 @@ export const ja = {
     unfit: "計器不調の疑い",
     limits: "範囲設定の疑い",
     manual: "手動通報",
+    conflict: "値の食い違い",
+    counting: "雨量が積算値の疑い",
   },
   alertKindOther: "自動判定",
   alertStates: {

@@ -148,6 +148,9 @@ class Deployments:
         takes_all = any(key[-1] == station_since for key, _ in others)
         if station_since is not None and not mine and not takes_all:
             return station_since
+        replaced = any(self._here(row) and covers(key[-1], row, self._now) for key, row in others)
+        if station_since is not None and replaced and self._standing(station_since) is not None:
+            return station_since  # a former sheet once more: another device has taken over since
         text = f"{self._device[0]} measures here from now on ({day(self._now)}): give a date if that is wrong"
         said.append(("valid_from", text, False))
         return self._now

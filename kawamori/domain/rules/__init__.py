@@ -86,6 +86,11 @@ class Rule:
             KINDS[cls.kind] = cls
 
 
+def kind_of(name: str) -> type[Rule]:
+    """The kind of that name; one that this version does not know, of a newer version's alert, is any rule."""
+    return KINDS.get(name, Rule)
+
+
 class SeriesRule(Rule):
     """Judges readings in order of measurement."""
 
@@ -116,6 +121,10 @@ class Facts:
     battery_v: float | None = None
     #: Readings of the last 24 hours that left the water and came back.
     spikes: int = 0
+    #: Readings of the last 24 hours about which devices, or one device at once, state different values.
+    disputed: int = 0
+    #: Amounts of the last 24 hours that look like the running total of a counter.
+    counting: int = 0
     #: Trends of the next stations up and down the river that are fresh, m/h.
     neighbours: Mapping[StationId, float] = field(default_factory=dict)
     #: When the newest message came that was refused because of its time, and whether that lay ahead.

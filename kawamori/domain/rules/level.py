@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from kawamori.domain.flood import Threshold
 from kawamori.domain.reading import Flag, Reading, Reason, doubtful, reason_names
+from kawamori.domain.registration.heights import check_height
 from kawamori.domain.rules import Episode, SeriesRule
 from kawamori.domain.rules.stay import AGREE_WITHIN, GAP, falls_abruptly, higher, is_same, settles
 
@@ -26,6 +27,10 @@ class LevelThreshold:
     def __post_init__(self) -> None:
         if not 1 <= self.level <= 5:
             raise ValueError("level: must be 1 to 5")
+        try:
+            check_height(self.fire_m)
+        except ValueError as error:
+            raise ValueError(f"fire_m: {error}") from None
         if self.clear_m is not None and self.clear_m > self.fire_m:
             raise ValueError("clear_m: must not lie above fire_m")
 

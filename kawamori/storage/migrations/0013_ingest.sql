@@ -22,6 +22,9 @@ CREATE TABLE unknown_gateway (
 CREATE TRIGGER registry_changed AFTER INSERT OR DELETE OR UPDATE OF retired_at ON gateway
     FOR EACH STATEMENT EXECUTE FUNCTION registry_changed();
 
+-- Rows that a gateway could not deliver and set aside in its journal, as it says; a person looks at them.
+ALTER TABLE gateway ADD COLUMN set_aside bigint NOT NULL DEFAULT 0;
+
 -- What each sender put into quarantine within an hour; past its quota messages are counted and only the newest is kept.
 CREATE TABLE quarantine_use (
     subject   text NOT NULL,                     -- device:NAME or gateway:NAME

@@ -136,6 +136,8 @@ SELECT u.audit_id, u.at, u.who, u.subject, u.subject_id, u.alert_id, u.event, u.
     coalesce(s.river_id, substring(a.subject FROM '^river:(.+)$')), a.status, a.kind, a.flood_level, a.subject
 FROM audit u LEFT JOIN alert a USING (alert_id) LEFT JOIN station s USING (station_id)
 WHERE u.at >= %(start)s AND u.at < %(end)s AND s.internal IS NOT TRUE AND u.event <> 'self_test_passed'
+    -- of what is registered the thresholds alone belong to what happened on a night: a sheet is thousands of lines
+    AND u.subject NOT IN ('gateway', 'device_model', 'river', 'station', 'datum', 'cross_section', 'mark', 'sensor', 'device', 'deployment')
     AND (u.who <> 'kawamori' OR u.subject = 'alerting' OR u.event IN ('escalated', 'nobody_answered', 'confirmed', 'withdrawn'))
     AND ((%(station)s::text IS NULL AND %(river)s::text IS NULL) OR a.station_id = %(station)s
         OR (%(station)s::text IS NULL AND coalesce(s.river_id, substring(a.subject FROM '^river:(.+)$')) = %(river)s)

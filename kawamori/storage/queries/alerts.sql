@@ -282,10 +282,12 @@ SELECT sensor_id, observed_at, value FROM reading
 WHERE sensor_id = ANY(%(sensors)s) AND observed_at > %(since)s AND observed_at <= %(now)s AND flag <> 9
 ORDER BY sensor_id, observed_at LIMIT 20000
 
--- name: recent_spikes
--- Of each sensor the readings of the last day that left the water and came back (reason 16).
-SELECT sensor_id, count(*)::integer FROM reading
-WHERE observed_at > %(since)s AND observed_at <= %(now)s AND reasons & 16 <> 0 GROUP BY sensor_id
+-- name: recent_doubts
+-- Of each sensor the readings of the last day that left the water and came back (reason 16), about which devices disagree
+-- (64), and that look like a counter's totals (512).
+SELECT sensor_id, count(*) FILTER (WHERE reasons & 16 <> 0)::integer, count(*) FILTER (WHERE reasons & 64 <> 0)::integer,
+    count(*) FILTER (WHERE reasons & 512 <> 0)::integer
+FROM reading WHERE observed_at > %(since)s AND observed_at <= %(now)s AND reasons & 592 <> 0 GROUP BY sensor_id
 
 -- name: refused_clocks
 -- Of each device the newest message that was refused because of its time (ahead of its arrival, or of a clock that was

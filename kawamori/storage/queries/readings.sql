@@ -246,6 +246,11 @@ UPDATE gateway SET seen_at = clock_timestamp(), backlog = n.w, held_since = CASE
 FROM unnest(%(gateways)s::text[], %(waiting)s::bigint[]) AS n(g, w) JOIN locked ON locked.gateway_id = n.g
 WHERE gateway.gateway_id = n.g
 
+-- name: see_set_aside
+-- What is known so already is not written again. `see_gateways` has locked the rows in order.
+UPDATE gateway SET set_aside = n.rows FROM unnest(%(gateways)s::text[], %(rows)s::bigint[]) AS n(g, rows)
+WHERE gateway.gateway_id = n.g AND gateway.set_aside <> n.rows
+
 -- name: see_clocks
 -- To the second: what is known so already is not written again. `see_gateways` has locked the rows in order.
 UPDATE gateway SET clock_off_s = round(n.off)

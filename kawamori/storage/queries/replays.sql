@@ -43,6 +43,11 @@ WHERE r.sensor_id = %(sensor)s AND r.observed_at = p.at AND r.value = p.value
 RETURNING r.sensor_id, r.observed_at, r.value, r.received_at, r.flag, r.reasons
 
 -- name: forget_revisions
+WITH statements AS (
+    DELETE FROM reading_statement WHERE sensor_id = %(sensor)s AND observed_at = ANY(%(times)s)
+), totals AS (
+    DELETE FROM counter_total WHERE sensor_id = %(sensor)s AND observed_at = ANY(%(times)s)
+)
 DELETE FROM reading_revision WHERE sensor_id = %(sensor)s AND observed_at = ANY(%(times)s)
 
 -- name: settle_latest

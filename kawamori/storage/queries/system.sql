@@ -1,8 +1,8 @@
 -- name: links
--- The newest sign of life of any ingest, every gateway as (name, seen, backlog, held since); and the time, by the clock
+-- The newest sign of life of any ingest, every gateway as (name, seen, backlog, held since, set aside); and the time, by the clock
 -- that all these were written by.
 SELECT (SELECT max(seen_at) FROM process WHERE service = 'ingest'),
-    (SELECT coalesce(jsonb_agg(jsonb_build_array(gateway_id, seen_at, backlog, held_since) ORDER BY gateway_id), '[]')
+    (SELECT coalesce(jsonb_agg(jsonb_build_array(gateway_id, seen_at, backlog, held_since, set_aside) ORDER BY gateway_id), '[]')
         FROM gateway WHERE retired_at IS NULL AND seen_at IS NOT NULL),
     clock_timestamp()
 
@@ -62,7 +62,7 @@ SELECT l.holder, l.until, l.has_listeners, l.self_test_every, clock_timestamp(),
         WHERE a.state = 'firing' AND a.acknowledged_at IS NULL AND a.paged_at <= n.created_at AND n.given_up_at IS NOT NULL
         AND n.last_error IS DISTINCT FROM 'delivered by another channel' AND n.superseded IS NULL AND NOT EXISTS (SELECT FROM notification o WHERE o.incident_id = n.incident_id
             AND o.contact_id IS NOT NULL AND o.delivered_at IS NOT NULL AND o.created_at >= n.created_at)),
-    t.at, t.event
+    t.at, t.event, l.clock_off_s, l.not_judged
 FROM (SELECT) one
 LEFT JOIN lease l ON l.name = 'alerts'
 LEFT JOIN feed_cursor f ON f.follower = 'alerts'
@@ -70,7 +70,6 @@ LEFT JOIN LATERAL (SELECT at, event FROM audit WHERE subject = 'alerting' AND ev
     ORDER BY audit_id DESC LIMIT 1) t ON true
 
 -- name: judging_problems
--- Nothing while no engine has ever held the lease but the time; of gateways those whose clocks are off.
+-- Nothing while no engine has ever held the lease; of gateways those whose clocks are off.
 SELECT (SELECT not_judged FROM lease WHERE name = 'alerts'), (SELECT clock_off_s FROM lease WHERE name = 'alerts'),
-    (SELECT jsonb_object_agg(gateway_id, clock_off_s) FROM gateway WHERE retired_at IS NULL AND abs(clock_off_s) > 5),
-    clock_timestamp()
+    (SELECT jsonb_object_agg(gateway_id, clock_off_s) FROM gateway WHERE retired_at IS NULL AND abs(clock_off_s) > 5)
