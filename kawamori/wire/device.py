@@ -1,10 +1,10 @@
 """What a device published: each reading of a message is judged by itself, and a status beside it too. Pure."""
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from kawamori.domain.reading import DeviceId
 from kawamori.errors import UndecodableMessage
@@ -21,6 +21,16 @@ _SHORTEST = 64
 #: Outside of these no clock is meant, and arithmetic with offsets might overflow.
 _EARLIEST, _LATEST = datetime.fromisoformat("1900-01-01T00:00:00Z"), datetime.fromisoformat("2200-01-01T00:00:00Z")
 
+
+class _Several(Struct, frozen=True, forbid_unknown_fields=True):
+    """The other form of a device's message."""
+
+    readings: Raw
+    status: Raw | UnsetType = UNSET
+    seq: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
+
+
+_several_readings = msgspec.json.Decoder(_Several)
 _reading = msgspec.json.Decoder(DeviceReading)
 _readings = msgspec.json.Decoder(list[DeviceReading])
 _one_or_several = msgspec.json.Decoder(DeviceReading | list[DeviceReading])
@@ -63,7 +73,7 @@ def decode_device_message(topic: str, payload: bytes) -> DeviceMessage:
     try:
         one = _reading.decode(payload)
     except DECODING as error:
-        return _take_apart(device, payload, error)
+        return _usual_several(device, payload) or _take_apart(device, payload, error)
     if _is_plain(payload, 1) and _EARLIEST < one.time < _LATEST:
         if one.status is UNSET:
             return DeviceMessage(device, payload, (), None, one.seq)
@@ -72,6 +82,23 @@ def decode_device_message(topic: str, payload: bytes) -> DeviceMessage:
         if not envelope.refused:
             return DeviceMessage(device, payload, (), envelope.status, one.seq)
     return _take_apart(device, payload, None)
+
+
+def _usual_several(device: DeviceId, payload: bytes) -> DeviceMessage | None:
+    """A message with several readings, all of it sound; None where it has to be taken apart."""
+    try:
+        several = _several_readings.decode(payload)
+        raw = bytes(several.readings)
+        found = _readings.decode(raw)
+    except DECODING:
+        return None
+    sound = _is_plain(raw, len(found)) and b"\\" not in payload and payload.count(b'"readings"') == 1
+    if not sound or not all(_EARLIEST < one.time < _LATEST for one in found):
+        return None
+    envelope = _Envelope()
+    if several.status is not UNSET:
+        envelope.take_status(bytes(several.status))
+    return DeviceMessage(device, raw if found else b"", tuple(envelope.refused), envelope.status, several.seq)
 
 
 def _is_plain(raw: bytes, count: int) -> bool:
