@@ -53,7 +53,7 @@ def concerned(kind: str, duty: Duty) -> list[Person]:
 
 
 class Seen:
-    """Since when a dead service has been seen dead, look after look: a database that was away heard nobody meanwhile."""
+    """Since when a dead service has been seen dead without a gap: a database that was away heard nobody."""
 
     def __init__(self, steady: Callable[[], float] = time.monotonic) -> None:
         self._steady = steady
