@@ -13,7 +13,7 @@ from uuid import uuid4
 from alerts.equipment import Equipment
 from alerts.evaluation import READINGS_TOGETHER, SELF_TEST, Evaluation
 from alerts.herald import Herald
-from alerts.notices import tell_notices
+from alerts.notices import Seen, tell_notices
 from alerts.paging import Event
 from alerts.reconcile import late_news
 from kawamori.domain.registry import Registry
@@ -52,6 +52,7 @@ class Engine:
         self._rules: list[DatedRule] = []
         self._evaluation = Evaluation(settings, self.clock)
         self._herald = Herald(settings, self.clock)
+        self._notices = Seen()
         self._equipment = Equipment(settings, self.clock)
         self._host_off = False
         #: When the newest batch that was evaluated had been committed.
@@ -135,7 +136,9 @@ class Engine:
             await self._herald.tell(connection, self._registry)
             fail_point("alerts.told")
             await self._herald.escalate(connection, self._registry)
-            await tell_notices(connection, self._settings, await self._herald.duty(connection, self.clock()))
+            await tell_notices(
+                connection, self._settings, await self._herald.duty(connection, self.clock()), self._notices
+            )
             await record.describe_duty(
                 connection, has_listeners=await self._herald.has_listeners(connection),
                 self_test_every=self._settings.self_test_every(), clock_off_s=self._clock_off(),

@@ -5,7 +5,8 @@ whichever way. Silences, thresholds and drills go to everybody whom an escalatio
 services that fail to the equipment's people and the watchers.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from alerts.delivery import watchers
 from alerts.herald import Duty
@@ -20,6 +21,8 @@ from kawamori.storage.database import Connection, translated
 from kawamori.storage.notices import begin_notice, end_notice, notices_now, notices_told
 from kawamori.storage.outbox import Draft, put_notifications
 
+#: Seconds: dead for so long before it is told, and looks further apart than this begin anew.
+_CONFIRMED_S, _GAP_S = 15.0, 8.0
 _HEADS: Mapping[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "silenced": (("【通知停止】", "[SILENCED] "), ("【通知再開】", "[NO LONGER SILENCED] ")),
     "thresholds": (("【基準水位に注意】", "[THRESHOLDS] "), ("【基準水位：解消】", "[THRESHOLDS: WELL AGAIN] ")),
@@ -49,14 +52,33 @@ def concerned(kind: str, duty: Duty) -> list[Person]:
     return persons([*dict.fromkeys(named), *mailed], duty.contacts, duty.now)
 
 
-async def tell_notices(connection: Connection, settings: Settings, duty: Duty) -> None:
+class Seen:
+    """Since when a dead service has been seen dead without a gap: a database that was away heard nobody."""
+
+    def __init__(self, steady: Callable[[], float] = time.monotonic) -> None:
+        self._steady = steady
+        self._since: dict[str, float] = {}
+        self._looked_at = steady()
+
+    def ripe(self, standing: Sequence[Notice]) -> list[Notice]:
+        """What may be told now: a service that is dead only once that has been seen for a while without a gap."""
+        now = self._steady()
+        if now - self._looked_at > _GAP_S:
+            self._since.clear()
+        self._looked_at = now
+        dead = {notice.key for notice in standing if notice.key.startswith("dead:")}
+        self._since = {key: self._since.get(key, now) for key in dead}
+        return [n for n in standing if n.key not in dead or now - self._since[n.key] >= _CONFIRMED_S]
+
+
+async def tell_notices(connection: Connection, settings: Settings, duty: Duty, seen: Seen) -> None:
     """Put what is new or over into the outbox, in the caller's transaction.
 
     What breaks here keeps back nothing else; raises StorageUnavailable.
     """
     try:
         async with translated(), connection.transaction():
-            await _tell(connection, settings, duty)
+            await _tell(connection, settings, duty, seen)
     except StorageBroken as error:  # our own query: the savepoint is gone, the transaction is sound
         log().error("what everybody must know could not be read: report this", error=str(error))
     except StorageUnavailable:
@@ -65,10 +87,10 @@ async def tell_notices(connection: Connection, settings: Settings, duty: Duty) -
         log().error("what everybody must know could not be worked out: report this", exc_info=error)
 
 
-async def _tell(connection: Connection, settings: Settings, duty: Duty) -> None:
+async def _tell(connection: Connection, settings: Settings, duty: Duty, seen: Seen) -> None:
     standing, now = await notices_now(connection)
     told = await notices_told(connection)
-    for notice in standing:
+    for notice in seen.ripe(standing):
         if notice.key in told:
             continue
         id_ = await begin_notice(connection, notice)

@@ -1,15 +1,18 @@
 # ruff: noqa: E501 - SQL reads best unbroken
 """What hides a flood, and which service fails, is told at once to whom it concerns, and again when it is over."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from alerts.notices import Seen
+from kawamori.domain.notices import Notice
 from kawamori.domain.silence import Silence
 from kawamori.storage import people
 
 pytestmark = pytest.mark.integration
+START = datetime(2026, 9, 1, tzinfo=UTC)
 
 
 async def told(rivers: Any) -> list[tuple[str | None, str, str]]:
@@ -89,3 +92,19 @@ async def test_an_ingest_in_a_crash_loop_is_named_to_the_technicians_and_no_gate
     await rivers.sql("DELETE FROM service_start")
     await rivers.settle(engine)
     assert [subject[:8] for _, _, subject in (await told(rivers))[3:]] == ["【サービス復旧】"] * 3
+
+
+def test_an_ingest_that_only_the_database_did_not_hear_is_not_called_dead() -> None:
+    """After an outage of the database its sign of life is old: it is told of only when it stays away."""
+    at = [0.0]
+    seen = Seen(lambda: at[0])
+    dead = Notice(key="dead:ingest", kind="service", since=START, text_ja="", text_en="")
+    other = Notice(key="silence:1", kind="silenced", since=START, text_ja="", text_en="")
+    assert seen.ripe([dead, other]) == [other], "a silence is told at once"
+    at[0] = 4
+    assert seen.ripe([]) == []
+    for second in range(10, 40):
+        at[0] = second
+        assert (seen.ripe([dead]) == [dead]) == (second >= 25)
+    at[0] = 100
+    assert seen.ripe([dead]) == [], "after a gap it begins anew"
