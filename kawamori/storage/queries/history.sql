@@ -45,7 +45,7 @@ ORDER BY observed_at LIMIT %(limit)s
 -- name: ten_minute_readings
 -- Failed readings are left out, as in the stored summaries. The start is one by the station's clock; what is stamped at the
 -- end of its period counts, by `shift`, for the ten minutes before.
-SELECT date_bin('10 minutes', observed_at - %(shift)s, %(start)s) AS bucket, min(value), avg(value), max(value), count(*), sum(value)
+SELECT date_bin('10 minutes', observed_at - %(shift)s::interval, %(start)s::timestamptz) AS bucket, min(value), avg(value), max(value), count(*), sum(value)
 FROM reading
 WHERE sensor_id = %(sensor)s AND observed_at >= %(start)s::timestamptz + %(shift)s AND observed_at < %(end)s::timestamptz + %(shift)s
     AND flag < 4
