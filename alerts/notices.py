@@ -12,7 +12,7 @@ from alerts.herald import Duty
 from alerts.messages import FIRST_LINE
 from kawamori.domain.notices import Notice
 from kawamori.domain.people import Person, persons
-from kawamori.errors import StorageUnavailable
+from kawamori.errors import StorageBroken, StorageUnavailable
 from kawamori.observe import log
 from kawamori.settings import Settings
 from kawamori.storage.alerts import note
@@ -57,6 +57,8 @@ async def tell_notices(connection: Connection, settings: Settings, duty: Duty) -
     try:
         async with translated(), connection.transaction():
             await _tell(connection, settings, duty)
+    except StorageBroken as error:  # our own query: the savepoint is gone, the transaction is sound
+        log().error("what everybody must know could not be read: report this", error=str(error))
     except StorageUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - the root of a unit of work: the water is told of all the same

@@ -223,14 +223,7 @@ def accepted(
     gate: Gate, device: str, received_at: datetime, raw: bytes, arrived_at: datetime | None, *, upload: bool = False
 ) -> Reading:
     """One reading as a device sent it; raises UndecodableMessage or Refused."""
-    sent = wire.decode_reading(raw)
-    try:
-        return gate.accept(device, received_at, sent, arrived_at, upload=upload)
-    except Refused as refusal:
-        why = gate.registry.unusable.get((device, sent.quantity))
-        if why is not None and only_registration_can_help(str(refusal)):
-            raise Refused(f"sensor: not usable: {why}") from refusal
-        raise
+    return gate.accept(device, received_at, wire.decode_reading(raw), arrived_at, upload=upload)
 
 
 def refused_by_database(message: Message, place: int, arrived_at: datetime, reason: str) -> rows.Quarantined:

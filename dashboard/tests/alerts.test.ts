@@ -129,7 +129,10 @@ describe("what an alert is of", () => {
   });
 
   test("every kind has a name in both languages", () => {
-    const kinds = "level rise forecast silent stuck spike battery clock gateway outage manual".split(" ");
+    const kinds =
+      "level rise forecast silent stuck spike battery clock gateway outage unfit limits conflict counting manual".split(
+        " ",
+      );
     expect(Object.keys(ja.alertKinds).sort()).toEqual(kinds.sort());
     expect(Object.keys(en.alertKinds).sort()).toEqual(kinds.sort());
   });

@@ -28,6 +28,7 @@ TOO_OLD = "time: older than the oldest accepted, {} days"
 DROPPED = "time: older than the raw readings that are kept"
 NOT_DEPLOYED = "time: the device was not deployed then"
 NOTHING = "value: a sentinel that stands for no measurement"
+NOT_USABLE = "sensor: not usable: "
 OUTSIDE = "value: outside what the device can measure"
 RESET = "time: far behind what the device said of late: was its clock reset?"
 
@@ -99,7 +100,7 @@ class Judge:
             if way.valid_from <= time < way.valid_to:
                 break
         else:
-            raise Refused(NOT_DEPLOYED)
+            raise self._without(device, quantity, NOT_DEPLOYED)
         if value in way.nothing:
             raise Refused(NOTHING)
         if not way.low <= value <= way.high:
@@ -127,6 +128,11 @@ class Judge:
             raise Refused(DROPPED)
         raise Refused(TOO_OLD.format(self._oldest.days))
 
+    def _without(self, device: str, quantity: str, reason: str) -> Refused:
+        """What to say where no deployment takes a reading: that what is registered of it cannot be used, if so."""
+        why = self.registry.unusable.get((device, quantity))
+        return Refused(reason if why is None else f"{NOT_USABLE}{why}")
+
     def _hear(self, received_at: datetime, arrived_at: datetime | None) -> None:
         """Between which times readings are accepted that came then."""
         if not _FIRST_YEAR <= received_at.year <= _LAST_YEAR:
@@ -148,15 +154,15 @@ class Judge:
         """Look them up, and remember them."""
         registry = self.registry
         if quantity not in registry.quantities:
-            raise Refused("quantity: not a registered quantity")
+            raise self._without(device, quantity, "quantity: not a registered quantity")
         unit = registry.units.get(unit_symbol)
         if unit is None:
-            raise Refused("unit: not a registered unit")
+            raise self._without(device, quantity, "unit: not a registered unit")
         if device not in registry.devices:
             raise Refused("device: not registered")
         deployments = registry.deployments.get((device, quantity), ())
         if not deployments:
-            raise Refused("quantity: this device is not deployed to measure it")
+            raise self._without(device, quantity, "quantity: this device is not deployed to measure it")
         try:
             ways = tuple(_way(d, unit, self._limits.get(d.sensor.id, d.sensor.limits)) for d in reversed(deployments))
         except ValueError as error:
@@ -194,4 +200,4 @@ def span_of(deployment: Deployment, unit: Unit) -> tuple[float, float]:
 
 def only_registration_can_help(reason: str) -> bool:
     """Whether a newer registry might accept what was refused for this reason."""
-    return reason.startswith(("device:", "quantity:", "unit: not", NOT_DEPLOYED, NOTHING, OUTSIDE))
+    return reason.startswith((NOT_USABLE, "device:", "quantity:", "unit: not", NOT_DEPLOYED, NOTHING, OUTSIDE))

@@ -27,6 +27,8 @@ _one_or_several = msgspec.json.Decoder(DeviceReading | list[DeviceReading])
 _text = msgspec.json.Decoder(str)
 _seq = msgspec.json.Decoder(DeviceReading.__annotations__["seq"])
 _CORE = ("time", "quantity", "value", "unit")
+#: Beside `status` and `seq`, which are judged by themselves.
+_FIELDS = (*_CORE, "mark")
 _NAMES = tuple(f'"{name}"'.encode() for name in _CORE)
 
 Refused = list[tuple[bytes, str]]
@@ -74,7 +76,7 @@ def decode_device_message(topic: str, payload: bytes) -> DeviceMessage:
 
 def _is_plain(raw: bytes, count: int) -> bool:
     """Whether each name of a reading stands in so many readings once: a decoder takes the last of two silently."""
-    return b"\\" not in raw and all(raw.count(name) == count for name in _NAMES)
+    return b"\\" not in raw and all(raw.count(name) == count for name in _NAMES) and raw.count(b'"mark"') < 2
 
 
 def _take_apart(device: DeviceId, payload: bytes, why: Exception | None) -> DeviceMessage:
@@ -155,7 +157,7 @@ def _sound(members: list[tuple[bytes, bytes]], as_sent: bytes | None) -> bytes:
         name = _name(key)
         if name in core:
             raise UndecodableMessage(f"{name}: stands twice in one reading")
-        if name not in _CORE:
+        if name not in _FIELDS:
             break  # the decoder says it best
         if pieces.is_no_number(value):
             raise UndecodableMessage(f"{name}: a number that is none (NaN or infinity)")

@@ -111,9 +111,8 @@ async def test_a_reading_with_a_wrong_date_re_dates_no_running_alert_by_years(
     rivers: Any, minute: Callable[[float], datetime]
 ) -> None:
     engine = await duty(rivers)
-    await rivers.rise(engine, ("s0", 0, 1.2), ("s0", 10, 1.3))
     await rivers.measure(("s0", -3 * 365 * 1440, 6.0))
-    await rivers.settle(engine)
+    await rivers.rise(engine, ("s0", 0, 1.2), ("s0", 10, 1.3))
     rows = await rivers.sql("SELECT started_at, ended_at, paged_at IS NULL FROM alert WHERE flood_level = 1 ORDER BY 1")
     assert rows == [(minute(-3 * 365 * 1440), minute(-3 * 365 * 1440), True), (minute(0), None, False)]
 
@@ -251,8 +250,8 @@ async def test_time_is_the_databases_though_the_host_is_an_hour_ahead(rivers: An
 async def test_an_alert_of_a_kind_that_this_version_does_not_know_stops_nobody_from_being_told(rivers: Any) -> None:
     engine = await duty(rivers)
     await rivers.sql(
-        "INSERT INTO alert (station_id, kind, state, started_at, flood_level, verified, status, paged_at)"
-        " VALUES ('s0', 'tsunami', 'firing', now(), 3, true, 'actual', now())"
+        "INSERT INTO alert (station_id, kind, state, started_at, flood_level, verified, retroactive, status, paged_at)"
+        " VALUES ('s0', 'tsunami', 'firing', now(), 3, true, false, 'actual', now())"
     )
     await rivers.sql("INSERT INTO announcement (alert_id, event) SELECT alert_id, 'raised' FROM alert")
     await rivers.rise(engine, ("s0", 0, 0.5), ("s0", 10, 1.2))

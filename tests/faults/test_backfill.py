@@ -50,7 +50,7 @@ def arranged(order: str, rows: list[Row], chance: random.Random) -> list[list[Ro
 
 
 def tables(chain: Any, names: list[str]) -> tuple[Any, ...]:
-    """Everything that the backfilled readings left, without when they arrived."""
+    """Everything that the backfilled readings left, without when they arrived, and what flags they had meanwhile."""
     sensors = "(SELECT sensor_id FROM deployment WHERE device_id = ANY(%s))"
     return tuple(
         chain.sql(f"SELECT {columns} FROM {table} WHERE sensor_id IN {sensors} ORDER BY 1, 2", names)
@@ -58,7 +58,7 @@ def tables(chain: Any, names: list[str]) -> tuple[Any, ...]:
             ("reading", "sensor_id, observed_at, value, flag, reasons"),
             ("reading_hour", "sensor_id, bucket, n, sum_micro, min, max"),
             ("reading_day", "sensor_id, bucket, n, sum_micro, min, max"),
-            ("reading_revision", "sensor_id, observed_at, value"),
+            ("(SELECT * FROM reading_revision WHERE why <> 'judged anew') revised", "sensor_id, observed_at, value"),
             ("latest_reading", "sensor_id, observed_at, value, flag, reasons, trend_h"),
         )
     )

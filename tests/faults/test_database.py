@@ -90,8 +90,8 @@ def test_an_hour_without_the_database_is_kept_and_the_newest_comes_first(
     grown = {name: round(most[name] - before[name], 1) for name in SERVICES}
     print(
         f"database away{BUSY * busy} for {hour} min x {sensors} sensors (told in {away:.0f} s): {stored:,} "
-        f"journalled, 0 lost, 0 doubled; newest of every sensor visible after {visible:.1f} s, with {stored_then:,}"
-        f" stored; drained in {drain:.1f} s; memory grown by MB {grown}"
+        f"journalled, 0 lost, 0 doubled; newest of every sensor visible after {visible:.1f} s, "
+        f"with {stored_then:,} stored; drained in {drain:.1f} s; memory grown by MB {grown}"
     )
     assert visible <= 10
     assert drain <= (900 if busy else 360)

@@ -1,6 +1,7 @@
-"""One odd value costs at most itself, on a real broker and a real database; what the broker does not carry waits."""
+"""One odd value costs at most itself, on real servers; and what the broker does not carry waits for a person."""
 
 import json
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gateway.journal import Journal
 from kawamori import wire
 from kawamori.servers import BROKER_CONF, private_broker
 from kawamori.storage.registry import SensorPlan, StationPlan
@@ -89,10 +91,14 @@ def test_what_the_broker_does_not_carry_waits_for_a_person_and_the_rest_flows(
         chain.start("ingest", "gateway")
         chain.publish([("dev-small", b"\xff" * 90_000)] + [("dev-small", level(n, 100 - n)) for n in range(50)])
         wait_until(lambda: len(values(chain, "small")) == 50, 60, "the levels are stored")
+
+        def is_said() -> bool:
+            with urllib.request.urlopen(f"{chain.url('gateway')}/metrics", timeout=5) as answer:
+                return b"kawamori_gateway_set_aside_rows 1.0" in answer.read()
+
+        wait_until(is_said, 30, "a row is set aside")
         chain.processes["gateway"].terminate()
         chain.processes["gateway"].wait(15)
-        from gateway.journal import Journal
-
         journal = Journal(tmp_path / "journal.db")
         try:
             (aside,) = journal.aside()

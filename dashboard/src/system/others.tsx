@@ -5,6 +5,7 @@ import { clockOrDay } from "../domain/format";
 import { others, type Part } from "../domain/others";
 import { pick } from "../i18n";
 import { lang, now, t } from "../store/store";
+import { PART_WORDS } from "./part-words";
 
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d/;
 
@@ -25,8 +26,7 @@ function said(value: unknown): string {
 }
 
 function label(name: string): string {
-  const known: Readonly<Record<string, string>> = t.value.system.parts;
-  return known[name] ?? name.replaceAll("_", " ");
+  return PART_WORDS[lang.value][name] ?? name.replaceAll("_", " ");
 }
 
 function Table({ part }: { part: Extract<Part, { kind: "rows" }> }) {

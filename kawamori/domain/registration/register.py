@@ -6,7 +6,7 @@ not name stays as it is, but a station's thresholds, which are given all at once
 """
 
 from collections import defaultdict
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from kawamori.domain.registration.deploy import Deployments, Table, day
@@ -21,15 +21,16 @@ from kawamori.domain.registration.plans import (
     StationPlan,
 )
 from kawamori.domain.registration.standing import Key, Registered, Row, Rows, covers, in_force, newest
-from kawamori.domain.registry import Limits
 
 _SPAN = ("nothing", "span_min", "span_max", "span_unit")
 _PLACE = ("lon", "lat", "km", "time_zone", "ward_ja", "ward_en")
 _TERMS = ("hysteresis_m", "hold", "consecutive", "keep_firing")
 _OF_STATIONS = ("datum", "cross_section", "mark", "threshold", "sensor")
+#: Of `domain.registry.Limits` those that are a sensor's own.
+_LIMITS = ("range_min", "range_max", "max_step", "max_rate_h", "spike", "flat_after", "flat_above")
 _NEW_SENSOR: Row = {
     "report_every": timedelta(minutes=10), "report_every_low": None, "noise_m": None, "usual_delay": timedelta(0),
-    "retired_at": None, **dict.fromkeys(f.name for f in fields(Limits)),
+    "retired_at": None, **dict.fromkeys(_LIMITS),
 }  # fmt: skip
 
 
@@ -215,10 +216,8 @@ class _Registrar:
 
     def _sensor(self, station: StationPlan, plan: SensorPlan) -> None:
         meant = plan.limits_given
-        limits = {
-            name: value for name, value in asdict(plan.limits).items()
-            if (value is not None if meant is None else name in meant)
-        }  # fmt: skip
+        limits = {name: getattr(plan.limits, name) for name in _LIMITS}
+        limits = {n: v for n, v in limits.items() if (v is not None if meant is None else n in meant)}
         given = {**plan.values("report_every", "report_every_low", "noise_m", "usual_delay"), **limits}
         self._put("sensor", (station.station_id, plan.quantity), _NEW_SENSOR, given)
 

@@ -47,7 +47,8 @@ ORDER BY observed_at LIMIT %(limit)s
 -- end of its period counts, by `shift`, for the ten minutes before.
 SELECT date_bin('10 minutes', observed_at - %(shift)s::interval, %(start)s::timestamptz) AS bucket, min(value), avg(value), max(value), count(*), sum(value)
 FROM reading
-WHERE sensor_id = %(sensor)s AND observed_at >= %(start)s::timestamptz + %(shift)s AND observed_at < %(end)s::timestamptz + %(shift)s
+WHERE sensor_id = %(sensor)s AND observed_at >= %(start)s::timestamptz + %(shift)s::interval
+    AND observed_at < %(end)s::timestamptz + %(shift)s::interval
     AND flag < 4
 GROUP BY bucket ORDER BY bucket LIMIT %(limit)s
 
