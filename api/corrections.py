@@ -14,7 +14,8 @@ from api.problems import REFUSALS, WrongField
 from api.routes import Dependencies, Id, IdCursor, Limit, answer, sensor_of
 from api.who import Actor
 from kawamori.domain.correction import Correction, CorrectionKind
-from kawamori.domain.registry import Sensor
+from kawamori.domain.limits import bounds_of, limits_of
+from kawamori.domain.registry import Registry, Sensor
 from kawamori.storage import alerts as record
 from kawamori.storage.corrections import (
     CorrectionRow,
@@ -40,7 +41,7 @@ def _shape(found: CorrectionRow, station: str) -> dict[str, Any]:
 
 
 def correction_from(
-    body: CorrectionBody, at: datetime, sensor: Sensor, who: str, now: datetime, kept_from: datetime | None
+    body: CorrectionBody, at: datetime, sensor: Sensor, who: str, now: datetime, registry: Registry
 ) -> Correction:
     """The correction that is meant; raises WrongField. Pure."""
     meant = [name for name in ("value", "offset", "condemn") if getattr(body, name) is not None]
@@ -53,16 +54,16 @@ def correction_from(
         raise WrongField("to", f"must be within {LONGEST.days} days; correct a longer span in parts")
     if end > now + timedelta(minutes=5):
         raise WrongField("to", "must not lie ahead: what is not measured yet cannot be wrong")
-    if kept_from is not None and at < kept_from:
+    if registry.kept_from is not None and at < registry.kept_from:
         raise WrongField("time", "of readings so old only the summaries are kept")
     if body.value is not None:
         if body.to is not None and body.to != at:
             raise WrongField("to", "one value is for one reading; a span is shifted (`offset`) or condemned")
-        limits = sensor.limits
-        if limits.range_min is not None and body.value < limits.range_min:
-            raise WrongField("value", f"below what the sensor can measure, {limits.range_min} {sensor.unit.symbol}")
-        if limits.range_max is not None and body.value > limits.range_max:
-            raise WrongField("value", f"above what the sensor can measure, {limits.range_max} {sensor.unit.symbol}")
+        bounds = bounds_of(limits_of(registry)[sensor.id])
+        if body.value < bounds.sure_low:
+            raise WrongField("value", f"below what is possible here, {bounds.sure_low:g} {sensor.unit.symbol}")
+        if body.value > bounds.sure_high:
+            raise WrongField("value", f"above what is possible here, {bounds.sure_high:g} {sensor.unit.symbol}")
     amount = body.value if body.value is not None else body.offset
     return Correction(0, sensor.id, at, end, CorrectionKind(meant[0]), amount, who, body.reason)
 
@@ -105,7 +106,7 @@ def correction_routes(using: Dependencies) -> APIRouter:
         """
         directory = await using.directory.newest()
         sensor = sensor_of(directory, station_id, body.quantity)
-        meant = correction_from(body, time, sensor, actor.name, using.clock(), directory.registry.kept_from)
+        meant = correction_from(body, time, sensor, actor.name, using.clock(), directory.registry)
 
         async def work(connection: Connection) -> Response:
             if not await reading_stands_at(connection, sensor.id, meant.starts_at, meant.ends_at):

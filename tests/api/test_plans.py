@@ -12,7 +12,10 @@ from kawamori.storage.history import FIRST, LARGEST_ID, LAST
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 START = datetime(2025, 7, 1, tzinfo=UTC)
 END = START + timedelta(days=365)
-DAY = {"sensor": 7, "start": END - timedelta(days=1), "end": END, "limit": 2001, "time_zone": "Asia/Tokyo"}
+DAY = {
+    "sensor": 7, "start": END - timedelta(days=1), "end": END, "limit": 2001, "time_zone": "Asia/Tokyo",
+    "shift": timedelta(0),
+}  # fmt: skip
 #: Every query of history.sql but `latest_levels`, which wants all rows of a small table; and what ingest reads.
 HOT = {
     "recent_levels": {"start": END - timedelta(hours=6), "end": END},

@@ -284,7 +284,7 @@ def test_a_manager_corrects_a_reading_and_nobody_else_does(api, rows, serve_agai
 )
 def test_a_correction_that_cannot_be_is_refused_by_field(api, rows, minute, body, status, field):
     if not rows.sql("SELECT 1 FROM station WHERE station_id = 'fields'"):
-        rows.readings(rows.station("fields"), START, MINUTE, [1.0, 1.0])
+        rows.readings(rows.station("fields", thresholds={1: 3.0}), START, MINUTE, [1.0, 1.0])
     path = f"/stations/fields/readings/{(START + minute * MINUTE).isoformat()}"
     refused = api.act(path, body, method="PUT")
     assert refused.status_code == status
