@@ -152,6 +152,15 @@ def as_user(user: pwd.struct_passwd) -> list[str]:
 _starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="servers")
 
 
+def _default_signals() -> None:
+    """Undo what a shell does to its background jobs: they ignore SIGINT and SIGQUIT, and so would a server.
+
+    Mosquitto has no handler for SIGQUIT, the death signal: ignored, it would outlive us.
+    """
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def _popen(command: list[str], user: pwd.struct_passwd, *, cwd: Path, log: Path) -> subprocess.Popen[bytes]:
     """Start a server in a session of its own, so that Ctrl-C in the terminal reaches us first."""
     environment = {
@@ -169,6 +178,7 @@ def _popen(command: list[str], user: pwd.struct_passwd, *, cwd: Path, log: Path)
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
+            preexec_fn=_default_signals,
             start_new_session=True,
         ).result()
 
@@ -492,7 +502,7 @@ def private_broker() -> Iterator[BrokerServer]:
 
 @contextlib.contextmanager
 def _served(make: Callable[[], S]) -> Iterator[S]:
-    with _ended_by_sigterm():
+    with _ended_by_signals():
         server = make()
         try:
             yield server.start()
@@ -501,21 +511,29 @@ def _served(make: Callable[[], S]) -> Iterator[S]:
 
 
 @contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let a SIGTERM unwind the stack, if nobody else takes it: by default Python would die with its folders left."""
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
-    ):
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGINT unwind the stack, if nobody else takes them.
+
+    At SIGTERM Python would die by default with its folders left. SIGINT is ignored in what a shell without job control
+    started in the background (`make demo &` in a script), and servers without an end are worse than one end too many.
+    """
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def leave(_number: int, _frame: FrameType | None) -> None:
         raise SystemExit(128 + signal.SIGTERM)
 
-    signal.signal(signal.SIGTERM, leave)
+    wanted = (
+        (signal.SIGTERM, signal.SIG_DFL, leave),
+        (signal.SIGINT, signal.SIG_IGN, signal.default_int_handler),
+    )
+    taken = [(number, before, ours) for number, before, ours in wanted if signal.getsignal(number) is before]
+    for number, _, ours in taken:
+        signal.signal(number, ours)
     try:
         yield
     finally:
-        if signal.getsignal(signal.SIGTERM) is leave:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number, before, ours in taken:
+            if signal.getsignal(number) is ours:
+                signal.signal(number, before)

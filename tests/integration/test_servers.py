@@ -28,9 +28,26 @@ with private_database() as database, private_broker() as broker:
 """
 
 
+def _as_in_the_foreground() -> None:
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _as_in_the_background() -> None:
+    """As a shell without job control starts `command &`."""
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+
+
+@pytest.mark.parametrize("started", [_as_in_the_foreground, _as_in_the_background])
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_no_server_outlives_its_owner(how: signal.Signals, wait_until: Callable[..., Any]) -> None:
-    with subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as owner:
+def test_no_server_outlives_its_owner(
+    how: signal.Signals, started: Callable[[], None], wait_until: Callable[..., Any]
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        preexec_fn=started,  # noqa: PLW1509 - it only sets signals
+    ) as owner:  # fmt: skip
         assert owner.stdout is not None
         database, broker, *folders = owner.stdout.readline().decode().split()
         owner.send_signal(how)
