@@ -26,7 +26,10 @@ def row(page: Page, station: str) -> Any:
 
 @pytest.fixture
 def alive(town: Any) -> Iterator[Any]:
-    """A town all of whose stations go on reporting; `levels` says what."""
+    """A town all of whose stations go on reporting; `levels` says what, and sensors add a millimetre or two.
+
+    After a steep fall a number that never moves would end no alert.
+    """
     levels = dict.fromkeys(town.peaks, 0.5)
     stop = Event()
 
