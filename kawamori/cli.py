@@ -4,9 +4,7 @@ import asyncio
 import json
 import os
 import pwd
-import shutil
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -496,6 +494,7 @@ def demo(
 ) -> None:
     """Watch a typhoon flood rise through a small city's rivers: everything, on this machine, nothing left behind."""
     from kawamori import runtime
+    from kawamori.servers import private_folder
     from kawamori.supervise import supervise
 
     if (scenario, fast) not in _DEMO_NOTICE:
@@ -503,8 +502,7 @@ def demo(
     with _clear_errors(), ExitStack() as stack:
         _require_own_packages()
         settings = load()
-        folder = Path(tempfile.mkdtemp(prefix="kawamori-demo-"))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder = stack.enter_context(private_folder("demo"))
         environment = {**os.environ, **_servers(settings, stack)}
         environment.setdefault("KAWAMORI_GATEWAY__JOURNAL", str(folder / "journal.db"))
         environment.setdefault("KAWAMORI_ALERTS__LOG", str(Path("kawamori-demo-notifications.log").absolute()))

@@ -363,7 +363,13 @@ class DatabaseServer(_Server):
     def __init__(self, *, durable: bool = True) -> None:
         self._programs = postgres_programs()
         super().__init__()
-        template = _template(self._programs, self._user)
+        try:
+            self._fill(_template(self._programs, self._user), durable=durable)
+        except BaseException:  # Ctrl-C too
+            self._folder.remove()
+            raise
+
+    def _fill(self, template: Path, *, durable: bool) -> None:
         self.data_directory = self.folder / "data"
         copy = ["cp", "-a", "--reflink=auto", str(template / "data"), str(self.data_directory)]
         _checked([*as_user(self._user), *copy], "copy the database's template")
@@ -498,6 +504,17 @@ def private_broker() -> Iterator[BrokerServer]:
     """A running broker, removed afterwards."""
     with _served(BrokerServer) as server:
         yield server
+
+
+@contextlib.contextmanager
+def private_folder(kind: str) -> Iterator[Path]:
+    """A folder `kawamori-KIND-…`, removed afterwards; one whose owner was killed is swept by the next of its kind."""
+    with _ended_by_signals():
+        folder = _Folder(kind, pwd.getpwuid(os.geteuid()))
+        try:
+            yield folder.path
+        finally:
+            folder.remove()
 
 
 @contextlib.contextmanager

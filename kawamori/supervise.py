@@ -2,11 +2,13 @@
 
 import asyncio
 import ctypes
+import os
 import signal
 import sys
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from kawamori.observe import log
 from kawamori.runtime import backoff, sleep_or_stop
@@ -16,9 +18,12 @@ _PATIENCE = 8.0
 _PR_SET_PDEATHSIG = 1
 
 
-def _end_with_parent() -> None:
+def end_with_parent(parent: int) -> None:
     """Ask the kernel to end this child when the supervisor dies, however it dies (Linux)."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until the service takes it, whatever the supervisor inherited
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before we asked
+        os._exit(1)
 
 
 #: A service that ended so often within `LOOP_WITHIN` seconds is in a crash loop; it is told once in `LOOP_AGAIN`.
@@ -66,8 +71,8 @@ async def _keep(
     telling: set[asyncio.Task[None]] = set()
     while not stop.is_set():
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "kawamori.cli", *command, env=environment, preexec_fn=_end_with_parent,
-            start_new_session=True,
+            sys.executable, "-m", "kawamori.cli", *command, env=environment, start_new_session=True,
+            preexec_fn=partial(end_with_parent, os.getpid()),
         )  # fmt: skip
         ended = asyncio.create_task(process.wait())
         stopped = asyncio.create_task(stop.wait())

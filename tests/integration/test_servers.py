@@ -12,8 +12,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from kawamori import servers
 from kawamori.errors import ConfigurationError
-from kawamori.servers import DatabaseServer
+from kawamori.servers import DatabaseServer, private_folder
 from kawamori.storage.database import queries
 from kawamori.storage.migrate import migrate, migrations, status
 
@@ -56,6 +57,42 @@ def test_no_server_outlives_its_owner(
         wait_until(lambda pid=pid: not Path(f"/proc/{pid}").exists(), 15, f"process {pid} has ended")
     if how != signal.SIGKILL:  # after a SIGKILL the next start sweeps
         assert not any(Path(folder).exists() for folder in folders)
+
+
+def test_a_folder_whose_owner_was_killed_is_swept_by_the_next() -> None:
+    owner = (
+        "import os, signal; from kawamori.servers import private_folder as folder\n"
+        "with folder('test-sweep') as path: print(path, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", owner], stdout=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    left = Path(done.stdout.strip())
+    assert left.is_dir()
+    with private_folder("test-sweep") as path:
+        assert path.is_dir()
+        assert not left.exists()
+    assert not path.exists()
+
+
+def test_a_database_that_is_interrupted_while_it_is_made_leaves_no_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(*_: object, **__: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(servers, "_checked", interrupted)
+    made: list[Path] = []
+    keep = servers._Folder.__init__
+
+    def remember(folder: Any, *arguments: Any) -> None:
+        keep(folder, *arguments)
+        made.append(folder.path)
+
+    monkeypatch.setattr(servers._Folder, "__init__", remember)
+    with pytest.raises(KeyboardInterrupt):
+        DatabaseServer()
+    assert len(made) == 1
+    assert not made[0].exists()
 
 
 def test_the_database_is_timescaledb_and_migrations_are_applied_once(database_url: str) -> None:

@@ -1,8 +1,11 @@
 """A service that ends again and again is kept running, and told of as a crash loop: once, not each time."""
 
 import asyncio
+import subprocess
+import sys
+from functools import partial
 
-from kawamori.supervise import LOOP_AGAIN, LOOP_ENDS, Ends, supervise
+from kawamori.supervise import LOOP_AGAIN, LOOP_ENDS, Ends, end_with_parent, supervise
 
 
 class Steady:
@@ -46,3 +49,12 @@ async def test_a_crash_loop_is_told_and_a_teller_that_breaks_ends_nothing() -> N
     async with asyncio.timeout(60):
         await supervise({"broken": ("no-such-command",)}, {}, stop, tell)
     assert told == [("broken", LOOP_ENDS)]
+
+
+def test_a_child_whose_supervisor_has_died_before_it_could_be_watched_does_not_begin() -> None:
+    """`parent` of the wrong number stands for it: the child has been given to another process by then."""
+    orphan = subprocess.run(
+        [sys.executable, "-c", "print('begun')"], stdout=subprocess.PIPE, check=False,
+        preexec_fn=partial(end_with_parent, 0),
+    )  # fmt: skip
+    assert (orphan.returncode, orphan.stdout) == (1, b"")
