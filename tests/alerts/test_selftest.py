@@ -36,7 +36,8 @@ class Chain:
         self.let_through = True
         self.kept: list[Message] = []
         self._seq = 0
-        self.clock = datetime.now(UTC)
+        # behind the database's clock, by which ingest judges: hours pass in these tests, and none may lie in the future
+        self.clock = datetime.now(UTC) - timedelta(hours=6)
         self.steady_at = 0.0
 
     def self_test(self, patience: float = 2.0) -> SelfTest:
