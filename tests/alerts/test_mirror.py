@@ -104,7 +104,7 @@ async def test_a_siren_sees_the_level_rise_its_acknowledgement_and_its_end(
         await until(lambda: siren.level("s0") == 3, 2)
         said = siren.says("s0")
         assert (said["state"], said["status"], said["verified"], said["value_m"]) == ("firing", "actual", False, 3.2)
-        await rivers.rise(engine, ("s0", 10.5, 3.2))
+        await rivers.rise(engine, ("s0", 10.5, 3.25))  # the same number again would say nothing new
         await until(lambda: siren.says("s0")["verified"], 2)
         assert said["since"] == "2026-07-14T00:10:00Z"
         assert said["acknowledged"] is False
@@ -112,6 +112,10 @@ async def test_a_siren_sees_the_level_rise_its_acknowledgement_and_its_end(
         await until(lambda: siren.says("s0")["acknowledged"], 2)
         assert siren.level("s0") == 3, "to acknowledge is not to end"
         await rivers.rise(engine, ("s0", 20, 0.2))
+        assert await rivers.sql("SELECT state FROM alert WHERE flood_level = 3") == [("firing",)], (
+            "one such fall ends nothing"
+        )
+        await rivers.rise(engine, ("s0", 20.5, 0.22))
         await rivers.later(engine, minutes=15)
         await until(lambda: siren.level("s0") == 0, 3)
         assert len([1 for name, _, _ in siren.heard if name == "s1"]) == 1, "what has not changed is not said again"
