@@ -112,7 +112,9 @@ async def test_a_siren_sees_the_level_rise_its_acknowledgement_and_its_end(
         await until(lambda: siren.says("s0")["acknowledged"], 2)
         assert siren.level("s0") == 3, "to acknowledge is not to end"
         await rivers.rise(engine, ("s0", 20, 0.2))
-        assert await rivers.sql("SELECT state FROM alert WHERE flood_level = 3") == [("firing",)], "one such fall ends nothing"
+        assert await rivers.sql("SELECT state FROM alert WHERE flood_level = 3") == [("firing",)], (
+            "one such fall ends nothing"
+        )
         await rivers.rise(engine, ("s0", 20.5, 0.22))
         await rivers.later(engine, minutes=15)
         await until(lambda: siren.level("s0") == 0, 3)
