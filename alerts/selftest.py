@@ -121,10 +121,10 @@ class SelfTest:
             )  # fmt: skip
 
     def _send(self, publisher: Publisher, begun: datetime, value: float) -> bool:
-        """The fall (in two readings, as an end needs) and the rise; False while the broker does not take them."""
+        """The fall (in two readings that differ, as an end needs) and the rise; False while the broker takes none."""
         try:
-            for before in (2, 1):
-                self._publish(publisher, begun - timedelta(seconds=before), 0.0)
+            for before, low in ((2, 0.02), (1, 0.01)):
+                self._publish(publisher, begun - timedelta(seconds=before), low)
             self._publish(publisher, begun, value)
         except BrokerUnavailable:
             return False

@@ -101,6 +101,15 @@ async def test_one_that_failed_passes_the_next_time(chain: Chain) -> None:
     assert (await chain.outcomes())[-3:] == ["self_test_failed", "self_test_passed", "self_test_passed"]
 
 
+async def test_one_soon_after_another_ends_it_though_its_fall_is_doubted(chain: Chain) -> None:
+    stop = asyncio.Event()
+    async with Publisher(chain.settings.mqtt(), f"t-{uuid4().hex[:8]}") as publisher:
+        await publisher.wait_connected()
+        for _ in range(3):
+            assert await chain.self_test(5).test(publisher, stop)
+            chain.clock += timedelta(minutes=5)
+
+
 async def test_somebody_elses_crossing_does_not_pass_for_it_and_garbage_harms_nothing(chain: Chain) -> None:
     stop, test = asyncio.Event(), chain.self_test(1.5)
     async with Publisher(chain.settings.mqtt(), f"t-{uuid4().hex[:8]}") as publisher:

@@ -72,7 +72,7 @@ class Scene:
     async def sql(self, text: str, *parameters: Any) -> list[Any]:
         async with self.database.transaction() as connection:
             cursor = await connection.execute(text, parameters or None)
-            return await cursor.fetchall() if cursor.description else []
+            return await cursor.fetchall() if cursor.description is not None else []
 
     async def alert(self, state: str = "firing", **more: Any) -> int:
         self._number += 1
@@ -118,7 +118,10 @@ class Scene:
         self.ear.answer = self.horn.answer = "took it"
         for _ in range(30):
             await self.deliver()
-            if await self.sql("SELECT FROM notification WHERE delivered_at IS NULL AND given_up_at IS NULL") == []:
+            ((waiting,),) = await self.sql(
+                "SELECT count(*) FROM notification WHERE delivered_at IS NULL AND given_up_at IS NULL"
+            )
+            if waiting == 0:
                 return
         pytest.fail("the outbox does not empty")
 
