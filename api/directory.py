@@ -125,6 +125,16 @@ class DirectoryCache:
         # what was being read already may have been of the version before
         return found if found.registry.version >= version else await self._once.do(self._renew)
 
+    async def having(self, station_id: str, quantity: str | None = None) -> Directory:
+        """The directory, read again before a station or its sensor is called unknown: it may have been registered a
+        moment ago; raises StorageUnavailable.
+        """
+        directory = await self.get()
+        station = StationId(station_id)
+        if quantity is None:
+            return directory if station in directory.registry.stations else await self.newest()
+        return directory if (station, quantity) in directory.sensors else await self.newest()
+
     async def newest(self) -> Directory:
         """The directory as it is now, for whoever changes something by it; raises StorageUnavailable."""
         async with self._database.transaction() as connection:

@@ -205,7 +205,7 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
     )
     async def station(station_id: str) -> Response:
         """One station, with its gauge's zeros by their dates and its cross-section."""
-        directory = await using.directory.get()
+        directory = await using.directory.having(station_id)
         found = _station(directory, station_id)
         section = await cross_section_of(using.database, found.id)
         datums = [shapes.datum(datum) for datum in await datums_of(using.database, found.id)]
@@ -217,7 +217,7 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
     )
     async def devices(station_id: str) -> Response:
         """What measures here and what did, the newest deployment first, and how each box said it was."""
-        found = _station(await using.directory.get(), station_id)
+        found = _station(await using.directory.having(station_id), station_id)
         deployed = await devices_of_station(using.database, found.id)
         return answer({"devices": [shapes.deployed(one) for one in deployed]})
 
@@ -242,7 +242,7 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
         `auto` takes the finest resolution with at most 2,000 points. Summaries cover whole buckets. Heights in T.P. are
         those above the gauge zero of their time (of a summary's: of its beginning); there is none before the first.
         """
-        directory = await using.directory.get()
+        directory = await using.directory.having(station_id, quantity)
         sensor = _sensor(directory, _station(directory, station_id), quantity)
         raised = await _raised(using.database, sensor, datum)
         start, end = _span(start, to, using.clock())
@@ -288,7 +288,7 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
 
         Heights in T.P. are those above the gauge zero of their time; there is none before the first.
         """
-        directory = await using.directory.get()
+        directory = await using.directory.having(station_id, quantity)
         sensor = _sensor(directory, _station(directory, station_id), quantity)
         raised = await _raised(using.database, sensor, datum)
         start, end = _span(start, to, using.clock())

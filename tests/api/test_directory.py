@@ -1,4 +1,4 @@
-"""A registry that cannot be loaded hides no level: the last good one is shown, and it is said."""
+"""The registry in memory: the last good one stays in use, and what was registered a moment ago is known."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -33,5 +33,22 @@ def test_the_last_good_registry_stays_in_use(rows, monkeypatch):
             steady += REREAD.total_seconds() + 1
             assert (await cache.get()).registry == before.registry
             assert cache.trouble is None
+
+    asyncio.run(scene())
+
+
+def test_a_station_registered_a_moment_ago_is_known(rows):
+    rows.station("standing")
+
+    async def scene():
+        async with Database(rows.url, "test", size=2) as database:
+            cache = DirectoryCache(database, lambda: datetime.now(UTC))
+            before = await cache.get()
+            assert await cache.having("standing", "water_level") is before
+            rows.station("new")
+            assert await cache.get() is before, "nobody has told this process of the change"
+            found = await cache.having("new", "water_level")
+            assert ("new", "water_level") in found.sensors
+            assert await cache.having("no-such-station") is found
 
     asyncio.run(scene())
