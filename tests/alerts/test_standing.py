@@ -239,6 +239,29 @@ async def test_two_messages_that_contradict_each_other_are_never_under_way_at_on
     assert scene.words(alert) == ["resolved", "raised"]
 
 
+async def test_a_message_that_another_channel_delivered_is_under_way_until_its_own_attempt_ends(scene: Scene) -> None:
+    alert = await scene.alert()
+    await scene.put("resolved", alert)
+    await scene.state(alert, "resolved")
+    scene.ear.answer = "lost"
+    await scene.deliver()
+    await scene.sql("UPDATE notification SET created_at = created_at - interval '70 s'")
+    await scene.engines[0].second_channels()
+    scene.ear.answer, scene.ear.held = "took it", asyncio.Event()
+    await scene.sql("UPDATE notification SET next_attempt_at = clock_timestamp()")
+    slow = asyncio.create_task(scene.engines[0].deliver("ear"))
+    await scene.ear.busy(1)
+    await scene.engines[1].deliver("horn")
+    assert scene.words(alert) == ["resolved"]
+    await scene.state(alert, "firing")
+    await scene.put("raised", alert)
+    await scene.engines[1].deliver("ear")
+    scene.ear.held.set()
+    await slow
+    await scene.drain()
+    assert scene.words(alert) == ["resolved", "resolved", "raised"]
+
+
 @pytest.mark.parametrize("seed", range(6))
 async def test_for_every_history_and_every_delay_the_last_word_is_the_state_as_it_is(scene: Scene, seed: int) -> None:
     """Twelve alerts at once, two engines, a channel that loses messages or takes them without saying so."""

@@ -54,11 +54,12 @@ WHERE n.notification_id = %(id)s AND o.notification_id <> n.notification_id AND 
     AND coalesce(o.instead_of, o.notification_id) = coalesce(n.instead_of, n.notification_id)
 
 -- name: not_delivered
--- A message that another channel has delivered meanwhile stays given up.
-UPDATE notification SET attempts = attempts + 1, last_error = %(answer)s, claimed_until = NULL,
+-- A message that another channel has delivered meanwhile stays given up, for the same reason; it is under way no longer.
+UPDATE notification SET attempts = attempts + 1, claimed_until = NULL,
+    last_error = CASE WHEN given_up_at IS NULL THEN %(answer)s ELSE last_error END,
     next_attempt_at = clock_timestamp() + make_interval(secs => %(wait)s),
-    given_up_at = CASE WHEN %(give_up)s THEN clock_timestamp() END
-WHERE notification_id = %(id)s AND claimed_until = %(claim)s AND delivered_at IS NULL AND given_up_at IS NULL
+    given_up_at = coalesce(given_up_at, CASE WHEN %(give_up)s THEN clock_timestamp() END)
+WHERE notification_id = %(id)s AND claimed_until = %(claim)s AND delivered_at IS NULL
 
 -- name: attempted
 INSERT INTO attempt (notification_id, outcome, answer) VALUES (%(id)s, %(outcome)s, %(answer)s)
@@ -68,11 +69,12 @@ INSERT INTO attempt (notification_id, outcome, answer) VALUES (%(id)s, %(outcome
 SELECT pg_advisory_xact_lock(hashtext('kawamori outbox'))
 
 -- name: under_way
--- What somebody is sending now to these contacts, but for these messages: (message, contact, alert, event).
+-- What somebody is sending now to these contacts, but for these messages: (message, contact, alert, event). What was
+-- given up because another channel delivered it may still be on its way by this one.
 SELECT n.notification_id, n.contact_id, (e.said ->> 'id')::bigint, e.said ->> 'event'
 FROM notification n CROSS JOIN LATERAL jsonb_array_elements(n.payload -> 'alerts') e(said)
 WHERE n.contact_id = ANY(%(contacts)s) AND n.notification_id <> ALL(%(ids)s::bigint[]) AND n.delivered_at IS NULL
-    AND n.given_up_at IS NULL AND n.claimed_until > clock_timestamp() AND jsonb_typeof(n.payload -> 'alerts') = 'array'
+    AND n.claimed_until > clock_timestamp() AND jsonb_typeof(n.payload -> 'alerts') = 'array'
 
 -- name: put_back
 UPDATE notification SET claimed_until = NULL, next_attempt_at = clock_timestamp() + interval '0.3 s'
