@@ -58,8 +58,10 @@ def trend_per_hour(times: Sequence[datetime], values: Sequence[float]) -> float 
 #: The trend is that of about the last hour, or of so many intervals of a slower sensor …
 _TREND_OVER = timedelta(hours=1)
 _TREND_INTERVALS = 4
-#: … back to a gap of more than so many intervals: what was before an outage says nothing of now.
+#: … back to a gap of more than so many intervals, and of more than a few minutes: what was before an outage says nothing
+#: of now, but a river does not turn while a sensor that reports every few seconds misses some.
 _TREND_GAP = 3
+_TREND_GAP_AT_LEAST = timedelta(minutes=5)
 #: Of a fast sensor only so many readings: the slopes of all pairs are looked at.
 _TREND_READINGS = 12
 
@@ -69,7 +71,8 @@ def recent_trend(now: datetime, times: Sequence[datetime], values: Sequence[floa
 
     `every` is how often the sensor reports. None where fewer than three readings belong together.
     """
-    gap, start = _TREND_GAP * every, now - max(_TREND_OVER, _TREND_INTERVALS * every)
+    gap = max(_TREND_GAP * every, _TREND_GAP_AT_LEAST)
+    start = now - max(_TREND_OVER, _TREND_INTERVALS * every)
     first = len(times)
     later = now
     while first > 0 and times[first - 1] >= start and later - times[first - 1] <= gap:

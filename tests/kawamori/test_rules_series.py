@@ -208,6 +208,8 @@ def test_an_outage_or_a_reading_of_years_ago_makes_no_rising_river_steady() -> N
     assert trend_of([*years, 0, 10, 20], [1.0] * 5 + [1.0, 1.5, 2.0]) == 3.0
     assert trend_of([-120, -110, -100, -90, 0, 10, 20], [2.0] * 4 + [1.0, 1.5, 2.0]) == 3.0
     assert trend_of([-40, -10, 0], [1.0, 1.5, 2.0]) is not None, "a gap of three intervals is none yet"
+    assert trend_of([0, 1, 2, 2.2], [1.0, 1.1, 1.2, 1.22], every=1 / 6) == 6.0, "a minute is no outage of any sensor"
+    assert trend_of([-7, -6, 0, 0.1], [1.0, 1.1, 1.2, 1.22], every=1 / 6) is None
 
 
 def test_there_is_no_trend_before_three_readings_belong_together_or_long_after_the_last_good_one() -> None:
