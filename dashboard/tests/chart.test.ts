@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { freeTop } from "../src/chart/draw";
 import {
   axisRange,
   columns,
@@ -143,4 +144,27 @@ test("a summary is drawn in the middle of its bucket and called by its start", (
 
 test("the rain of a bucket is all that fell in it", () => {
   expect(rainOf(toMark({ time: time(0), min: 0, mean: 1.5, max: 4, n: 6 }))).toBe(9);
+});
+
+describe("the scale of the rain", () => {
+  const label = (top: number, left = 0, right = 100) => ({ left, right, top, bottom: top + 16 });
+  const room = { top: 4, bottom: 100 };
+
+  test("stands at the top where nothing is in its way", () => {
+    expect(freeTop(290, 150, 14, room, [])).toBe(4);
+    expect(freeTop(290, 150, 14, room, [label(4)])).toBe(4);
+    expect(freeTop(240, 150, 14, room, [label(40)])).toBe(4);
+  });
+
+  test("goes under the labels that it would cover", () => {
+    expect(freeTop(240, 150, 14, room, [label(4)])).toBe(20);
+    expect(freeTop(240, 150, 14, room, [label(22), label(0)])).toBe(38);
+    expect(freeTop(240, 150, 14, room, [label(0), label(50)])).toBe(16);
+  });
+
+  test("is left out where there is no room", () => {
+    expect(
+      freeTop(240, 150, 14, room, [label(0), label(16), label(32), label(48), label(64), label(80)]),
+    ).toBeNull();
+  });
 });

@@ -29,7 +29,7 @@ export interface Ink {
   readonly font: string;
 }
 
-type Box = { left: number; top: number; right: number; bottom: number };
+export type Box = { left: number; top: number; right: number; bottom: number };
 
 function box(u: uPlot): Box {
   const { left, top, width, height } = u.bbox;
@@ -65,7 +65,9 @@ export function drawBands(u: uPlot, lines: readonly Line[]): void {
   });
 }
 
-export function drawLines(u: uPlot, lines: readonly Line[], ink: Ink, px: number): void {
+/** Returns where its labels stand, for what is written later. */
+export function drawLines(u: uPlot, lines: readonly Line[], ink: Ink, px: number): readonly Box[] {
+  const labels: Box[] = [];
   inside(u, (ctx, b) => {
     const shown = lines
       .map((line) => ({ ...line, y: Math.round(u.valToPos(line.value, "m", true)) }))
@@ -91,13 +93,21 @@ export function drawLines(u: uPlot, lines: readonly Line[], ink: Ink, px: number
       const x = (before.y - y < 15 * px ? before.right : b.left) + 8 * px;
       const wide = ctx.measureText(label).width;
       const middle = Math.max(y, b.top + 8 * px);
+      const box = {
+        left: x - 4 * px,
+        right: x + wide + 4 * px,
+        top: middle - 8 * px,
+        bottom: middle + 8 * px,
+      };
       ctx.fillStyle = ink.paper;
-      ctx.fillRect(x - 4 * px, middle - 8 * px, wide + 8 * px, 16 * px);
+      ctx.fillRect(box.left, box.top, box.right - box.left, box.bottom - box.top);
       ctx.fillStyle = ink.text;
       ctx.fillText(label, x, middle);
+      labels.push(box);
       before = { y, right: x + wide + 6 * px };
     }
   });
+  return labels;
 }
 
 function horizontal(ctx: CanvasRenderingContext2D, b: Box, y: number): void {
@@ -245,12 +255,32 @@ export function drawRainUnknown(
   });
 }
 
-/** The scale of the rain, in words: its heaviest bar. */
+/**
+ * The top of a text that ends at `right` and covers none of `taken`: as high as may be, else under what is in its way.
+ * Canvas pixels; null where there is no room. Pure.
+ */
+export function freeTop(
+  right: number,
+  wide: number,
+  high: number,
+  within: Pick<Box, "top" | "bottom">,
+  taken: readonly Box[],
+): number | null {
+  const inTheWay = taken
+    .filter((t) => t.right > right - wide && t.left < right)
+    .sort((a, z) => a.top - z.top);
+  let top = within.top;
+  for (const t of inTheWay) if (t.bottom > top && t.top < top + high) top = t.bottom;
+  return top + high <= within.bottom ? top : null;
+}
+
+/** The scale of the rain, in words: its heaviest bar. It covers none of the labels in `taken`. */
 export function drawRainLabel(
   u: uPlot,
   rain: readonly Mark[],
   label: string,
   unit: string,
+  taken: readonly Box[],
   ink: Ink,
   px: number,
 ): void {
@@ -262,7 +292,16 @@ export function drawRainLabel(
     ctx.font = `${12 * px}px ${ink.font}`;
     ctx.textAlign = "right";
     ctx.textBaseline = "top";
-    halo(ctx, `▼ ${label} ${Math.round(most * 10) / 10} ${unit}`, b.right - 6 * px, b.top + 4 * px, ink, px);
+    const right = b.right - 6 * px;
+    const scale = `${Math.round(most * 10) / 10} ${unit}`;
+    const room = { top: b.top + 4 * px, bottom: b.bottom };
+    // Beside the labels without its word rather than under them with it.
+    const places = [`▼ ${label} ${scale}`, `▼ ${scale}`].flatMap((text) => {
+      const top = freeTop(right, ctx.measureText(text).width, 14 * px, room, taken);
+      return top === null ? [] : [{ text, top }];
+    });
+    const [best] = places.sort((a, z) => a.top - z.top);
+    if (best !== undefined) halo(ctx, best.text, right, best.top, ink, px);
     ctx.textAlign = "left";
   });
 }

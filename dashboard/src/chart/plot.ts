@@ -7,6 +7,7 @@ import { metres, SITE_TIME_ZONE, timeLabels } from "../domain/format";
 import type { Window } from "../domain/span";
 import { letterScale } from "../ui/scale";
 import {
+  type Box,
   drawBands,
   drawLines,
   drawMarks,
@@ -83,6 +84,7 @@ export function createPlot(host: HTMLElement, hands: Hands): Plot {
   let special: Special[] = [];
   let alone: { at: number; value: number }[] = [];
   let lines: Line[] = [];
+  let labels: readonly Box[] = [];
   let band: readonly [number, number] = [0, 1];
 
   const plot = new uPlot(
@@ -143,7 +145,7 @@ export function createPlot(host: HTMLElement, hands: Hands): Plot {
         drawAxes: [
           // over the grid and under the water: no label hides a reading
           (u) => {
-            if (picture) drawLines(u, lines, pens, devicePixelRatio * scale);
+            labels = picture ? drawLines(u, lines, pens, devicePixelRatio * scale) : [];
           },
         ],
         draw: [
@@ -152,7 +154,7 @@ export function createPlot(host: HTMLElement, hands: Hands): Plot {
             const px = devicePixelRatio * scale;
             drawMarks(u, special, alone, pens, px);
             drawNow(u, picture.nowS, picture.nowWord, pens, px);
-            drawRainLabel(u, picture.rain, picture.rainWord, picture.rainUnit, pens, px);
+            drawRainLabel(u, picture.rain, picture.rainWord, picture.rainUnit, labels, pens, px);
           },
         ],
         setCursor: [
