@@ -20,7 +20,7 @@ from ingest.look import look_again
 from ingest.quality import REACH_BACK
 from ingest.replay import replayed
 from ingest.resolve import resolve
-from ingest.series import Outcome, Tail, amend, append, follows, insert_among, spans_of, without_known
+from ingest.series import Outcome, Tail, amend, append, follows, insert_among, restated, spans_of, without_known
 from ingest.sorting import NOT_REGISTERED, Work, ack_of, gateway_of, may_be_accepted_later
 from ingest.validate import Gate
 from kawamori import wire
@@ -612,6 +612,13 @@ class Ingest:
                 outcomes[sensor] = append(tail, incoming, limits, self._settings.late_after)
             else:
                 late[sensor] = tail
+        stored = await rows.readings_at(connection, [(s, r.observed_at) for s in late for r in by_sensor[s]])
+        for sensor in list(late):
+            again = restated(late[sensor], stored.get(sensor, {}), by_sensor[sensor], final.get(sensor, ()))
+            if again is not None:
+                del late[sensor]
+                if again.repeated:
+                    outcomes[sensor] = again
         waiting = iter(late)
         while group := list(islice(waiting, _LATE_TOGETHER)):
             spans = [

@@ -58,6 +58,10 @@ class LatestRow:
     flat_since: datetime | None
 
 
+#: A sensor's moment.
+Key = tuple[SensorId, datetime]
+
+
 async def lock_sensors(connection: Connection, sensors: Iterable[SensorId]) -> dict[SensorId, int]:
     """Lock these sensors until the transaction ends, and return the revision of each."""
     cursor = await connection.execute(query("lock_sensors"), {"sensors": Int4s.of(sorted(sensors))}, binary=True)
@@ -129,26 +133,34 @@ async def add_readings(connection: Connection, readings: Sequence[Reading]) -> N
 
 async def change_readings(connection: Connection, changed: Sequence[tuple[Reading, Reading]]) -> None:
     """Change stored rows; only what differs is written, so a tail's rows need no time of arrival."""
-    full: list[dict[str, Any]] = []
-    flags: list[dict[str, Any]] = []
+    full: list[Reading] = []
+    flags: list[Reading] = []
     for before, after in changed:
-        row = {
-            "sensor": after.sensor,
-            "observed_at": after.observed_at,
-            "value": after.value,
-            "flag": int(after.flag),
-            "reasons": int(after.reasons),
-            "received_at": after.received_at,
-            "stated_at": after.stated_at,
-            "stated": after.stated,
-        }
         same = before._replace(flag=after.flag, reasons=after.reasons) == after
-        (flags if same else full).append(row)
-    cursor = connection.cursor()
+        (flags if same else full).append(after)
     if full:
-        await cursor.executemany(query("change_reading"), full)
+        values = _judged(full) | {
+            "values": Float8s.of([r.value for r in full]),
+            "received": Times.at([r.received_at for r in full]),
+            "stated_at": Times.at([r.stated_at for r in full]),
+            "stated": Float8s.of([r.stated for r in full]),
+        }
+        await connection.execute(query("change_reading"), values)
     if flags:
-        await cursor.executemany(query("reflag_reading"), flags)
+        await connection.execute(query("reflag_reading"), _judged(flags))
+
+
+def _keys(moments: Collection[Key]) -> dict[str, Any]:
+    """The keys of stored rows, and the bounds that let the planner leave out chunks."""
+    sensors, times = [s for s, _ in moments], [at for _, at in moments]
+    return {"sensors": Int4s.of(sensors), "times": Times.at(times), "earliest": min(times), "latest": max(times)}
+
+
+def _judged(readings: Sequence[Reading]) -> dict[str, Any]:
+    return _keys([(r.sensor, r.observed_at) for r in readings]) | {
+        "flags": Int2s.of([int(r.flag) for r in readings]),
+        "reasons": Int2s.of([int(r.reasons) for r in readings]),
+    }
 
 
 class Noted(NamedTuple):
@@ -207,9 +219,9 @@ async def reconsider(
 async def restate_readings(connection: Connection, repeated: Sequence[Reading]) -> None:
     """Note when the statements of stored rows were made once more."""
     if repeated:
-        await connection.cursor().executemany(
-            query("restate_reading"),
-            [{"sensor": r.sensor, "observed_at": r.observed_at, "stated_at": r.stated_at} for r in repeated],
+        stated = {"stated_at": Times.at([r.stated_at for r in repeated])}
+        await connection.execute(
+            query("restate_reading"), _keys([(r.sensor, r.observed_at) for r in repeated]) | stated
         )
 
 
@@ -236,18 +248,21 @@ async def keep_revisions(connection: Connection, revisions: Sequence[Revision]) 
         )  # fmt: skip
 
 
-#: A sensor's moment.
-Key = tuple[SensorId, datetime]
+async def readings_at(connection: Connection, moments: Collection[Key]) -> dict[SensorId, dict[datetime, Reading]]:
+    """What is stored at these moments, by sensor and moment."""
+    found: dict[SensorId, dict[datetime, Reading]] = {}
+    if moments:
+        cursor = await connection.execute(query("readings_at"), _keys(moments), binary=True)
+        for row in await cursor.fetchall():
+            found.setdefault(row[0], {})[row[1]] = _reading(row)
+    return found
 
 
 async def statements_of(
     connection: Connection, moments: Collection[Key]
 ) -> tuple[dict[Key, dict[str, Statement]], dict[Key, Reading]]:
     """Of each moment what every device last stated about it, and the reading that stands."""
-    values = {
-        "sensors": Int4s.of([s for s, _ in moments]), "times": Times.at([at for _, at in moments]),
-        "earliest": min(at for _, at in moments), "latest": max(at for _, at in moments),
-    }  # fmt: skip
+    values = _keys(moments)
     words: dict[Key, dict[str, Statement]] = {}
     cursor = await connection.execute(query("statements_of"), values, binary=True)
     for sensor, at, device, value, stated_at, disputed in await cursor.fetchall():

@@ -92,17 +92,24 @@ SELECT sensor_id, observed_at FROM latest_reading WHERE observed_at > clock_time
 COPY reading (sensor_id, observed_at, value, flag, reasons, received_at, stated_at, stated) FROM STDIN (FORMAT BINARY)
 
 -- name: change_reading
-UPDATE reading SET value = %(value)s, flag = %(flag)s, reasons = %(reasons)s, received_at = %(received_at)s,
-    stated_at = %(stated_at)s, stated = %(stated)s
-WHERE sensor_id = %(sensor)s AND observed_at = %(observed_at)s
+UPDATE reading r SET value = n.value, flag = n.flag, reasons = n.reasons, received_at = n.received_at,
+    stated_at = n.stated_at, stated = n.stated
+FROM unnest(%(sensors)s::integer[], %(times)s::timestamptz[], %(values)s::float8[], %(flags)s::smallint[], %(reasons)s::smallint[],
+    %(received)s::timestamptz[], %(stated_at)s::timestamptz[], %(stated)s::float8[])
+    AS n(sensor_id, observed_at, value, flag, reasons, received_at, stated_at, stated)
+WHERE r.sensor_id = n.sensor_id AND r.observed_at = n.observed_at AND r.observed_at >= %(earliest)s AND r.observed_at <= %(latest)s
 
 -- name: reflag_reading
-UPDATE reading SET flag = %(flag)s, reasons = %(reasons)s
-WHERE sensor_id = %(sensor)s AND observed_at = %(observed_at)s
+UPDATE reading r SET flag = n.flag, reasons = n.reasons
+FROM unnest(%(sensors)s::integer[], %(times)s::timestamptz[], %(flags)s::smallint[], %(reasons)s::smallint[])
+    AS n(sensor_id, observed_at, flag, reasons)
+WHERE r.sensor_id = n.sensor_id AND r.observed_at = n.observed_at AND r.observed_at >= %(earliest)s AND r.observed_at <= %(latest)s
 
 -- name: restate_reading
 -- Stated once more: until an older statement of another value comes, that changes nothing that anybody sees.
-UPDATE reading SET stated_at = %(stated_at)s WHERE sensor_id = %(sensor)s AND observed_at = %(observed_at)s
+UPDATE reading r SET stated_at = greatest(r.stated_at, n.stated_at)
+FROM unnest(%(sensors)s::integer[], %(times)s::timestamptz[], %(stated_at)s::timestamptz[]) AS n(sensor_id, observed_at, stated_at)
+WHERE r.sensor_id = n.sensor_id AND r.observed_at = n.observed_at AND r.observed_at >= %(earliest)s AND r.observed_at <= %(latest)s
 
 -- name: keep_revision
 -- What a moment was once said to be. The same again adds nothing: a value or flag that goes to and fro fills no table.
