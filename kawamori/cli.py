@@ -156,7 +156,7 @@ def api() -> None:
 def up() -> None:
     """Run all services on this machine, and start again whichever dies."""
     from kawamori import runtime
-    from kawamori.supervise import supervise
+    from kawamori.operate.supervise import supervise
 
     with _clear_errors():
         _require_own_packages()
@@ -289,8 +289,8 @@ def station_import(
     from kawamori.domain.registration.doubts import BUILT_IN
     from kawamori.domain.registration.examine import Registration, examine
     from kawamori.domain.registration.standing import nothing_registered
+    from kawamori.operate.sheet import read_sheet
     from kawamori.runtime import now
-    from kawamori.sheet import read_sheet
     from kawamori.storage.database import Database
     from kawamori.storage.registration import register_sheet
 
@@ -494,8 +494,8 @@ def demo(
 ) -> None:
     """Watch a typhoon flood rise through a small city's rivers: everything, on this machine, nothing left behind."""
     from kawamori import runtime
-    from kawamori.servers import private_folder
-    from kawamori.supervise import supervise
+    from kawamori.operate.servers import private_folder
+    from kawamori.operate.supervise import supervise
 
     if (scenario, fast) not in _DEMO_NOTICE:
         raise typer.BadParameter("must be typhoon or calm", param_hint="--scenario")
@@ -542,7 +542,7 @@ def demo(
 
 def _servers(settings: Settings, stack: ExitStack) -> dict[str, str]:
     """The URLs of the site's own servers where they are set, else of private ones that end with the stack."""
-    from kawamori.servers import private_broker, private_database
+    from kawamori.operate.servers import private_broker, private_database
 
     urls = {}
     if settings.database_url is None:
@@ -598,7 +598,7 @@ def _add_simulators() -> None:
 
 
 def _add_basemap() -> None:
-    from kawamori.basemap import commands
+    from kawamori.operate.commands import basemap as commands
 
     for name, command in commands.COMMANDS.items():
         basemap.command(name)(_clear_errors()(command))

@@ -163,6 +163,6 @@ async def test_a_broker_that_is_away_fails_the_test_and_ends_nothing(chain: Chai
 
 @pytest.fixture
 def unused_port() -> int:
-    from kawamori.servers import free_port
+    from kawamori.operate.servers import free_port
 
     return free_port()

@@ -18,7 +18,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from kawamori.errors import BrokerUnavailable
 from kawamori.mqtt import Link, Message, Publisher, _Wire
-from kawamori.servers import BrokerServer, private_broker
+from kawamori.operate.servers import BrokerServer, private_broker
 
 pytestmark = pytest.mark.integration
 TOPIC = "kawamori/v1/device/d1/reading"
