@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from api.directory import Directory
-from kawamori.domain.flood import HORIZON, Arrival, time_to_threshold
 from kawamori.domain.reading import SensorId, StationId
+from kawamori.domain.trend import HORIZON, Arrival, time_to_threshold
 from kawamori.storage.database import Database
 from kawamori.storage.history import recent_rise
 

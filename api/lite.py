@@ -24,6 +24,7 @@ from kawamori.domain.danger import Danger
 from kawamori.domain.notices import Notice
 from kawamori.domain.reading import Flag
 from kawamori.domain.rules import KINDS
+from kawamori.domain.trend import change_per_10min
 from kawamori.errors import StorageUnavailable
 from kawamori.observe import log
 from kawamori.settings import SiteSettings
@@ -219,7 +220,7 @@ def _change(trend_m_per_h: float | None) -> str:
     """Centimetres in ten minutes, as people say it on the telephone."""
     if trend_m_per_h is None:
         return "—"
-    cm = round(trend_m_per_h * 100 / 6)
+    cm = change_per_10min(trend_m_per_h)
     return "0 →" if cm == 0 else f"+{cm} ↑" if cm > 0 else f"−{-cm} ↓"
 
 

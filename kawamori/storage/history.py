@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from kawamori.domain.reading import FLAGS, Flag, Reason, SensorId
 from kawamori.domain.registry import Sensor
 from kawamori.domain.rules import KINDS
+from kawamori.domain.shown_state import shown_state
 from kawamori.domain.silence import silenced
 from kawamori.storage.alerts import open_alerts
 from kawamori.storage.binary import Int4s, Times
@@ -229,11 +230,9 @@ class Alert:
     @property
     def shown_state(self) -> str:
         """pending, firing, shelved, acknowledged, resolved or withdrawn."""
-        if self.state != "firing":
-            return self.state
-        if self.shelved_until is not None:
-            return "shelved"
-        return "firing" if self.acknowledged_at is None else "acknowledged"
+        return shown_state(
+            self.state, acknowledged=self.acknowledged_at is not None, shelved=self.shelved_until is not None
+        )
 
 
 def _alert(row: Sequence[Any]) -> Alert:
