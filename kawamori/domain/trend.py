@@ -22,8 +22,8 @@ def trend_per_hour(times: Sequence[datetime], values: Sequence[float]) -> float 
 #: The trend is that of about the last hour, or of so many intervals of a slower sensor …
 _TREND_OVER = timedelta(hours=1)
 _TREND_INTERVALS = 4
-#: … back to a gap of more than so many intervals, and of more than a few minutes: readings from before an outage say
-#: nothing of now, but a river does not turn while a sensor that reports every few seconds misses some.
+#: … back to a gap of more than so many intervals and of a few minutes at least: what was before an outage says nothing
+#: of now, but a river does not turn while a sensor that reports every few seconds misses some.
 _TREND_GAP = 3
 _TREND_GAP_AT_LEAST = timedelta(minutes=5)
 #: Of a fast sensor only so many readings: the slopes of all pairs are looked at.

@@ -12,8 +12,10 @@ from kawamori.domain.notices import (
     Height,
     Notice,
     Starts,
+    Undelivered,
     of_drills,
     of_services,
+    of_set_aside,
     of_silences,
     of_thresholds,
 )
@@ -55,11 +57,16 @@ async def notices_now(connection: Connection) -> tuple[list[Notice], datetime]:
         Starts(service=r[0], count=r[1], first=r[2], last=r[3], alive=r[4])
         for r in await (await connection.execute(query("service_starts"))).fetchall()
     ]
+    aside = [
+        Undelivered(gateway=r[0], rows=r[1], since=r[2])
+        for r in await (await connection.execute(query("gateways_with_rows_set_aside"))).fetchall()
+    ]
     found = [
         *of_services(starts, ingest_seen, now),
         *of_silences(lasting.values(), [(station, river) for station, river in stations]),
         *of_thresholds(found_heights),
         *of_drills(drills),
+        *of_set_aside(aside),
     ]
     return found, now
 

@@ -95,6 +95,8 @@ def retain(
             for chunk in chunks:
                 patiently(connection, f"dropping readings before {chunk.end:%Y-%m-%d}",
                           lambda chunk=chunk: _drop(connection, chunk), patience)  # type: ignore[misc]  # fmt: skip
+            for name in ("prune_statements", "prune_totals"):
+                _prune(connection, name, before=kept_from - MARGIN)
             _prune(connection, "prune_quarantine_use", before=now - _YOUNGEST)
             return Retained(
                 kept_from=kept_from,
