@@ -22,7 +22,7 @@ from ingest.replay import replayed
 from ingest.resolve import resolve
 from ingest.series import Outcome, Tail, amend, append, follows, insert_among, spans_of, without_known
 from ingest.sorting import NOT_REGISTERED, Work, ack_of, gateway_of, may_be_accepted_later
-from ingest.validate import Gate
+from ingest.validate import IngestValidator
 from kawamori import wire
 from kawamori.domain.correction import BY_PEOPLE, Correction
 from kawamori.domain.reading import Reading, SensorId
@@ -107,7 +107,7 @@ class Ingest:
         self._steady = steady
         #: When each sensor was last measured.
         self._newest: dict[SensorId, datetime] = {}
-        self._gate = Gate(Registry(version=0), settings, self._newest)
+        self._validator = IngestValidator(Registry(version=0), settings, self._newest)
         self._registry_checked = 0.0
         #: Why the newest registry is not the one in use, if so.
         self.registry_trouble: str | None = None
@@ -189,20 +189,23 @@ class Ingest:
     async def _is_registered(self, gateway: str) -> bool:
         """Whether the gateway is registered and not retired; looks again before it says no."""
         await self._refresh_registry(force=False)
-        if gateway not in self._gate.registry.gateways and time.monotonic() - self._registry_checked > _UNKNOWN_AGE:
+        if (
+            gateway not in self._validator.registry.gateways
+            and time.monotonic() - self._registry_checked > _UNKNOWN_AGE
+        ):
             await self._refresh_registry(force=True)
-        return gateway in self._gate.registry.gateways
+        return gateway in self._validator.registry.gateways
 
     async def look_again(self, stop: asyncio.Event) -> None:
         """Wait a moment, then look again at what was stored last: at clocks, and at limits that fail too much."""
         await sleep_or_stop(_LOOK_AGAIN_EVERY, stop)
-        await look_again(self._database, self._gate.registry.sensors, self._gate.calendars)
+        await look_again(self._database, self._validator.registry.sensors, self._validator.calendars)
 
     def registry_warning(self) -> str | None:
         """What a person should mend in the registry."""
         if self.registry_trouble is not None:
             return self.registry_trouble
-        found = self._gate.registry.problems
+        found = self._validator.registry.problems
         return f"{len(found)} rows cannot be used, first {found[0].subject}: {found[0].reason}" if found else None
 
     def owes(self) -> bool:
@@ -355,11 +358,13 @@ class Ingest:
             version, at = await registry_state(connection)
         self._database_time = (at, self._steady())
         self._registry_checked = time.monotonic()
-        if version == self._gate.registry.version:
+        if version == self._validator.registry.version:
             self.registry_trouble = None
             return False
         try:
-            gate = Gate(await load_registry(self._database, with_rules=False), self._settings, self._newest)
+            validator = IngestValidator(
+                await load_registry(self._database, with_rules=False), self._settings, self._newest
+            )
         except StorageUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, readings go on by the last registry that loads
@@ -367,14 +372,14 @@ class Ingest:
         async with self._database.transaction() as connection:
             for sensor, at in (await rows.newest_times(connection)).items():
                 self._newest[sensor] = max(at, self._newest.get(sensor, at))
-        self._gate = gate
+        self._validator = validator
         self.registry_trouble = None
-        for problem in gate.registry.problems:
+        for problem in validator.registry.problems:
             log().error("a row of the registry cannot be used: mend it", row=problem.subject, why=problem.reason)
         return True
 
     def _keep_registry(self, version: int, error: Exception) -> bool:
-        standing = self._gate.registry.version
+        standing = self._validator.registry.version
         why = f"version {version} cannot be loaded ({type(error).__name__}: {error})"
         if standing == 0:
             raise StorageBroken(f"the registry's {why}: report this with the log") from error
@@ -395,7 +400,7 @@ class Ingest:
         """What can be stored, and what goes to quarantine and why."""
         work, arrived_at = Work(), self._arrived()
         for message, batch, wrong in batches:
-            work.add(sorting.sort(self._gate, message, batch, wrong, arrived_at))
+            work.add(sorting.sort(self._validator, message, batch, wrong, arrived_at))
         return work
 
     async def _store(self, work: Work) -> None:
@@ -457,7 +462,7 @@ class Ingest:
         return len(page)
 
     async def _replay(self, page: list[Held]) -> None:
-        found = replayed(self._gate, page)
+        found = replayed(self._validator, page)
 
         async def mark(connection: Connection) -> None:
             await quarantine.note_replay(connection, found.results)
@@ -509,13 +514,15 @@ class Ingest:
         await rows.restate_readings(connection, [r for o in outcomes.values() for r in o.repeated])
         await rows.keep_revisions(connection, _revisions(outcomes.values(), by))
         if added or changed:
-            calendars = self._gate.calendars
+            calendars = self._validator.calendars
             await rows.change_readings(connection, changed)
             await rows.store(
                 connection,
                 [
                     rows.LatestRow(
-                        o.tail.latest, o.tail.trend_h(self._gate.registry.sensors[s].report_every), o.tail.flat_since
+                        o.tail.latest,
+                        o.tail.trend_h(self._validator.registry.sensors[s].report_every),
+                        o.tail.flat_since,
                     )
                     for s, o in outcomes.items()
                     if o.tail.latest is not None
@@ -569,7 +576,7 @@ class Ingest:
         """Bring the readings of a correction's span to what people say of them; returns how many that changed."""
         one = waiting.correction
         revisions = await rows.lock_sensors(connection, [one.sensor])
-        sensor = self._gate.registry.sensors.get(one.sensor)
+        sensor = self._validator.registry.sensors.get(one.sensor)
         if sensor is None or one.sensor not in revisions:
             raise StorageUnavailable("a correction of a sensor that the registry does not know yet")
         self._tails.pop(one.sensor, None)
@@ -599,7 +606,7 @@ class Ingest:
             return {}, {}
         revisions = await self._lock(connection, by_sensor)
         await self._remember(connection, revisions)
-        by_sensor, final = await resolve(connection, by_sensor, self._gate.counters)
+        by_sensor, final = await resolve(connection, by_sensor, self._validator.counters)
         outcomes: dict[SensorId, Outcome] = {}
         late: dict[SensorId, Tail] = {}
         for sensor in by_sensor:
@@ -608,7 +615,7 @@ class Ingest:
             if not incoming:
                 continue
             if trusting_tails and follows(tail, incoming) and not self._touches(sensor, tail, incoming):
-                limits = self._gate.registry.sensors[sensor].limits
+                limits = self._validator.registry.sensors[sensor].limits
                 outcomes[sensor] = append(tail, incoming, limits, self._settings.late_after)
             else:
                 late[sensor] = tail
@@ -623,7 +630,7 @@ class Ingest:
             for (sensor, _, _), context in zip(spans, await rows.readings_around(connection, spans), strict=True):
                 around[sensor].append(context)
             for sensor in group:
-                limits = self._gate.registry.sensors[sensor].limits
+                limits = self._validator.registry.sensors[sensor].limits
                 outcome = insert_among(
                     late[sensor], around[sensor], by_sensor[sensor], limits, self._settings.late_after,
                     final=final.get(sensor, ()), corrections=self._corrections.get(sensor, ()),
@@ -642,7 +649,7 @@ class Ingest:
             revisions = await rows.lock_sensors(connection, wanted)
         if missing := wanted - revisions.keys():
             self._registry_checked = 0.0
-            self._gate = Gate(Registry(version=0), self._settings, self._newest)
+            self._validator = IngestValidator(Registry(version=0), self._settings, self._newest)
             raise StorageUnavailable(f"{len(missing)} sensors are not in this database: reading the registry again")
         return revisions
 
@@ -665,7 +672,7 @@ class Ingest:
 
     def _margin(self, sensor: SensorId) -> timedelta:
         """How far around late readings the flat check looks."""
-        limits = self._gate.registry.sensors[sensor].limits
+        limits = self._validator.registry.sensors[sensor].limits
         return limits.flat_after if limits.flat_after and limits.flat_above is not None else timedelta(0)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from ingest.validate import Gate, Refused, only_registration_can_help, uploading
+from ingest.validate import IngestValidator, Refused, only_registration_can_help, uploading
 from kawamori import wire
 from kawamori.domain.reading import Reading
 from kawamori.errors import UndecodableMessage
@@ -137,14 +137,17 @@ def _taken_apart(apart: _Apart) -> tuple[wire.Batch, list[tuple[bytes, str]]]:
 
 
 def sort(
-    gate: Gate, message: Message, batch: wire.DecodedBatch | wire.Batch, wrong: Sequence[tuple[bytes, str]],
+    validator: IngestValidator,
+    message: Message,
+    batch: wire.DecodedBatch | wire.Batch,
+    wrong: Sequence[tuple[bytes, str]],
     arrived_at: datetime,
-) -> Work:  # fmt: skip
+) -> Work:
     """What of a batch can be stored, and what goes to quarantine and why."""
     work = Work()
-    if not (isinstance(batch, wire.DecodedBatch) and _sort_sound(work, gate, message, batch, arrived_at)):
+    if not (isinstance(batch, wire.DecodedBatch) and _sort_sound(work, validator, message, batch, arrived_at)):
         raw = batch if isinstance(batch, wire.Batch) else wire.decode_raw_batch(message.payload)
-        _sort_each(work, gate, message, raw, arrived_at)
+        _sort_each(work, validator, message, raw, arrived_at)
     gateway = gateway_of(message.topic) or ""
     work.refused.extend(
         rows.Quarantined(
@@ -156,7 +159,7 @@ def sort(
     for s in batch.status:
         at, raw_status = heard_at(s.received_at, arrived_at), bytes(s.status)
         why = status_refused(raw_status)
-        if why is None and s.device_id not in gate.registry.devices:
+        if why is None and s.device_id not in validator.registry.devices:
             why = STATUS_OF_NOBODY
         if why is None:
             work.statuses.append((s.device_id, at, raw_status))
@@ -185,9 +188,11 @@ def status_refused(status: bytes) -> str | None:
     return None
 
 
-def _sort_sound(work: Work, gate: Gate, message: Message, batch: wire.DecodedBatch, arrived_at: datetime) -> bool:
+def _sort_sound(
+    work: Work, validator: IngestValidator, message: Message, batch: wire.DecodedBatch, arrived_at: datetime
+) -> bool:
     """The usual case: every reading is sound, and none is refused; False where one is, and nothing was taken."""
-    accept = gate.accept
+    accept = validator.accept
     readings: list[Reading] = []
     try:
         for device, at, sent in map(_FIELDS, batch.readings):
@@ -202,13 +207,15 @@ def _sort_sound(work: Work, gate: Gate, message: Message, batch: wire.DecodedBat
     return True
 
 
-def _sort_each(work: Work, gate: Gate, message: Message, batch: wire.Batch, arrived_at: datetime) -> None:
+def _sort_each(
+    work: Work, validator: IngestValidator, message: Message, batch: wire.Batch, arrived_at: datetime
+) -> None:
     """One reading after the other, because some go to quarantine."""
     uploads = uploading(batch, arrived_at)
     for place, item in enumerate(wire.readings_of(batch)):
         try:
             reading = accepted(
-                gate, item.device_id, item.received_at, bytes(item.reading), arrived_at,
+                validator, item.device_id, item.received_at, bytes(item.reading), arrived_at,
                 upload=item.device_id in uploads,
             )  # fmt: skip
         except (UndecodableMessage, Refused) as refusal:
@@ -220,10 +227,16 @@ def _sort_each(work: Work, gate: Gate, message: Message, batch: wire.Batch, arri
 
 
 def accepted(
-    gate: Gate, device: str, received_at: datetime, raw: bytes, arrived_at: datetime | None, *, upload: bool = False
+    validator: IngestValidator,
+    device: str,
+    received_at: datetime,
+    raw: bytes,
+    arrived_at: datetime | None,
+    *,
+    upload: bool = False,
 ) -> Reading:
     """One reading as a device sent it; raises UndecodableMessage or Refused."""
-    return gate.accept(device, received_at, wire.decode_reading(raw), arrived_at, upload=upload)
+    return validator.accept(device, received_at, wire.decode_reading(raw), arrived_at, upload=upload)
 
 
 def refused_by_database(message: Message, place: int, arrived_at: datetime, reason: str) -> rows.Quarantined:
