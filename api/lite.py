@@ -28,8 +28,7 @@ from kawamori.domain.trend import change_per_10min
 from kawamori.errors import StorageUnavailable
 from kawamori.observe import log
 from kawamori.settings import SiteSettings
-from kawamori.storage import history
-from kawamori.storage.history import Alert, AlertsWanted
+from kawamori.storage.alert_pages import Alert, AlertsWanted, alerts_page
 from kawamori.storage.system import Alerting, alerting_now
 
 LARGEST = 20_000
@@ -389,7 +388,7 @@ def lite_routes(using: Dependencies, levels: Levels) -> APIRouter:
         body, directory = await levels.now()
         at = body["as_of"]
         alerts, acknowledged, shelved = [
-            await history.alerts_page(using.database, AlertsWanted(state=state), at, limit=ALERTS_COUNTED)
+            await alerts_page(using.database, AlertsWanted(state=state), at, limit=ALERTS_COUNTED)
             for state in ("firing", "acknowledged", "shelved")
         ]
         return Now(
