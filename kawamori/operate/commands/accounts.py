@@ -19,8 +19,8 @@ def add(
     role: Annotated[str, typer.Option(help="operator answers alerts; manager changes rules and people too.")],
 ) -> None:
     """Let somebody act, and print their token: this once, it is not kept."""
-    from api.who import LONGEST_NAME, MANAGER, OPERATOR, digest, is_name, new_token
-    from kawamori.storage.actions import add_account
+    from kawamori.domain.accounts import LONGEST_NAME, MANAGER, OPERATOR, is_name, new_token, token_digest
+    from kawamori.storage.accounts import add_account
     from kawamori.storage.alerts import note
     from kawamori.storage.database import Database
 
@@ -33,7 +33,7 @@ def add(
 
         async def write() -> bool:
             async with Database(load().database(), "user", size=1) as database, database.transaction() as connection:
-                added = await add_account(connection, name, role, digest(token))
+                added = await add_account(connection, name, role, token_digest(token))
                 if added:
                     await note(connection, subject="account", subject_id=name, event="added", detail={"role": role})
                 return added
@@ -46,7 +46,7 @@ def add(
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """Who may act, and who no longer."""
-    from kawamori.storage.actions import Account, accounts
+    from kawamori.storage.accounts import Account, accounts
     from kawamori.storage.database import Database
 
     with clear_errors():
@@ -68,7 +68,7 @@ def list_(as_json: Json = False) -> None:
 @app.command("revoke")
 def revoke(name: Annotated[str, typer.Argument(help="Whose token is to work no more.")]) -> None:
     """End somebody's token at once; what they did stays written down."""
-    from kawamori.storage.actions import revoke_account
+    from kawamori.storage.accounts import revoke_account
     from kawamori.storage.alerts import note
     from kawamori.storage.database import Database
 
