@@ -16,7 +16,8 @@ from alerts.channels.log import LogChannel
 from alerts.delivery import Delivery
 from alerts.selftest import DEVICE, SelfTest
 from kawamori import wire
-from kawamori.mqtt import Link, Message, Publisher
+from kawamori.mqtt import Link, Message
+from kawamori.mqtt.publisher import Publisher
 from kawamori.settings import AlertSettings, Settings
 
 pytestmark = pytest.mark.integration

@@ -19,7 +19,7 @@ def check() -> None:
         unknown = unknown_variables(os.environ)
         if unknown:
             raise ConfigurationError("\n".join(f"{name}: there is no such setting" for name in unknown))
-        from kawamori.mqtt import Publisher
+        from kawamori.mqtt.publisher import Publisher
         from kawamori.storage.migrate import status
 
         missing = [name for name, applied in status(settings.database()) if not applied]
