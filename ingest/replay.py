@@ -11,8 +11,7 @@ from ingest.validate import IngestValidator, Refused
 from kawamori import wire
 from kawamori.errors import UndecodableMessage
 from kawamori.mqtt import Message
-from kawamori.storage import readings as rows
-from kawamori.storage.quarantine import Held
+from kawamori.storage.quarantine import Held, Quarantined
 
 
 @dataclass(slots=True)
@@ -102,8 +101,8 @@ def _message(validator: IngestValidator, row: Held, why: str) -> tuple[Work, str
     return work, None
 
 
-def _kept(row: Held, payload: bytes, reason: str) -> rows.Quarantined:
-    return rows.Quarantined(
+def _kept(row: Held, payload: bytes, reason: str) -> Quarantined:
+    return Quarantined(
         received_at=row.received_at, topic=row.topic, device_id=row.device_id, reason=reason, payload=payload,
         gateway_id=row.gateway_id,
     )  # fmt: skip

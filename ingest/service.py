@@ -42,8 +42,18 @@ from kawamori.settings import IngestSettings, Settings
 from kawamori.storage import corrections, quarantine
 from kawamori.storage import readings as rows
 from kawamori.storage.database import Connection, Database
+from kawamori.storage.liveness import (
+    save_statuses,
+    see_clocks,
+    see_gateways,
+    see_process,
+    see_set_aside,
+    see_unknown_gateways,
+)
 from kawamori.storage.loading import load_registry, registry_state
-from kawamori.storage.quarantine import Held
+from kawamori.storage.quarantine import Held, Quarantined, unknown_bytes
+from kawamori.storage.statements import Revision, keep_revisions, restate_readings
+from kawamori.storage.summaries import recompute_summaries
 from kawamori.storage.system import say_started
 
 STORED = Counter("kawamori_ingest_readings_total", "Readings stored for the first time")
@@ -179,10 +189,10 @@ class Ingest:
         try:
             if seen or unknown:
                 async with self._database.transaction() as connection:
-                    await rows.see_gateways(connection, seen)
-                    await rows.see_set_aside(connection, aside)
-                    await rows.see_clocks(connection, clocks)
-                    await rows.see_unknown_gateways(connection, unknown)
+                    await see_gateways(connection, seen)
+                    await see_set_aside(connection, aside)
+                    await see_clocks(connection, clocks)
+                    await see_unknown_gateways(connection, unknown)
         except StorageRefused as error:
             log().error("signs of life were refused: report this with the log", error=str(error))
 
@@ -229,7 +239,7 @@ class Ingest:
         served, self._served = self._served, set()
         try:
             async with self._database.transaction() as connection:
-                await rows.see_process(connection, name, "ingest", ways, served)
+                await see_process(connection, name, "ingest", ways, served)
         except KawamoriError:
             self._ways = ways | self._ways
             self._served |= served
@@ -327,8 +337,8 @@ class Ingest:
             return []
         unknown = Tally(gateway_of(message.topic) or "" for message in strangers)
         async with self._database.transaction() as connection:
-            await rows.see_unknown_gateways(connection, unknown)
-            used = await rows.unknown_bytes(connection, NOT_REGISTERED)
+            await see_unknown_gateways(connection, unknown)
+            used = await unknown_bytes(connection, NOT_REGISTERED)
         kept = []
         for message in strangers:
             name, size = gateway_of(message.topic) or "", len(message.payload)
@@ -422,7 +432,7 @@ class Ingest:
                     for message, place in part.sources
                 ]
                 work.refused += [
-                    rows.Quarantined(
+                    Quarantined(
                         received_at=at, topic=wire.device_topic(device, "reading"), device_id=device,
                         reason=f"status: the database refused it: {why}", payload=status, gateway_id="",
                     )
@@ -430,7 +440,7 @@ class Ingest:
                 ]  # fmt: skip
             await self._quarantine(work.refused)
 
-    async def _quarantine(self, refused: list[rows.Quarantined]) -> None:
+    async def _quarantine(self, refused: list[Quarantined]) -> None:
         """Keep them; what is refused there too is kept with its bytes alone. Raises StorageBroken when that fails."""
         try:
             await self._commit(Work(refused=refused), trusting_tails=True)
@@ -488,8 +498,8 @@ class Ingest:
         async with self._database.transaction() as connection:
             revisions, outcomes = await self._outcomes(connection, by_sensor, trusting_tails=trusting_tails)
             added, changed = await self._write(connection, outcomes)
-            await rows.quarantine(connection, work.refused)
-            await rows.save_statuses(connection, work.statuses)
+            await quarantine.quarantine(connection, work.refused)
+            await save_statuses(connection, work.statuses)
             if also is not None:
                 await also(connection)
         if self._owed_since is not None:
@@ -511,8 +521,8 @@ class Ingest:
         changed = [pair for o in outcomes.values() for pair in o.changed]
         await rows.add_readings(connection, added)
         fail_point("ingest.copied")
-        await rows.restate_readings(connection, [r for o in outcomes.values() for r in o.repeated])
-        await rows.keep_revisions(connection, _revisions(outcomes.values(), by))
+        await restate_readings(connection, [r for o in outcomes.values() for r in o.repeated])
+        await keep_revisions(connection, _revisions(outcomes.values(), by))
         if added or changed:
             calendars = self._validator.calendars
             await rows.change_readings(connection, changed)
@@ -530,7 +540,7 @@ class Ingest:
                 [(o.added, calendars[s]) for s, o in outcomes.items()],
                 [after for _, after in changed],
             )
-            await rows.recompute_summaries(connection, changed, calendars)
+            await recompute_summaries(connection, changed, calendars)
         return len(added), len(changed)
 
     def _keep_tails(
@@ -676,17 +686,17 @@ class Ingest:
         return limits.flat_after if limits.flat_after and limits.flat_above is not None else timedelta(0)
 
 
-def _revisions(outcomes: Iterable[Outcome], by: tuple[str, str] | None) -> list[rows.Revision]:
+def _revisions(outcomes: Iterable[Outcome], by: tuple[str, str] | None) -> list[Revision]:
     """What gives way: values, and flags that were stored before. `by`: the person who changes readings, and why."""
     found = []
     for outcome in outcomes:
-        found += [rows.Revision(reading, "ingest", why) for reading, why in outcome.outvoted]
+        found += [Revision(reading, "ingest", why) for reading, why in outcome.outvoted]
         gave_way = {r.observed_at for r, _ in outcome.outvoted}
         for before, after in outcome.changed:
             if by is not None and (before.value != after.value or (before.reasons ^ after.reasons) & BY_PEOPLE):
-                found.append(rows.Revision(before, *by))
+                found.append(Revision(before, *by))
             elif before.flag != after.flag and before.observed_at not in gave_way:
-                found.append(rows.Revision(before, "ingest", "judged anew"))
+                found.append(Revision(before, "ingest", "judged anew"))
     return found
 
 

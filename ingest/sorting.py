@@ -20,7 +20,7 @@ from kawamori import wire
 from kawamori.domain.reading import Reading
 from kawamori.errors import UndecodableMessage
 from kawamori.mqtt import Message
-from kawamori.storage import readings as rows
+from kawamori.storage.quarantine import Quarantined
 
 NOT_REGISTERED = "gateway: not registered"
 STATUS_OF_NOBODY = "status: its device is not registered"
@@ -40,7 +40,7 @@ class Work:
     readings: list[Reading] = field(default_factory=list)
     #: Where each reading came from, should the database refuse it: the gateway's message and the place in it.
     sources: list[tuple[Message, int]] = field(default_factory=list)
-    refused: list[rows.Quarantined] = field(default_factory=list)
+    refused: list[Quarantined] = field(default_factory=list)
     statuses: list[tuple[str, datetime, bytes]] = field(default_factory=list)
 
     def add(self, other: "Work") -> None:
@@ -150,7 +150,7 @@ def sort(
         _sort_each(work, validator, message, raw, arrived_at)
     gateway = gateway_of(message.topic) or ""
     work.refused.extend(
-        rows.Quarantined(
+        Quarantined(
             received_at=heard_at(u.received_at, arrived_at), topic=u.topic, device_id=u.device_id, reason=u.reason,
             payload=u.payload, gateway_id=gateway,
         )
@@ -166,7 +166,7 @@ def sort(
         else:
             work.refused.append(of_device(message, s.device_id, at, raw_status, why))
     work.refused.extend(
-        rows.Quarantined(
+        Quarantined(
             received_at=arrived_at, topic=message.topic, device_id=None, reason=reason, payload=payload,
             gateway_id=gateway,
         )
@@ -239,7 +239,7 @@ def accepted(
     return validator.accept(device, received_at, wire.decode_reading(raw), arrived_at, upload=upload)
 
 
-def refused_by_database(message: Message, place: int, arrived_at: datetime, reason: str) -> rows.Quarantined:
+def refused_by_database(message: Message, place: int, arrived_at: datetime, reason: str) -> Quarantined:
     """The reading at that place of a gateway's message, byte for byte: read again, because few need it."""
     batch, _ = decode(message.payload)
     raw = batch if isinstance(batch, wire.Batch) else wire.decode_raw_batch(message.payload)
@@ -248,19 +248,17 @@ def refused_by_database(message: Message, place: int, arrived_at: datetime, reas
     return of_device(message, item.device_id, at, item.reading, reason)
 
 
-def of_device(
-    message: Message, device: str, received_at: datetime, payload: Raw | bytes, reason: str
-) -> rows.Quarantined:
+def of_device(message: Message, device: str, received_at: datetime, payload: Raw | bytes, reason: str) -> Quarantined:
     """A part of a gateway's message that a device sent."""
-    return rows.Quarantined(
+    return Quarantined(
         received_at=received_at, topic=wire.device_topic(device, "reading"), device_id=device, reason=reason,
         payload=bytes(payload), gateway_id=gateway_of(message.topic) or "",
     )  # fmt: skip
 
 
-def whole(message: Message, arrived_at: datetime, reason: str) -> rows.Quarantined:
+def whole(message: Message, arrived_at: datetime, reason: str) -> Quarantined:
     """A batch as it came."""
-    return rows.Quarantined(
+    return Quarantined(
         received_at=arrived_at, topic=message.topic, device_id=None, reason=reason,
         payload=message.payload[: wire.LARGEST_BATCH], gateway_id=gateway_of(message.topic) or "",
     )  # fmt: skip

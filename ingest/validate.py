@@ -9,12 +9,12 @@ from zoneinfo import ZoneInfo
 
 from ingest.series import stated_at
 from kawamori import wire
+from kawamori.domain.calendar import Calendar
 from kawamori.domain.reading import Reading, Reason, SensorId
 from kawamori.domain.registry import Deployment, Registry
 from kawamori.domain.validator import RESET_BEHIND, Validator, only_registration_can_help
 from kawamori.errors import Refused, UndecodableMessage
 from kawamori.settings import IngestSettings
-from kawamori.storage.readings import Calendar
 
 __all__ = ["IngestValidator", "Refused", "only_registration_can_help", "uploading"]
 

@@ -5,9 +5,9 @@ from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from kawamori.domain.calendar import Calendar, hour_of
 from kawamori.domain.registry import Sensor
 from kawamori.storage.database import Database
-from kawamori.storage.readings import Calendar, hour_of
 
 #: What a chart can show and a phone can load.
 CHART_POINTS = 2000
