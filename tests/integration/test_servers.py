@@ -13,8 +13,7 @@ import psycopg
 import pytest
 
 from kawamori.errors import ConfigurationError
-from kawamori.operate import servers
-from kawamori.operate.servers import DatabaseServer, private_folder
+from kawamori.operate.servers import DatabaseServer, database, private_folder, run_folder
 from kawamori.storage.database import queries
 from kawamori.storage.migrate import migrate, migrations, status
 
@@ -80,15 +79,15 @@ def test_a_database_that_is_interrupted_while_it_is_made_leaves_no_folder(
     def interrupted(*_: object, **__: object) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(servers, "_checked", interrupted)
+    monkeypatch.setattr(database, "run_checked", interrupted)
     made: list[Path] = []
-    keep = servers._Folder.__init__
+    keep = run_folder.RunFolder.__init__
 
     def remember(folder: Any, *arguments: Any) -> None:
         keep(folder, *arguments)
         made.append(folder.path)
 
-    monkeypatch.setattr(servers._Folder, "__init__", remember)
+    monkeypatch.setattr(run_folder.RunFolder, "__init__", remember)
     with pytest.raises(KeyboardInterrupt):
         DatabaseServer()
     assert len(made) == 1
