@@ -7,6 +7,7 @@ from typing import Any
 
 from kawamori.domain.registry import Station
 from kawamori.domain.rules import kind_of
+from kawamori.domain.trend import change_per_10min
 from kawamori.storage.alerts import Alert
 
 JST = timezone(timedelta(hours=9), "JST")
@@ -129,7 +130,7 @@ def _tail(told: Told, language: str) -> str:
 def _trend(trend_h: float | None, language: str) -> str:
     if trend_h is None:
         return ""
-    centimetres = round(trend_h * 100 / 6)
+    centimetres = change_per_10min(trend_h)
     arrow = "↑" if centimetres > 0 else "↓" if centimetres < 0 else "→"
     return f"{arrow}{abs(centimetres)}cm/10{'分' if language == 'ja' else ' min'} "
 

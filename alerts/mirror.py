@@ -18,7 +18,7 @@ from kawamori.domain.rules.level import LevelRule
 from kawamori.domain.rules.manual import ManualRule
 from kawamori.domain.silence import Silence, silenced
 from kawamori.errors import BrokerUnavailable
-from kawamori.mqtt import Publisher
+from kawamori.mqtt.publisher import Publisher
 from kawamori.observe import log
 from kawamori.runtime import now
 from kawamori.settings import Settings

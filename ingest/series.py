@@ -30,10 +30,10 @@ from ingest.quality import (
     runs,
 )
 from kawamori.domain.correction import BY_PEOPLE, Correction, CorrectionKind, as_stated, corrected, correction_of
-from kawamori.domain.flood import recent_trend
 from kawamori.domain.reading import Flag, Reading, Reason
 from kawamori.domain.registry import Limits
 from kawamori.domain.statement import Statement, newer
+from kawamori.domain.trend import recent_trend
 
 #: What neighbours decide; the other reasons belong to the reading alone.
 _NEIGHBOURLY = quality.NEIGHBOURLY

@@ -1,4 +1,4 @@
-"""What people do: answer alerts, change rules; what they did, in order; and who they are.
+"""What people do: answer alerts, change rules; and what they did, in order.
 
 What changes together is written, with its line of the audit, in the caller's one transaction.
 """
@@ -206,41 +206,6 @@ async def notifications_by_key(connection: Connection, keys: Iterable[str]) -> l
     """The ids of the messages with these idempotency keys."""
     rows = await (await connection.execute(query("notifications_by_key"), {"keys": list(keys)})).fetchall()
     return [row[0] for row in rows]
-
-
-# Who may act.
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Somebody with a token."""
-
-    name: str
-    role: str
-    created_at: datetime
-    revoked_at: datetime | None
-
-
-async def account_of(database: Database, digest: bytes) -> tuple[str, str] | None:
-    """Whose token has this digest: name and role."""
-    rows = await database.fetch("account_of", {"digest": digest})
-    return (rows[0][0], rows[0][1]) if rows else None
-
-
-async def add_account(connection: Connection, name: str, role: str, digest: bytes) -> bool:
-    """Let somebody act; False where the name is taken by somebody whose token still works."""
-    values = {"name": name, "role": role, "digest": digest}
-    return await (await connection.execute(query("add_account"), values)).fetchone() is not None
-
-
-async def accounts(database: Database) -> list[Account]:
-    """Everybody who may act, or might once."""
-    return [Account(*row) for row in await database.fetch("all_accounts")]
-
-
-async def revoke_account(connection: Connection, name: str) -> bool:
-    """End a token; whether it still worked."""
-    return (await connection.execute(query("revoke_account"), {"name": name})).rowcount == 1
 
 
 # What was told, and what happened when.

@@ -13,10 +13,10 @@ from alerts.blackout import ONE_BY_ONE, TELLING, Blackout, Pace, Turn, blind_rea
 from alerts.messages import Told
 from kawamori import wire
 from kawamori.domain.flood import Threshold
-from kawamori.domain.judge import Judge
 from kawamori.domain.quantity import Unit
 from kawamori.domain.reading import DeviceId, RiverId, SensorId, StationId
 from kawamori.domain.registry import Deployment, Limits, Registry, Sensor, Station
+from kawamori.domain.validator import Validator
 from kawamori.mqtt import Message
 from kawamori.settings import Settings
 
@@ -65,8 +65,8 @@ def registry(count: int = 1, **more: Any) -> Registry:
     } | more))  # fmt: skip
 
 
-def judge(found: Registry) -> Judge:
-    return Judge(found, timedelta(days=3653), timedelta(minutes=5))
+def validator(found: Registry) -> Validator:
+    return Validator(found, timedelta(days=3653), timedelta(minutes=5))
 
 
 def reading(device: str, value: Any, *, unit: str = "cm", quantity: str = "distance", ago: float = 0) -> Any:
@@ -79,7 +79,7 @@ def reading(device: str, value: Any, *, unit: str = "cm", quantity: str = "dista
 )
 def test_a_radars_number_for_nothing_is_no_level(value: float, metres: float | None) -> None:
     """A radar's -999 cm would be 17 m."""
-    found = blind_reading(judge(registry()), "d0", reading("d0", value), NOW)
+    found = blind_reading(validator(registry()), "d0", reading("d0", value), NOW)
     assert (None if found is None else found[1]) == metres
 
 
@@ -92,7 +92,7 @@ def test_a_radars_number_for_nothing_is_no_level(value: float, metres: float | N
 )  # fmt: skip
 def test_what_ingest_would_refuse_or_fail_is_told_to_nobody(device: str, more: dict[str, Any]) -> None:
     one = reading(device, **({"unit": "m", "quantity": "water_level"} | more))
-    assert blind_reading(judge(registry()), device, one, NOW) is None
+    assert blind_reading(validator(registry()), device, one, NOW) is None
 
 
 def blackout(steady: Steady, found: Registry) -> Blackout:
@@ -101,7 +101,7 @@ def blackout(steady: Steady, found: Registry) -> Blackout:
         names: Mapping[int, tuple[str, str]] = MappingProxyType({})
 
     one = Blackout(Settings(), [], None, Leads(), lambda: NOW, steady=steady)  # type: ignore[arg-type]
-    one._judge = judge(found)
+    one._validator = validator(found)
     return one
 
 

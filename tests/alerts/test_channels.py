@@ -41,7 +41,7 @@ from alerts.channels.teams import TeamsChannel
 from alerts.channels.webhook import WebhookChannel, signature
 from alerts.channels.webpush import WebPushChannel, push_message
 from kawamori.errors import ConfigurationError
-from kawamori.servers import free_port
+from kawamori.operate.servers import free_port
 from kawamori.settings import AlertSettings
 from kawamori.storage.outbox import Notification
 

@@ -18,7 +18,7 @@ from alerts.mirror import Mirror, station_state
 from kawamori import wire
 from kawamori.domain.reading import RiverId, SensorId, StationId
 from kawamori.domain.silence import Silence
-from kawamori.servers import BrokerServer, private_broker
+from kawamori.operate.servers import BrokerServer, private_broker
 from kawamori.settings import Settings
 from kawamori.storage import people
 from kawamori.storage.alerts import Alert
