@@ -11,8 +11,8 @@ import "./styles/sound.css";
 import "./styles/system.css";
 import { App } from "./shell/app";
 import { letGo } from "./shell/let-go";
-import { followLinks } from "./shell/route";
 import { keepUpToDate } from "./shell/update";
+import { followLinks } from "./ui/route";
 
 letGo();
 followLinks();

@@ -5,9 +5,9 @@ import type { Alert } from "../api/types";
 import { mayAcknowledge, mayShelve, mayWithdraw, stateOf } from "../domain/alerts";
 import { type Action, opened } from "../store/answers";
 import { live, t } from "../store/store";
+import { actionWord, measured, placeName, timeOf, title } from "../ui/alert-words";
 import { Answers, Doubt } from "./alert-facts";
 import { AlertShape, DrillMark, StateMark } from "./alert-state";
-import { actionWord, measured, placeName, timeOf, title } from "./alert-words";
 import { AnswerForm } from "./answer-form";
 import { Chronology } from "./chronology";
 

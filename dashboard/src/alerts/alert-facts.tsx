@@ -3,7 +3,7 @@ import type { Alert } from "../api/types";
 import { doubts, isDoubtful, neighbours, stateOf } from "../domain/alerts";
 import { metres } from "../domain/format";
 import { t } from "../store/store";
-import { stationName, timeOf, word } from "./alert-words";
+import { stationName, timeOf, word } from "../ui/alert-words";
 
 export function Doubt({ alert }: { alert: Alert }) {
   if (!isDoubtful(alert)) return null;

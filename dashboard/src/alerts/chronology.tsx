@@ -6,7 +6,7 @@ import type { Alert, AlertDetail, Entry, Notification } from "../api/types";
 import { clockSeconds } from "../domain/format";
 import { currentActor } from "../store/answers";
 import { t } from "../store/store";
-import { timeOf, word } from "./alert-words";
+import { timeOf, word } from "../ui/alert-words";
 
 /** A delivery is no change of the alert, so nothing on the stream tells of it. */
 const AGAIN_MS = 10_000;

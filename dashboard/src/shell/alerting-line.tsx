@@ -1,9 +1,9 @@
 /** Whether people are being told of what happens. The line is always there, so that nothing jumps when it must shout. */
 
-import { word } from "../alerts/alert-words";
 import { judgingStopped } from "../domain/alerting";
 import { impaired, unanswered } from "../store/answers";
 import { alertsKnown, heartbeat, lost, serverBehind, t } from "../store/store";
+import { word } from "../ui/alert-words";
 import { SoundControl } from "./sound-control";
 
 function Impaired({ why }: { why: readonly string[] }) {

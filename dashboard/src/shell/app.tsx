@@ -5,13 +5,13 @@ import { pick } from "../i18n";
 import { SituationView } from "../situation/situation-view";
 import { impaired } from "../store/answers";
 import { lang, levelTable, lost, site, t, theme } from "../store/store";
+import { lazy } from "../ui/lazy";
+import { route } from "../ui/route";
 import { AlertingLine } from "./alerting-line";
 import { Announcer } from "./announcer";
 import { Banners } from "./banners";
 import { Footer } from "./footer";
 import { Header } from "./header";
-import { lazy } from "./lazy";
-import { route } from "./route";
 
 const StationView = lazy(() => import("../station/station-view").then((m) => m.StationView));
 const AlertsView = lazy(() => import("../alerts/alerts-view").then((m) => m.AlertsView));

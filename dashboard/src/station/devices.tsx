@@ -1,10 +1,11 @@
 /** The boxes at the station: when each was last heard, its battery and its link; and those before them. */
-import { word } from "../alerts/alert-words";
+
 import type { Device } from "../api/types";
 import { ageWords } from "../domain/age";
 import { clockOrDay, dayOrYear } from "../domain/format";
 import { ageSeconds } from "../domain/freshness";
 import { now, t } from "../store/store";
+import { word } from "../ui/alert-words";
 import { devices } from "./state";
 
 const day = (iso: string) => dayOrYear(Date.parse(iso), now.value);

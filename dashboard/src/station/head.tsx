@@ -1,6 +1,5 @@
 /** The station now, in the numbers people say on the telephone. */
 import type { ComponentChildren } from "preact";
-import { word } from "../alerts/alert-words";
 import type { StationLevel } from "../api/types";
 import { GAUGE_ZERO, read } from "../domain/datum";
 import { clockOrDay, cmPer10min, metres, signed, trend } from "../domain/format";
@@ -8,6 +7,7 @@ import { believed, failed, freshnessNow } from "../domain/freshness";
 import { pick } from "../i18n";
 import { lang, lost, now, t } from "../store/store";
 import { Age } from "../ui/age";
+import { word } from "../ui/alert-words";
 import { FlagNote } from "../ui/flag-note";
 import { LevelChip, levelWord } from "../ui/level-chip";
 import { TrendArrow } from "../ui/trend-arrow";

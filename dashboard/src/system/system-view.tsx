@@ -2,7 +2,6 @@
 import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
-import { word } from "../alerts/alert-words";
 import { getQuarantine, getSystem } from "../api/client";
 import type { Refusal, System } from "../api/types";
 import { ageWords } from "../domain/age";
@@ -11,6 +10,7 @@ import { chain, gatewayHealth, type Health, type LinkName } from "../domain/chai
 import { clockSeconds } from "../domain/format";
 import { refusalKind } from "../domain/refusal";
 import { live, lost, now, t } from "../store/store";
+import { word } from "../ui/alert-words";
 import { keepLooking, type Look, NOT_YET } from "./look";
 import { Others } from "./others";
 

@@ -5,7 +5,7 @@ import { clockOrDay, metres } from "../domain/format";
 import { pick } from "../i18n";
 import type { Action } from "../store/answers";
 import { lang, now, stationLevels, stations, t } from "../store/store";
-import { levelWord } from "../ui/level-chip";
+import { levelWord } from "./level-chip";
 
 export function stationName(id: string): string {
   const name = stationLevels.value.get(id)?.name ?? stations.value.get(id)?.name;
