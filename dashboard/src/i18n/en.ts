@@ -1,5 +1,5 @@
 /** Every word of the page, in English. */
-import type { Catalogue } from "./index";
+import type { Catalogue } from "./ja";
 
 export const en: Catalogue = {
   productName: "Kawamori",

@@ -629,3 +629,14 @@ export const ja = {
     log: "記録",
   },
 } as const;
+
+/** The shape of `ja` with its texts widened, so that a key missing elsewhere does not compile. */
+type Widen<T> = T extends string
+  ? string
+  : T extends (...args: infer A) => string
+    ? (...args: A) => string
+    : T extends readonly string[]
+      ? { readonly [K in keyof T]: string }
+      : { readonly [K in keyof T]: Widen<T[K]> };
+
+export type Catalogue = Widen<typeof ja>;

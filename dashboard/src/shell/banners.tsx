@@ -1,6 +1,6 @@
 /** What must be known before any number is read: no connection, a drill, a wrong clock. */
 import { computed } from "@preact/signals";
-import type { Notice } from "../domain/alerting";
+import type { Notice } from "../api/types";
 import { clockOrDay, clockSeconds } from "../domain/format";
 import { pick } from "../i18n";
 import { impaired } from "../store/answers";

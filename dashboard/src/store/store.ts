@@ -1,9 +1,9 @@
 /** The one store: everything the page shows hangs on these signals; only `session.ts` and the views write. */
 import { computed, effect, signal } from "@preact/signals";
-import type { GeoCollection, LevelsLatest, Site, Station, StreamReading } from "../api/types";
+import type { FloodLevel, GeoCollection, LevelsLatest, Site, Station, StreamReading } from "../api/types";
 import { type ClockSync, clockError, serverNow } from "../domain/clock";
 import { connection, type Link } from "../domain/connection";
-import { type LevelFacts, USUAL } from "../domain/levels";
+import { USUAL } from "../domain/levels";
 import { catalogues, type Lang } from "../i18n";
 import { type Live, START } from "./live";
 
@@ -40,7 +40,7 @@ export const t = computed(() => catalogues[lang.value]);
 
 export const site = signal<Site | null>(null);
 /** Names and colours of the flood levels in force, by their number. */
-export const levelTable = signal<readonly LevelFacts[]>(USUAL);
+export const levelTable = signal<readonly FloodLevel[]>(USUAL);
 export const levels = signal<LevelsLatest | null>(null);
 /** What is shown is what this device knew before it was switched on. */
 export const recalled = signal(false);
