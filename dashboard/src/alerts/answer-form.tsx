@@ -16,7 +16,7 @@ import {
   underWay,
 } from "../store/answers";
 import { live, t } from "../store/store";
-import { actionWord } from "../ui/alert-words";
+import { actionWord } from "./action-word";
 
 /** The text that goes with an answer, by the name the API has for it. */
 const TEXT: Record<Action, "note" | "reason" | null> = {

@@ -4,9 +4,10 @@ import { useEffect } from "preact/hooks";
 import { getAlert } from "../api/client";
 import type { Alert, AlertDetail, Entry, Notification } from "../api/types";
 import { clockSeconds } from "../domain/format";
+import { word } from "../i18n";
 import { currentActor } from "../store/answers";
 import { t } from "../store/store";
-import { timeOf, word } from "../ui/alert-words";
+import { timeOf } from "../ui/alert-words";
 
 /** A delivery is no change of the alert, so nothing on the stream tells of it. */
 const AGAIN_MS = 10_000;

@@ -1,9 +1,9 @@
 /** Whether people are being told of what happens. The line is always there, so that nothing jumps when it must shout. */
 
 import { judgingStopped } from "../domain/alerting";
+import { word } from "../i18n";
 import { impaired, unanswered } from "../store/answers";
 import { alertsKnown, heartbeat, lost, serverBehind, t } from "../store/store";
-import { word } from "../ui/alert-words";
 import { SoundControl } from "./sound-control";
 
 function Impaired({ why }: { why: readonly string[] }) {

@@ -4,8 +4,8 @@ import type { Device } from "../api/types";
 import { ageWords } from "../domain/age";
 import { clockOrDay, dayOrYear } from "../domain/format";
 import { ageSeconds } from "../domain/freshness";
+import { word } from "../i18n";
 import { now, t } from "../store/store";
-import { word } from "../ui/alert-words";
 import { devices } from "./state";
 
 const day = (iso: string) => dayOrYear(Date.parse(iso), now.value);

@@ -9,8 +9,8 @@ import { NOT_TOLD } from "../domain/alerting";
 import { chain, gatewayHealth, type Health, type LinkName } from "../domain/chain";
 import { clockSeconds } from "../domain/format";
 import { refusalKind } from "../domain/refusal";
+import { word } from "../i18n";
 import { live, lost, now, t } from "../store/store";
-import { word } from "../ui/alert-words";
 import { keepLooking, type Look, NOT_YET } from "./look";
 import { Others } from "./others";
 
