@@ -1,6 +1,9 @@
 import { render } from "preact";
+import { keepDocument } from "./shell/document";
 import { startSession } from "./store/session";
 import { keepSounding } from "./store/sound";
+import { wantedLang } from "./store/store";
+import { speak } from "./ui/language";
 import "./styles/base.css";
 import "./styles/layout.css";
 import "./styles/levels.css";
@@ -16,8 +19,11 @@ import { followLinks } from "./ui/route";
 
 letGo();
 followLinks();
-const root = document.getElementById("app");
-if (root) render(<App />, root);
+keepDocument();
 startSession();
-keepSounding();
 keepUpToDate();
+void speak(wantedLang.peek()).then(() => {
+  const root = document.getElementById("app");
+  if (root) render(<App />, root);
+  keepSounding();
+});

@@ -1,13 +1,9 @@
-/** The page's languages: Japanese first, English second. */
+/** The page's languages: Japanese first, English second. Each catalogue is a file of its own: see `ui/language.ts`. */
 import type { Bilingual } from "../api/types";
-import { en } from "./en";
-import { type Catalogue, ja } from "./ja";
 
 export type { Catalogue } from "./ja";
 
 export type Lang = "ja" | "en";
-
-export const catalogues: Record<Lang, Catalogue> = { ja, en };
 
 /** The API's own words; the other language rather than nothing when one is empty. */
 export const pick = (words: Bilingual, lang: Lang): string => words[lang] || words.ja || words.en;
