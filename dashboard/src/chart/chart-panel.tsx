@@ -34,7 +34,7 @@ const picture = computed(
   () => history.value && pictureOf(history.value, marks.value, datum.value, drawnNow.value),
 );
 const height = (levelM: number | null) =>
-  levelM === null ? "—" : t.value.station.height[datum.value.kind](metres(read(levelM, datum.value)));
+  levelM === null ? "—" : t.value.height[datum.value.kind](metres(read(levelM, datum.value)));
 const pointed = signal<number | null>(null);
 const newest = (of: readonly Mark[]) => of.findLast((m) => m.value !== null && m.flag !== 4);
 

@@ -10,6 +10,7 @@ import { LevelChip } from "../ui/level-chip";
 import { stationHref } from "../ui/route";
 import { TrendArrow } from "../ui/trend-arrow";
 import { id, registered } from "./state";
+import { stationWords } from "./station-catalogue";
 import { heightIn } from "./words";
 
 function Numbers({ station }: { station: StationLevel }) {
@@ -49,7 +50,7 @@ function Near({ of, here = false }: { of: string; here?: boolean }) {
     >
       {here ? (
         <span class="near-name">
-          {name} <small>{t.value.station.here}</small>
+          {name} <small>{stationWords.value.here}</small>
         </span>
       ) : (
         <a class="near-name" href={stationHref(of)}>
@@ -62,7 +63,7 @@ function Near({ of, here = false }: { of: string; here?: boolean }) {
 }
 
 export function Neighbours() {
-  const words = t.value.station;
+  const words = stationWords.value;
   const near = registered.value?.neighbours;
   if (!near) return null;
   const { upstream, downstream } = near;

@@ -13,6 +13,7 @@ import { word } from "../i18n";
 import { live, lost, now, t } from "../store/store";
 import { keepLooking, type Look, NOT_YET } from "./look";
 import { Others } from "./others";
+import { systemWords } from "./system-catalogue";
 
 const SHOWN = 20;
 
@@ -40,7 +41,7 @@ function HealthMark({ health }: { health: Health }) {
       <svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">
         <path d={MARKS[health]} />
       </svg>
-      {t.value.system[health]}
+      {systemWords.value[health]}
     </span>
   );
 }
@@ -48,7 +49,7 @@ function HealthMark({ health }: { health: Health }) {
 const ago = (iso: string) => ageWords(Math.max(0, (now.value - Date.parse(iso)) / 1000), t.value);
 
 function span(seconds: number): string {
-  const words = t.value.system;
+  const words = systemWords.value;
   if (seconds < 120) return words.seconds(Math.round(seconds));
   return seconds < 7200 ? words.minutes(Math.round(seconds / 60)) : words.hours(Math.round(seconds / 3600));
 }
@@ -59,7 +60,7 @@ function bytes(n: number): string {
 
 /** What is said of one link, a line each. */
 function facts(name: LinkName, at: System): readonly string[] {
-  const words = t.value.system;
+  const words = systemWords.value;
   const { alerting } = at;
   switch (name) {
     case "sensors":
@@ -127,7 +128,7 @@ function Panel({ title, id, children }: { title: string; id: string; children: C
 }
 
 function Chain({ at }: { at: System }) {
-  const words = t.value.system;
+  const words = systemWords.value;
   const { failed } = system.value;
   return (
     <ol class="chain" data-testid="chain">
@@ -150,7 +151,7 @@ function Chain({ at }: { at: System }) {
 }
 
 function Gateways({ at }: { at: System }) {
-  const words = t.value.system;
+  const words = systemWords.value;
   return (
     <table class="facts">
       <thead>
@@ -185,13 +186,13 @@ function Reason({ text }: { text: string }) {
   if (kind === null) return own;
   return (
     <>
-      {t.value.system.refusals[kind]} <small>{own}</small>
+      {systemWords.value.refusals[kind]} <small>{own}</small>
     </>
   );
 }
 
 function Quarantine({ at }: { at: System }) {
-  const words = t.value.system;
+  const words = systemWords.value;
   const { quarantine } = at;
   const { found, failed } = refusals.value;
   return (
@@ -230,7 +231,7 @@ function Quarantine({ at }: { at: System }) {
 }
 
 export function SystemView() {
-  const words = t.value.system;
+  const words = systemWords.value;
   useEffect(keepSystem, []);
   const { found: at, failed } = system.value;
   return (
