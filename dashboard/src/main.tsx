@@ -11,7 +11,6 @@ import "./styles/table.css";
 import "./styles/panels.css";
 import "./styles/alerts.css";
 import "./styles/sound.css";
-import "./styles/system.css";
 import { App } from "./shell/app";
 import { letGo } from "./shell/let-go";
 import { keepUpToDate } from "./shell/update";

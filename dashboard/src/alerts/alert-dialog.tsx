@@ -1,4 +1,5 @@
 /** One alert: what is known of it, what can be answered, and what happened so far. */
+import "../styles/alert-dialog.css";
 import { useSignal } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Alert } from "../api/types";
@@ -29,12 +30,7 @@ const close = () => {
 };
 
 /** The browser's own dialog: it keeps the focus inside, closes on Esc, and gives the focus back. */
-export function AlertDialog() {
-  const now = opened.value;
-  return now && <OpenDialog key={now.id} id={now.id} listed={now.alert} />;
-}
-
-function OpenDialog({ id, listed }: { id: number; listed: Alert | undefined }) {
+export function AlertDialog({ id, listed }: { id: number; listed: Alert | undefined }) {
   const words = t.value;
   const box = useRef<HTMLDialogElement>(null);
   const last = useRef<Alert | undefined>(undefined);

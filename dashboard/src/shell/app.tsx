@@ -1,8 +1,8 @@
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { AlertDialog } from "../alerts/alert-dialog";
+import { OpenedDialog } from "../alerts/opened-dialog";
 import { SituationView } from "../situation/situation-view";
 import { t } from "../store/store";
-import { lazy } from "../ui/lazy";
+import { lazyView } from "../ui/lazy";
 import { route } from "../ui/route";
 import { AlertingLine } from "./alerting-line";
 import { Announcer } from "./announcer";
@@ -10,10 +10,10 @@ import { Banners } from "./banners";
 import { Footer } from "./footer";
 import { Header } from "./header";
 
-const StationView = lazy(() => import("../station/station-view").then((m) => m.StationView));
-const AlertsView = lazy(() => import("../alerts/alerts-view").then((m) => m.AlertsView));
-const SystemView = lazy(() => import("../system/system-view").then((m) => m.SystemView));
-const WallView = lazy(() => import("../wall/wall-view").then((m) => m.WallView));
+const StationView = lazyView(() => import("../station/station-view").then((m) => m.StationView));
+const AlertsView = lazyView(() => import("../alerts/alerts-view").then((m) => m.AlertsView));
+const SystemView = lazyView(() => import("../system/system-view").then((m) => m.SystemView));
+const WallView = lazyView(() => import("../wall/wall-view").then((m) => m.WallView));
 
 function View() {
   const at = route.value;
@@ -55,7 +55,7 @@ export function App() {
       <Announcer />
       <View />
       {!wall && <Footer />}
-      <AlertDialog />
+      <OpenedDialog />
     </>
   );
 }

@@ -32,7 +32,7 @@ function label(name: string): string {
 
 function Table({ part }: { part: Extract<Part, { kind: "rows" }> }) {
   return (
-    <table class="facts" aria-label={label(part.name)}>
+    <table class="links-facts" aria-label={label(part.name)}>
       <thead>
         <tr>
           {part.columns.map((column) => (

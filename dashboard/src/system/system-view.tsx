@@ -1,4 +1,5 @@
 /** Is every part of the chain alive? Drawn as the way that a reading takes. */
+import "../styles/system.css";
 import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
@@ -153,7 +154,7 @@ function Chain({ at }: { at: System }) {
 function Gateways({ at }: { at: System }) {
   const words = systemWords.value;
   return (
-    <table class="facts">
+    <table class="links-facts">
       <thead>
         <tr>
           <th scope="col">{words.gateway}</th>
@@ -203,7 +204,7 @@ function Quarantine({ at }: { at: System }) {
         {found?.length === 0 && !failed && <p class="empty">{words.quarantineNone}</p>}
         {found && found.length > 0 && (
           <div>
-            <table class="facts" aria-label={words.messages}>
+            <table class="links-facts" aria-label={words.messages}>
               <thead>
                 <tr>
                   <th scope="col">{words.received}</th>
