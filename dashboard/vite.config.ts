@@ -49,7 +49,11 @@ export default defineConfig({
     reportCompressedSize: true,
     rolldownOptions: {
       input: { index: "index.html", sw: "worker/sw.ts" },
-      output: { entryFileNames: ({ name }) => (name === "sw" ? "sw.js" : "assets/[name]-[hash].js") },
+      output: {
+        entryFileNames: ({ name }) => (name === "sw" ? "sw.js" : "assets/[name]-[hash].js"),
+        // One file of all that the first page shares with what comes later: each more costs its headers.
+        codeSplitting: { groups: [{ name: "shared", test: /^(?!.*leaflet)/, minShareCount: 2 }] },
+      },
     },
   },
   server: { proxy: { "/api": { target: api } } },
