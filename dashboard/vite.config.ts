@@ -1,6 +1,7 @@
 /// <reference types="vitest/config" />
 import { createHash } from "node:crypto";
 import { defineConfig, type Plugin } from "vite";
+import { leafletInUse } from "./build/leaflet.ts";
 
 const api = process.env["KAWAMORI_API_URL"] ?? "http://127.0.0.1:8000";
 
@@ -40,7 +41,7 @@ function version(): Plugin {
 
 export default defineConfig({
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
-  plugins: [version()],
+  plugins: [leafletInUse(), version()],
   build: {
     target: "es2022",
     // A data: URL would need `img-src data:`; the page must work under `default-src 'self'`.
