@@ -56,7 +56,7 @@ def test_the_first_load_is_small_all_told(quiet_town: Any, browser: Browser) -> 
     session.on("Network.loadingFinished", lambda e: sizes.update({e["requestId"]: int(e["encodedDataLength"])}))
     page.goto(quiet_town.url)
     expect(page.get_by_test_id("station-row").first).to_be_visible()
-    expect(page.locator(".leaflet-marker-icon").first).to_be_visible()
+    expect(page.locator(".pin-host").first).to_be_visible()
     expect(page.locator(".uplot canvas").first).to_be_visible()
     page.wait_for_timeout(1000)
     page_bytes = sum(size for key, size in sizes.items() if "/api/" not in names.get(key, "/api/"))
