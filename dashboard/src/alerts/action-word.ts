@@ -1,9 +1,9 @@
 /** What an answer to an alert is called. */
 import type { Action } from "../store/answers";
-import { t } from "../store/store";
+import { dialogWords } from "./dialog-catalogue";
 
 export function actionWord(action: Action): string {
-  const words = t.value;
+  const words = dialogWords.value;
   const called: Record<Action, string> = {
     acknowledge: words.acknowledge,
     notes: words.memo,
