@@ -1,7 +1,7 @@
 /// <reference types="vitest/config" />
 import { createHash } from "node:crypto";
 import { defineConfig, type Plugin } from "vite";
-import { leafletInUse } from "./build/leaflet.ts";
+import { withoutUnused } from "./build/unused.ts";
 
 const api = process.env["KAWAMORI_API_URL"] ?? "http://127.0.0.1:8000";
 
@@ -41,7 +41,7 @@ function version(): Plugin {
 
 export default defineConfig({
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
-  plugins: [leafletInUse(), version()],
+  plugins: [withoutUnused(), version()],
   build: {
     target: "es2022",
     // A data: URL would need `img-src data:`; the page must work under `default-src 'self'`.
@@ -52,8 +52,13 @@ export default defineConfig({
       input: { index: "index.html", sw: "worker/sw.ts" },
       output: {
         entryFileNames: ({ name }) => (name === "sw" ? "sw.js" : "assets/[name]-[hash].js"),
-        // One file of all that the first page shares with what comes later: each more costs its headers.
-        codeSplitting: { groups: [{ name: "shared", test: /^(?!.*leaflet)/, minShareCount: 2 }] },
+        // All that the first page needs in one file: several would be larger, and each costs its headers.
+        codeSplitting: {
+          groups: [
+            { name: "leaflet", test: /leaflet/, minShareCount: 2, priority: 1 },
+            { name: "index", test: /index\.html|src\/(main|ui\/scale)\.ts/ },
+          ],
+        },
       },
     },
   },

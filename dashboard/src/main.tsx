@@ -9,6 +9,8 @@ import "./styles/layout.css";
 import "./styles/levels.css";
 import "./styles/table.css";
 import "./styles/panels.css";
+import "uplot/dist/uPlot.min.css";
+import "./styles/chart.css";
 import "./styles/alerts.css";
 import "./styles/sound.css";
 import { App } from "./shell/app";
