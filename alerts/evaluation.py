@@ -2,6 +2,8 @@
 
 The work of one transaction is bounded: readings come in pages, and a sensor whose late readings need more of them than
 `_LATE_ROWS` waits in `late_evaluation`, so that the others, and what people are told, do not wait for it.
+
+Over 400 lines: live, late and put-off readings share one set of watches, and are read against each other.
 """
 
 import asyncio

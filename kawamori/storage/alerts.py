@@ -1,6 +1,8 @@
 """Alerts, what is to be told of them, and the conversations they belong to.
 
 What changes together is written in the caller's one transaction.
+
+Over 400 lines: one function a query of `queries/alerts.sql`; still to be cut into lease, record and announcements.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
