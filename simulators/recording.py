@@ -1,7 +1,7 @@
 """Read a recorded flood from a CSV file as people write them: what a row says, or by line why it says nothing. Pure.
 
 A row is read or refused, never bent: a number that could be two numbers, a time that came twice or never, and a unit
-or a zone that nobody named are refused with their line and the option that settles them.
+or a zone that is not named are refused with their line and the option that settles them.
 """
 
 import csv

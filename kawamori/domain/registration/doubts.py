@@ -140,7 +140,7 @@ def _overlap(one: SensorPlan, other: SensorPlan) -> bool:
 
 
 def _names(sheet: Sheet, known: Known) -> Iterator[Remark]:
-    """Two stations that nobody could tell apart by their names."""
+    """Two stations with names that a reader cannot tell apart."""
     by_sight: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for id_, name in known.others.items():
         by_sight[same_to_a_reader(name)].append((id_, name))
