@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from api.bodies import RuleBody
-from api.directory import Directory
-from api.problems import WrongField
+from api.contract.problems import WrongField
+from api.contract.requests import RuleBody
+from api.registry_cache import Directory
 from kawamori.domain.reading import StationId
 from kawamori.domain.rules import KINDS, Rule
 from kawamori.domain.rules.level import LevelRule

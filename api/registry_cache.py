@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from api.once import Once
+from api.single_flight import SingleFlight
 from kawamori.domain.flood import Threshold
 from kawamori.domain.reading import RiverId, StationId
 from kawamori.domain.registry import Registry, Sensor, Station
@@ -101,7 +101,7 @@ class Directory:
     headings: Mapping[StationId, dict[str, Any]] = field(default_factory=dict)
 
 
-class DirectoryCache:
+class RegistryCache:
     """One Directory for all requests; a reader that saw a newer version asks for it."""
 
     def __init__(self, database: Database, clock: Clock, steady: Callable[[], float] = time.monotonic) -> None:
@@ -115,7 +115,7 @@ class DirectoryCache:
         self._turns = 0
         #: Why the newest registry is not the one in use, if so.
         self.trouble: str | None = None
-        self._once: Once[Directory] = Once()
+        self._once: SingleFlight[Directory] = SingleFlight()
 
     async def get(self, version: int = 0) -> Directory:
         """The directory, at least of that version; raises StorageUnavailable."""

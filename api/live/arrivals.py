@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from api.directory import Directory
+from api.registry_cache import Directory
 from kawamori.domain.reading import SensorId, StationId
 from kawamori.domain.trend import HORIZON, Arrival, time_to_threshold
 from kawamori.storage.database import Database

@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 from fastapi import HTTPException, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import WrongField, problem
+from api.contract.problems import WrongField, problem
 from kawamori.domain.accounts import LONGEST_NAME, MANAGER, has_control, token_digest
 from kawamori.storage.accounts import account_of
 from kawamori.storage.database import Database
@@ -50,7 +50,7 @@ def _refused(detail: str) -> HTTPException:
     return HTTPException(HTTPStatus.UNAUTHORIZED, detail, {"WWW-Authenticate": 'Bearer realm="kawamori"'})
 
 
-class Who:
+class Auth:
     """Tells the routes who asks."""
 
     def __init__(self, database: Database, *, open_to_all: bool) -> None:

@@ -13,13 +13,13 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Response
 
-from api import cap
-from api.bulletins import subject_of
-from api.chronology import JST, STATUS
-from api.directory import USUAL, Level
-from api.levels import Levels
-from api.lite_words import WORDS, Words
-from api.routes import Dependencies
+from api.feeds import cap
+from api.feeds.chronology import JST, STATUS
+from api.feeds.routes import subject_of
+from api.live.levels import Levels
+from api.pages.lite_words import WORDS, Words
+from api.read.routes import Dependencies
+from api.registry_cache import USUAL, Level
 from kawamori.domain.danger import Danger
 from kawamori.domain.notices import Notice
 from kawamori.domain.reading import Flag

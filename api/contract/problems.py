@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from api import schemas
+from api.contract import schemas
 from kawamori.errors import StorageUnavailable
 from kawamori.observe import log
 

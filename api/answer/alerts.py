@@ -11,11 +11,11 @@ from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, HTTPException, Response
 
-from api import schemas, shapes
-from api.bodies import LONGEST_SHELVING_MIN, Acknowledge, ByHand, Noted, Shelve, Withdraw
-from api.problems import REFUSALS, WrongField
-from api.routes import Dependencies, Id, answer
-from api.who import Actor
+from api.auth.actors import Actor
+from api.contract import schemas, shapes
+from api.contract.problems import REFUSALS, WrongField
+from api.contract.requests import LONGEST_SHELVING_MIN, Acknowledge, ByHand, Noted, Shelve, Withdraw
+from api.read.routes import Dependencies, Id, answer
 from kawamori.domain.reading import StationId
 from kawamori.domain.silence import Silence
 from kawamori.errors import StorageUnavailable
@@ -70,8 +70,8 @@ async def _held(connection: Connection, alert: int) -> LockedAlert:
 def act_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of small routes
     """Every route by which people answer."""
     router = APIRouter(prefix="/api/v1", responses=REFUSALS, tags=["answers"])
-    Operator = Annotated[Actor, Depends(using.who.operator)]  # noqa: N806 - a type
-    Manager = Annotated[Actor, Depends(using.who.manager)]  # noqa: N806 - a type
+    Operator = Annotated[Actor, Depends(using.auth.operator)]  # noqa: N806 - a type
+    Manager = Annotated[Actor, Depends(using.auth.manager)]  # noqa: N806 - a type
 
     async def shown(connection: Connection, alert: int, status: int = HTTPStatus.OK) -> Response:
         found = await alerts_by_id(connection, [alert], using.clock())

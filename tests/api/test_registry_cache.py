@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from api.directory import REREAD, DirectoryCache
+from api.registry_cache import REREAD, RegistryCache
 from kawamori.storage.database import Database
 
 pytestmark = pytest.mark.integration
@@ -18,13 +18,13 @@ def test_the_last_good_registry_stays_in_use(rows, monkeypatch):
     async def scene():
         nonlocal steady
         async with Database(rows.url, "test", size=2) as database:
-            cache = DirectoryCache(database, lambda: datetime.now(UTC), lambda: steady)
+            cache = RegistryCache(database, lambda: datetime.now(UTC), lambda: steady)
             before = await cache.get()
 
             async def broken(*_args, **_more):
                 raise RuntimeError("?")
 
-            monkeypatch.setattr("api.directory.load_registry", broken)
+            monkeypatch.setattr("api.registry_cache.load_registry", broken)
             steady += REREAD.total_seconds() + 1
             assert await cache.get() is before
             assert await cache.get(before.registry.version + 1) is before
@@ -42,7 +42,7 @@ def test_a_station_registered_a_moment_ago_is_known(rows):
 
     async def scene():
         async with Database(rows.url, "test", size=2) as database:
-            cache = DirectoryCache(database, lambda: datetime.now(UTC))
+            cache = RegistryCache(database, lambda: datetime.now(UTC))
             before = await cache.get()
             assert await cache.having("standing", "water_level") is before
             rows.station("new")

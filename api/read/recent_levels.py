@@ -7,9 +7,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from api import shapes
-from api.directory import Directory
-from api.once import Once
+from api.contract import shapes
+from api.registry_cache import Directory
+from api.single_flight import SingleFlight
 from kawamori.storage.charts import Resolution, bucket_start
 from kawamori.storage.database import Database
 from kawamori.storage.levels import recent_levels
@@ -24,7 +24,7 @@ class RecentLevels:
         self._steady = steady
         self._kept: dict[int, tuple[float, dict[str, Any]]] = {}
         #: A wall of screens that starts together asks the database once, and for one span at a time.
-        self._once: dict[int, Once[dict[str, Any]]] = defaultdict(Once)
+        self._once: dict[int, SingleFlight[dict[str, Any]]] = defaultdict(SingleFlight)
         self._lock = asyncio.Lock()
 
     async def of(self, hours: int, database: Database, directory: Directory, at: datetime) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Path, Request, Response
 from starlette.responses import FileResponse
 
-from api import schemas
-from api.page import FOR_EVER
-from api.routes import Dependencies, answer
+from api.contract import schemas
+from api.pages.console import FOR_EVER
+from api.read.routes import Dependencies, answer
 from kawamori import basemap
 from kawamori.errors import ConfigurationError
 from kawamori.observe import log

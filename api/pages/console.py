@@ -59,8 +59,8 @@ class SecurityHeaders:
 
 def find_page() -> Path | None:
     """The built page: inside the installed package, or beside it in a clone."""
-    here = Path(__file__).parent
-    for folder in (here.parent / "dashboard" / "dist", here / "static"):
+    api = Path(__file__).parent.parent
+    for folder in (api.parent / "dashboard" / "dist", api / "static"):
         if (folder / "index.html").is_file():
             return folder
     return None

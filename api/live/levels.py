@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from api import shapes
-from api.arrivals import Arrivals
-from api.directory import Directory, DirectoryCache
+from api.contract import shapes
+from api.live.arrivals import Arrivals
+from api.registry_cache import Directory, RegistryCache
 from kawamori.domain.freshness import server_behind
 from kawamori.runtime import Clock
 from kawamori.storage.database import Database
@@ -16,7 +16,7 @@ from kawamori.storage.system import links_now
 class Levels:
     """Levels with what only several queries know: which link is silent, when a threshold would be reached."""
 
-    def __init__(self, database: Database, directory: DirectoryCache, clock: Clock) -> None:
+    def __init__(self, database: Database, directory: RegistryCache, clock: Clock) -> None:
         self._database, self._directory, self._clock = database, directory, clock
         self._arrivals = Arrivals()
 

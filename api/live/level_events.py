@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from api.levels import Levels
-from api.stream import LiveFeed, frame
+from api.live.levels import Levels
+from api.live.stream import LiveFeed, frame
 from kawamori.errors import StorageUnavailable
 from kawamori.runtime import forever
 

@@ -17,13 +17,13 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, StringConst
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from api import schemas, shapes
-from api.directory import Directory, DirectoryCache
-from api.levels import Levels
-from api.problems import PROBLEM, WrongField, busy
-from api.recent import RecentLevels
-from api.stream import Hub, LiveFeed
-from api.who import Actor, Who
+from api.auth.actors import Actor, Auth
+from api.contract import schemas, shapes
+from api.contract.problems import PROBLEM, WrongField, busy
+from api.live.levels import Levels
+from api.live.stream import Hub, LiveFeed
+from api.read.recent_levels import RecentLevels
+from api.registry_cache import Directory, RegistryCache
 from kawamori.domain.reading import StationId
 from kawamori.domain.registry import Sensor, Station
 from kawamori.runtime import Clock
@@ -72,11 +72,11 @@ class Dependencies:
     """What the routes work with."""
 
     database: Database
-    directory: DirectoryCache
+    directory: RegistryCache
     feed: LiveFeed
     clock: Clock
     site: SiteSettings
-    who: Who
+    auth: Auth
     #: Where people open the page, as they may type it.
     public_url: str | None = None
     api: ApiSettings = field(default_factory=ApiSettings)
@@ -173,8 +173,8 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
     """Every route that reads."""
     router = APIRouter(prefix="/api/v1", responses={422: PROBLEM, 503: PROBLEM})
     recent = RecentLevels()
-    Anybody = Annotated[Actor | None, Depends(using.who.anybody)]  # noqa: N806 - a type
-    Reader = Annotated[Actor, Depends(using.who.reader)]  # noqa: N806 - a type
+    Anybody = Annotated[Actor | None, Depends(using.auth.anybody)]  # noqa: N806 - a type
+    Reader = Annotated[Actor, Depends(using.auth.reader)]  # noqa: N806 - a type
 
     @router.get("/levels/latest", response_model=schemas.LevelsLatest, tags=["levels"])
     async def latest_levels(

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Path, Response
 from pydantic import AwareDatetime
 
-from api import schemas
-from api.alerting import committed
-from api.bodies import CorrectionBody
-from api.problems import REFUSALS, WrongField
-from api.routes import Dependencies, Id, IdCursor, Limit, answer, sensor_of
-from api.who import Actor
+from api.answer.alerts import committed
+from api.auth.actors import Actor
+from api.contract import schemas
+from api.contract.problems import REFUSALS, WrongField
+from api.contract.requests import CorrectionBody
+from api.read.routes import Dependencies, Id, IdCursor, Limit, answer, sensor_of
 from kawamori.domain.correction import Correction, CorrectionKind
 from kawamori.domain.limits import bounds_of, limits_of
 from kawamori.domain.registry import Registry, Sensor
@@ -87,8 +87,8 @@ def _detail(found: CorrectionRow, station: str) -> dict[str, Any]:
 def correction_routes(using: Dependencies) -> APIRouter:
     """Every route by which people correct readings."""
     router = APIRouter(prefix="/api/v1/stations/{station_id}", responses=REFUSALS, tags=["readings"])
-    Manager = Annotated[Actor, Depends(using.who.manager)]  # noqa: N806 - a type
-    Reader = Annotated[Actor, Depends(using.who.reader)]  # noqa: N806 - a type
+    Manager = Annotated[Actor, Depends(using.auth.manager)]  # noqa: N806 - a type
+    Reader = Annotated[Actor, Depends(using.auth.reader)]  # noqa: N806 - a type
 
     async def the(connection: Connection, station: str, correction: int) -> CorrectionRow:
         found = await corrections_of_station(connection, station, before=correction + 1, limit=1)

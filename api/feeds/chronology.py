@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from html import escape
 from typing import Any
 
-from api.directory import Directory
+from api.registry_cache import Directory
 from kawamori.domain.reading import StationId
 from kawamori.domain.rules import KINDS
 from kawamori.storage.actions import Timeline

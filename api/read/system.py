@@ -9,11 +9,11 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from api import schemas, shapes
 from api.clock import WRONG_AFTER
-from api.once import Once
-from api.problems import PROBLEM
-from api.routes import Dependencies, answer
+from api.contract import schemas, shapes
+from api.contract.problems import PROBLEM
+from api.read.routes import Dependencies, answer
+from api.single_flight import SingleFlight
 from kawamori.errors import KawamoriError
 from kawamori.observe import log
 from kawamori.storage import people, system
@@ -31,7 +31,7 @@ MOST_PROBLEMS = 50
 def system_routes(using: Dependencies) -> APIRouter:
     """The one route."""
     router = APIRouter(prefix="/api/v1", responses={503: PROBLEM}, tags=["site"])
-    once: Once[dict[str, Any]] = Once()
+    once: SingleFlight[dict[str, Any]] = SingleFlight()
     kept: dict[str, Any] | None = None
     kept_at = 0.0
 

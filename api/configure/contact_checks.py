@@ -7,9 +7,9 @@ from typing import Any, assert_never
 
 import msgspec
 
-from api.bodies import EscalationBody, GroupBody, Hours, PersonBody, RotaBody, ShiftBody
-from api.problems import WrongField
-from api.shapes import HIDDEN, shown_address
+from api.contract.problems import WrongField
+from api.contract.requests import EscalationBody, GroupBody, Hours, PersonBody, RotaBody, ShiftBody
+from api.contract.shapes import HIDDEN, shown_address
 from kawamori.domain import people
 from kawamori.domain.escalation import Escalation, Step
 from kawamori.domain.people import Address, Contact, Group, Person, Rota, Shift, loop, members

@@ -9,10 +9,9 @@ from uuid import uuid4
 import msgspec
 from fastapi import APIRouter, Body, Depends, HTTPException, Path, Query, Response
 
-from api import schemas
-from api.alerting import committed, conflict
-from api.bodies import ContactBody, EscalationBody, RuleBody, SilenceBody
-from api.contacts import (
+from api.answer.alerts import committed, conflict
+from api.auth.actors import Actor
+from api.configure.contact_checks import (
     check_contact,
     check_escalation,
     contact_of,
@@ -21,10 +20,11 @@ from api.contacts import (
     escalation_shape,
     users_of,
 )
-from api.problems import REFUSALS, WrongField
-from api.routes import Dependencies, Id, IdCursor, Limit, answer
-from api.rules import SETTABLE, check_scope, given, heights, kind_shape, rule_of
-from api.who import Actor
+from api.configure.rule_checks import SETTABLE, check_scope, given, heights, kind_shape, rule_of
+from api.contract import schemas
+from api.contract.problems import REFUSALS, WrongField
+from api.contract.requests import ContactBody, EscalationBody, RuleBody, SilenceBody
+from api.read.routes import Dependencies, Id, IdCursor, Limit, answer
 from kawamori.domain import people as domain
 from kawamori.domain.people import Person
 from kawamori.domain.reading import RiverId, StationId
@@ -126,9 +126,9 @@ def _plain(found: Any) -> dict[str, Any]:
 def configuration_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of small routes
     """Every route by which people change who is told of what."""
     router = APIRouter(prefix="/api/v1", responses=REFUSALS, tags=["configuration"])
-    Reader = Annotated[Actor, Depends(using.who.reader)]  # noqa: N806 - a type
-    Operator = Annotated[Actor, Depends(using.who.operator)]  # noqa: N806 - a type
-    Manager = Annotated[Actor, Depends(using.who.manager)]  # noqa: N806 - a type
+    Reader = Annotated[Actor, Depends(using.auth.reader)]  # noqa: N806 - a type
+    Operator = Annotated[Actor, Depends(using.auth.operator)]  # noqa: N806 - a type
+    Manager = Annotated[Actor, Depends(using.auth.manager)]  # noqa: N806 - a type
 
     @router.get("/contacts", response_model=schemas.Contacts)
     async def contacts(_actor: Reader) -> Response:

@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 
-from api import cap, chronology, schemas
-from api.directory import Directory
-from api.problems import PROBLEM, WrongField
-from api.routes import Dependencies, From, Id, Text, To, answer
+from api.contract import schemas
+from api.contract.problems import PROBLEM, WrongField
+from api.feeds import cap, chronology
+from api.read.routes import Dependencies, From, Id, Text, To, answer
+from api.registry_cache import Directory
 from kawamori.domain.reading import StationId
 from kawamori.storage import actions
 from kawamori.storage.alert_pages import Alert, alerts_by_id

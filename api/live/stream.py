@@ -17,8 +17,8 @@ import msgspec
 from fastapi.sse import format_sse_event
 from prometheus_client import Counter, Gauge
 
-from api import shapes
-from api.directory import DirectoryCache
+from api.contract import shapes
+from api.registry_cache import RegistryCache
 from kawamori.errors import StorageUnavailable
 from kawamori.observe import log
 from kawamori.runtime import Clock, fail_point, forever, sleep_or_stop
@@ -178,7 +178,7 @@ class LiveFeed:
     """Follows the database for the hub, and tells a client that comes back what it missed."""
 
     def __init__(
-        self, database: Database, directory: DirectoryCache, clock: Clock, hub: Hub, page: str | None = None, *,
+        self, database: Database, directory: RegistryCache, clock: Clock, hub: Hub, page: str | None = None, *,
         resuming: Database | None = None,
     ) -> None:  # fmt: skip
         self._database = database

@@ -9,12 +9,12 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Response
 
-from api import cap
-from api.alerting import acknowledge_alerts, committed
-from api.bulletins import subject_of
-from api.cap import Subject
-from api.chronology import JST
-from api.routes import Dependencies
+from api.answer.alerts import acknowledge_alerts, committed
+from api.feeds import cap
+from api.feeds.cap import Subject
+from api.feeds.chronology import JST
+from api.feeds.routes import subject_of
+from api.read.routes import Dependencies
 from kawamori.domain.links import Link, verify
 from kawamori.domain.people import Contact, Person
 from kawamori.storage import actions, people

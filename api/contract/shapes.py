@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from api.directory import Directory, ward
+from api.registry_cache import Directory, ward
 from kawamori.domain.flood import Threshold, flood_level, next_threshold
 from kawamori.domain.freshness import AHEAD, Freshness, Links, expected_interval, freshness, silent_link
 from kawamori.domain.notices import Notice
