@@ -15,7 +15,7 @@ from ingest.liveness import Progress
 from ingest.quality import REACH_BACK
 from ingest.registry import CurrentRegistry
 from ingest.resolve import resolve
-from ingest.series import Outcome, Tail, append, follows, insert_among, restated, spans_of, without_known
+from ingest.series import Outcome, QcWindow, append, follows, insert_among, restated, spans_of, without_known
 from ingest.sorting import Work
 from kawamori import wire
 from kawamori.domain.correction import BY_PEOPLE, Correction
@@ -53,7 +53,7 @@ class ReadingStore:
         #: Held by who works with the tails: batches, replays of quarantine, and corrections.
         self.turn = asyncio.Lock()
         #: What was last known of each sensor, by the revision of its row.
-        self.tails: dict[SensorId, tuple[int, Tail]] = {}
+        self.tails: dict[SensorId, tuple[int, QcWindow]] = {}
         #: What people say of their readings, where they say anything; as old as the tails.
         self.corrections: dict[SensorId, tuple[Correction, ...]] = {}
 
@@ -182,7 +182,7 @@ class ReadingStore:
         await self.remember(connection, revisions)
         by_sensor, final = await resolve(connection, by_sensor, self._registry.validator.counters)
         outcomes: dict[SensorId, Outcome] = {}
-        late: dict[SensorId, Tail] = {}
+        late: dict[SensorId, QcWindow] = {}
         for sensor in by_sensor:
             tail = self.tails[sensor][1]
             incoming = by_sensor[sensor] = without_known(tail, by_sensor[sensor], final.get(sensor, ()))
@@ -238,11 +238,11 @@ class ReadingStore:
         unknown = [s for s, revision in revisions.items() if self.tails.get(s, (None, None))[0] != revision]
         if unknown:
             for sensor, (latest, recent, flat) in (await rows.tails(connection, unknown, REACH_BACK)).items():
-                self.tails[sensor] = (revisions[sensor], Tail(latest, recent, flat))
+                self.tails[sensor] = (revisions[sensor], QcWindow(latest, recent, flat))
                 self.corrections.pop(sensor, None)
             self.corrections |= await corrections.corrections_in_force(connection, unknown)
 
-    def _touches(self, sensor: SensorId, tail: Tail, incoming: list[Reading]) -> bool:
+    def _touches(self, sensor: SensorId, tail: QcWindow, incoming: list[Reading]) -> bool:
         """Whether people said something of these readings, or of those that they are judged by."""
         found = self.corrections.get(sensor)
         if not found:
