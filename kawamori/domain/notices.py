@@ -282,6 +282,29 @@ def of_services(starts: Iterable[Starts], ingest_seen: datetime | None, now: dat
     return notices
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undelivered:
+    """What a gateway could not deliver and has set aside on its disk."""
+
+    gateway: str
+    rows: int
+    since: datetime
+
+
+def of_set_aside(gateways: Iterable[Undelivered]) -> list[Notice]:
+    """What stands about readings that only a person can free: their gateway keeps them and sends them no more."""
+    return [
+        Notice(
+            kind="service", key=f"set-aside:{one.gateway}", since=one.since,
+            text_ja=f"中継器 {one.gateway} に送れない行が {one.rows} 件あり、中継器に保管されています。"
+            "kawamori journal で確認してください",
+            text_en=f"Gateway {one.gateway} keeps {one.rows} rows that could not be delivered: look at them there with"
+            " kawamori journal",
+        )
+        for one in gateways
+    ]  # fmt: skip
+
+
 #: What a notice means for whether people would be told.
 _WHY = {"silenced": "silenced", "thresholds": "thresholds"}
 
@@ -289,5 +312,5 @@ _WHY = {"silenced": "silenced", "thresholds": "thresholds"}
 def impairs(notice: Notice, now: datetime) -> str | None:
     """The word for why people would not be told because of it; None where they would."""
     if notice.kind == "service":
-        return "no_ingest" if notice.key == "dead:ingest" else "restarting"
+        return {"dead": "no_ingest", "restarting": "restarting"}.get(notice.key.partition(":")[0])
     return _WHY.get(notice.kind) if notice.since <= now else None

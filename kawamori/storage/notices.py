@@ -12,8 +12,10 @@ from kawamori.domain.notices import (
     Height,
     Notice,
     Starts,
+    Undelivered,
     of_drills,
     of_services,
+    of_set_aside,
     of_silences,
     of_thresholds,
 )
@@ -55,16 +57,21 @@ async def notices_now(connection: Connection) -> tuple[list[Notice], datetime]:
         Starts(service=r[0], count=r[1], first=r[2], last=r[3], alive=r[4])
         for r in await (await connection.execute(query("service_starts"))).fetchall()
     ]
+    aside = [
+        Undelivered(gateway=r[0], rows=r[1], since=r[2])
+        for r in await (await connection.execute(query("gateways_with_rows_set_aside"))).fetchall()
+    ]
     found = [
         *of_services(starts, ingest_seen, now),
         *of_silences(lasting.values(), [(station, river) for station, river in stations]),
         *of_thresholds(found_heights),
         *of_drills(drills),
+        *of_set_aside(aside),
     ]
     return found, now
 
 
-class Told(NamedTuple):
+class ToldNotice(NamedTuple):
     """A notice that people were told of, and not yet that it is over."""
 
     key: str
@@ -74,10 +81,10 @@ class Told(NamedTuple):
     since: datetime
 
 
-async def notices_told(connection: Connection) -> dict[str, Told]:
+async def notices_told(connection: Connection) -> dict[str, ToldNotice]:
     """What people were told of and was not over when last looked at, by key."""
     rows = await (await connection.execute(query("notices_told"))).fetchall()
-    return {row[0]: Told(*row) for row in rows}
+    return {row[0]: ToldNotice(*row) for row in rows}
 
 
 async def begin_notice(connection: Connection, notice: Notice) -> int | None:

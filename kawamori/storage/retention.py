@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 
 from kawamori.storage.database import query, translate
-from kawamori.storage.patience import PATIENCE, Connection, briefly_locking, patiently
+from kawamori.storage.lock_retry import PATIENCE, Connection, briefly_locking, patiently
 
 #: Behind the boundary so much raw data stays, because judging a late reading looks back 30 days, and the day
 #: that it belongs to may have to be summed anew.
@@ -95,6 +95,8 @@ def retain(
             for chunk in chunks:
                 patiently(connection, f"dropping readings before {chunk.end:%Y-%m-%d}",
                           lambda chunk=chunk: _drop(connection, chunk), patience)  # type: ignore[misc]  # fmt: skip
+            for name in ("prune_statements", "prune_totals"):
+                _prune(connection, name, before=kept_from - MARGIN)
             _prune(connection, "prune_quarantine_use", before=now - _YOUNGEST)
             return Retained(
                 kept_from=kept_from,

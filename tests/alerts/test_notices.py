@@ -94,6 +94,24 @@ async def test_an_ingest_in_a_crash_loop_is_named_to_the_technicians_and_no_gate
     assert [subject[:8] for _, _, subject in (await told(rivers))[3:]] == ["【サービス復旧】"] * 3
 
 
+async def test_rows_that_a_gateway_could_not_deliver_are_told_once_and_that_they_are_gone(rivers: Any) -> None:
+    engine = await scene(rivers)
+    await rivers.sql("UPDATE gateway SET seen_at = clock_timestamp(), set_aside = 3 WHERE gateway_id = 'gateway-1'")
+    for rows in (3, 4):
+        await rivers.sql(f"UPDATE gateway SET set_aside = {rows} WHERE gateway_id = 'gateway-1'")
+        rivers.clock += timedelta(seconds=10)
+        await rivers.settle(engine)
+    found = await told(rivers)
+    assert [(contact, address) for contact, address, _ in found] == [
+        ("technician", "technician@city.example"), (None, "watch@city.example"), (None, "manager@city.example"),
+    ]  # fmt: skip
+    assert all("gateway-1 に送れない行が 3 件" in subject for _, _, subject in found)
+    await rivers.sql("UPDATE gateway SET set_aside = 0")
+    rivers.clock += timedelta(seconds=10)
+    await rivers.settle(engine)
+    assert len(await told(rivers)) == 6
+
+
 def test_an_ingest_that_only_the_database_did_not_hear_is_not_called_dead() -> None:
     """After an outage of the database its sign of life is old: it is told of only when it stays away."""
     at = [0.0]

@@ -76,6 +76,8 @@ def test_nobody_leads_and_then_somebody_does(api, rows):
     assert (found.alerting.ok, found.alerting.leader, found.alerting.last_self_test) == (True, "engine-1", None)
     assert [(g.gateway_id, g.backlog, g.alive) for g in found.gateways] == [("gateway-1", 42, True)]
     assert found.gateways[0].set_aside == 3
+    assert [n.text.en.partition(" rows ")[0] for n in found.notices] == ["Gateway gateway-1 keeps 3"]
+    rows.sql("UPDATE gateway SET set_aside = 0")
 
 
 @pytest.mark.integration

@@ -8,9 +8,11 @@ import pytest
 from kawamori.domain.notices import (
     Height,
     Starts,
+    Undelivered,
     hiding,
     impairs,
     of_services,
+    of_set_aside,
     of_silences,
     of_thresholds,
     out_of_reach,
@@ -108,6 +110,12 @@ def test_the_words_say_how_often_and_that_it_is_not_the_gateway():
     assert "has started 21 times in the last 150 s" in notice.text_en
     assert "not the sensors or gateways" in notice.text_en
     assert "21 回" in notice.text_ja
+
+
+def test_rows_set_aside_keep_nobody_from_being_told_of_the_water():
+    (notice,) = of_set_aside([Undelivered(gateway="g-1", rows=2, since=NOW)])
+    assert "g-1" in notice.text_ja
+    assert impairs(notice, NOW) is None
 
 
 def test_a_dead_ingest_is_named_and_one_that_was_never_there_or_loops_is_not_called_dead():

@@ -1,4 +1,4 @@
-"""Quarantine is bounded by age and, for a device that floods it, by size; what is young and small stays."""
+"""What is kept beside the readings is bounded: quarantine by age and size, statements and totals by age."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -33,3 +33,19 @@ def test_quarantine_lets_go_of_what_is_old_and_of_what_one_device_fills(fresh_da
     with psycopg.connect(fresh_database_url) as connection:
         left = connection.execute("SELECT device_id, count(*) FROM quarantine GROUP BY 1 ORDER BY 1").fetchall()
     assert left == [("calm", 1), ("flood", 10)]
+
+
+def test_statements_and_totals_go_with_their_readings_but_for_each_counters_newest(fresh_database_url):
+    old, young = NOW - timedelta(days=500), NOW - timedelta(days=100)
+    with psycopg.connect(fresh_database_url) as connection:
+        for at in (old, young):
+            connection.execute(
+                "INSERT INTO reading_statement VALUES (1, %s, 'd', 1.0, %s, false)", (at, at)
+            )  # fmt: skip
+        for device, at in (("gone", old - timedelta(days=1)), ("gone", old), ("there", old), ("there", young)):
+            connection.execute("INSERT INTO counter_total VALUES (1, %s, %s, 5.0, %s, false, %s)", (device, at, at, at))
+    retain(fresh_database_url, now=NOW, raw=timedelta(days=365), feed=timedelta(days=14), settle=timedelta(0))
+    with psycopg.connect(fresh_database_url) as connection:
+        assert connection.execute("SELECT observed_at FROM reading_statement").fetchall() == [(young,)]
+        found = connection.execute("SELECT device_id, observed_at FROM counter_total ORDER BY 1").fetchall()
+    assert found == [("gone", old), ("there", young)]

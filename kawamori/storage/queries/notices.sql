@@ -40,6 +40,12 @@ FROM service_start s WHERE s.started_at > clock_timestamp() - interval '5 minute
 -- name: ingest_seen
 SELECT max(seen_at), clock_timestamp() FROM process WHERE service = 'ingest'
 
+-- name: gateways_with_rows_set_aside
+-- The rows that each gateway could not deliver, and since when people know.
+SELECT g.gateway_id, g.set_aside, coalesce(n.since, clock_timestamp())
+FROM gateway g LEFT JOIN notice n ON n.key = 'set-aside:' || g.gateway_id AND n.ended_at IS NULL
+WHERE g.set_aside > 0 AND g.retired_at IS NULL ORDER BY g.gateway_id
+
 -- name: notices_told
 -- Those that people were told of and that stood when we last looked.
 SELECT key, kind, text_ja, text_en, since FROM notice WHERE ended_at IS NULL

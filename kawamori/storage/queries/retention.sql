@@ -27,6 +27,18 @@ WITH page AS (
 DELETE FROM ingest_batch b USING page p
 WHERE b.xid = p.xid AND b.batch_id = p.batch_id AND p.committed_at < %(before)s
 
+-- name: prune_statements
+-- What several devices stated of moments whose raw readings are gone.
+DELETE FROM reading_statement WHERE (sensor_id, observed_at, device_id) IN
+    (SELECT sensor_id, observed_at, device_id FROM reading_statement WHERE observed_at < %(before)s LIMIT %(limit)s)
+
+-- name: prune_totals
+-- Totals of counters of that time, but for the newest of each: the next total counts from it.
+DELETE FROM counter_total WHERE (sensor_id, device_id, observed_at) IN
+    (SELECT sensor_id, device_id, observed_at FROM counter_total o WHERE observed_at < %(before)s
+        AND EXISTS (SELECT FROM counter_total n WHERE (n.sensor_id, n.device_id) = (o.sensor_id, o.device_id)
+            AND n.observed_at > o.observed_at) LIMIT %(limit)s)
+
 -- name: prune_quarantine
 -- What was refused long ago, and what was stored since. One page by key, oldest first.
 WITH page AS (

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from alerts.blackout import ONE_BY_ONE, TELLING, Blackout, Pace, Turn, blind_reading
-from alerts.messages import Told
+from alerts.fallback import ONE_BY_ONE, TELLING, FallbackAlerting, Pace, Turn, blind_reading
+from alerts.messages import AlertEvent
 from kawamori import wire
 from kawamori.domain.flood import Threshold
-from kawamori.domain.judge import Judge
 from kawamori.domain.quantity import Unit
 from kawamori.domain.reading import DeviceId, RiverId, SensorId, StationId
 from kawamori.domain.registry import Deployment, Limits, Registry, Sensor, Station
+from kawamori.domain.validator import Validator
 from kawamori.mqtt import Message
 from kawamori.settings import Settings
 
@@ -65,8 +65,8 @@ def registry(count: int = 1, **more: Any) -> Registry:
     } | more))  # fmt: skip
 
 
-def judge(found: Registry) -> Judge:
-    return Judge(found, timedelta(days=3653), timedelta(minutes=5))
+def validator(found: Registry) -> Validator:
+    return Validator(found, timedelta(days=3653), timedelta(minutes=5))
 
 
 def reading(device: str, value: Any, *, unit: str = "cm", quantity: str = "distance", ago: float = 0) -> Any:
@@ -79,7 +79,7 @@ def reading(device: str, value: Any, *, unit: str = "cm", quantity: str = "dista
 )
 def test_a_radars_number_for_nothing_is_no_level(value: float, metres: float | None) -> None:
     """A radar's -999 cm would be 17 m."""
-    found = blind_reading(judge(registry()), "d0", reading("d0", value), NOW)
+    found = blind_reading(validator(registry()), "d0", reading("d0", value), NOW)
     assert (None if found is None else found[1]) == metres
 
 
@@ -92,16 +92,16 @@ def test_a_radars_number_for_nothing_is_no_level(value: float, metres: float | N
 )  # fmt: skip
 def test_what_ingest_would_refuse_or_fail_is_told_to_nobody(device: str, more: dict[str, Any]) -> None:
     one = reading(device, **({"unit": "m", "quantity": "water_level"} | more))
-    assert blind_reading(judge(registry()), device, one, NOW) is None
+    assert blind_reading(validator(registry()), device, one, NOW) is None
 
 
-def blackout(steady: Steady, found: Registry) -> Blackout:
+def fallback(steady: Steady, found: Registry) -> FallbackAlerting:
     class Leads:
         leads = True
         names: Mapping[int, tuple[str, str]] = MappingProxyType({})
 
-    one = Blackout(Settings(), [], None, Leads(), lambda: NOW, steady=steady)  # type: ignore[arg-type]
-    one._judge = judge(found)
+    one = FallbackAlerting(Settings(), [], None, Leads(), lambda: NOW, steady=steady)  # type: ignore[arg-type]
+    one._validator = validator(found)
     return one
 
 
@@ -115,7 +115,7 @@ def said(device: str, value: float) -> Message:
 
 
 def test_a_level_is_told_once_and_a_higher_one_again() -> None:
-    one, turn = blackout(Steady(), registry()), Turn("b", Steady(), led=True)
+    one, turn = fallback(Steady(), registry()), Turn("b", Steady(), led=True)
     told = [one.hear(said("p0", value), turn) for value in (0.5, 2.5, 2.6, 4.1, 1.0)]
     assert [[t.alert.level for t in found] for found in told] == [[], [2], [], [4], []]
 
@@ -124,7 +124,7 @@ def test_a_level_is_told_once_and_a_higher_one_again() -> None:
     "payload", [b"", b"\xff\xfe", b"[]", b"{}", b'{"readings":[1,2]}', b"9" * 400, b'{"value":' + b"9" * 400 + b"}"]
 )
 def test_garbage_on_the_broker_costs_itself_alone(payload: bytes) -> None:
-    one, turn = blackout(Steady(), registry()), Turn("b", Steady(), led=True)
+    one, turn = fallback(Steady(), registry()), Turn("b", Steady(), led=True)
     assert one.hear(message(wire.device_topic("p0", "reading"), payload), turn) == []
     assert one.hear(message(TELLING, payload), turn) == []
     assert len(one.hear(said("p0", 2.5), turn)) == 1
@@ -132,8 +132,8 @@ def test_garbage_on_the_broker_costs_itself_alone(payload: bytes) -> None:
 
 def test_a_thousand_crossings_are_ten_messages_and_one_more_a_minute() -> None:
     steady = Steady()
-    one, turn, pace = blackout(steady, registry(1000)), Turn("b", steady, led=True), Pace(steady)
-    alone: list[Told] = []
+    one, turn, pace = fallback(steady, registry(1000)), Turn("b", steady, led=True), Pace(steady)
+    alone: list[AlertEvent] = []
     for n in range(1000):
         steady.now += 0.01
         alone += [told for told in one.hear(said(f"p{n}", 5.5), turn) if pace.take(told)]

@@ -1,4 +1,4 @@
-"""Judge a device's number against the registry: whose is it, when was it, what is it in the sensor's unit? Pure.
+"""Validate a device's number against the registry and convert it: sensor, time, value in the sensor's unit. Pure.
 
 The one place that does: ingest stores by it, and alerting goes by it while the database is away.
 """
@@ -57,8 +57,8 @@ class _Way(NamedTuple):
     plain: bool
 
 
-class Judge:
-    """Judges readings by one version of the registry.
+class Validator:
+    """Validates readings against one version of the registry.
 
     `oldest`: how long before its arrival a reading may have been measured; `ahead`: how long after it, because clocks
     differ.

@@ -18,7 +18,7 @@ from kawamori.domain.rules.level import LevelRule
 from kawamori.domain.rules.manual import ManualRule
 from kawamori.domain.silence import Silence, silenced
 from kawamori.errors import BrokerUnavailable
-from kawamori.mqtt import Publisher
+from kawamori.mqtt.publisher import Publisher
 from kawamori.observe import log
 from kawamori.runtime import now
 from kawamori.settings import Settings
@@ -72,7 +72,7 @@ def _drill_status(alert: Alert) -> Literal["exercise", "test"]:
     return "test" if alert.status == "test" else "exercise"
 
 
-class Mirror:
+class RetainedState:
     """Shows what changed, and everything now and then; only while this engine leads."""
 
     def __init__(
@@ -93,7 +93,7 @@ class Mirror:
 
     async def run(self) -> None:
         """Look and show until cancelled; raises StorageUnavailable."""
-        async with Publisher(self._settings.mqtt(), f"kawamori-mirror-{uuid4().hex[:12]}") as publisher:
+        async with Publisher(self._settings.mqtt(), f"kawamori-retained-{uuid4().hex[:12]}") as publisher:
             self._connection = 0
             while True:
                 await publisher.wait_connected()

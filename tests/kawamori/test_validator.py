@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from kawamori.domain.flood import Threshold
-from kawamori.domain.judge import Judge
 from kawamori.domain.quantity import Unit
 from kawamori.domain.reading import DeviceId, Reading, Reason, SensorId, StationId
 from kawamori.domain.registry import Deployment, Limits, Registry, Sensor
+from kawamori.domain.validator import Validator
 from kawamori.errors import Refused
 
 NOW = datetime(2026, 7, 14, 2, 10, tzinfo=UTC)
@@ -34,10 +34,10 @@ def threshold(level: int, height: float) -> Threshold:
     return Threshold(station=StationId("s"), level=level, value_m=height, valid_from=datetime(2020, 1, 1, tzinfo=UTC))
 
 
-def judge(
+def validator(
     limits: Limits = FREE, heights: tuple[float, ...] = (2.5, 5.6), quantity: str = "water_level",
     reports: str | None = None, **deployed: object,
-) -> Judge:  # fmt: skip
+) -> Validator:  # fmt: skip
     sensor = Sensor(
         id=SensorId(1), station=StationId("s"), quantity=quantity, unit=UNITS[STORED[quantity]], time_zone="Asia/Tokyo",
         report_every=timedelta(minutes=10), limits=limits, is_amount=quantity == "rainfall",
@@ -53,22 +53,22 @@ def judge(
         devices=frozenset({DeviceId("d")}), deployments={("d", reported): (deployment,)},
         thresholds={StationId("s"): tuple(threshold(n, h) for n, h in enumerate(heights, 1))},
     )  # fmt: skip
-    return Judge(registry, timedelta(days=3653), timedelta(minutes=5))
+    return Validator(registry, timedelta(days=3653), timedelta(minutes=5))
 
 
-def take(one: Judge, value: float, unit: str = "m", quantity: str = "water_level", **more: object) -> Reading:
+def take(one: Validator, value: float, unit: str = "m", quantity: str = "water_level", **more: object) -> Reading:
     return one.accept("d", NOW, NOW, quantity, value, unit, **more)  # type: ignore[arg-type]
 
 
-def refused(one: Judge, value: float, unit: str = "m", quantity: str = "water_level") -> str:
+def refused(one: Validator, value: float, unit: str = "m", quantity: str = "water_level") -> str:
     with pytest.raises(Refused) as error:
         take(one, value, unit, quantity)
     return str(error.value)
 
 
-def sonar(**deployed: object) -> Judge:
+def sonar(**deployed: object) -> Validator:
     """A device 7.25 m above the gauge's zero that reports the distance to the water."""
-    return judge(reports="distance", scale=-1.0, shift=7.25, **deployed)
+    return validator(reports="distance", scale=-1.0, shift=7.25, **deployed)
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def sonar(**deployed: object) -> Judge:
     ],
 )  # fmt: skip
 def test_numbers_that_loggers_write_for_nothing_are_no_levels(value: float, unit: str) -> None:
-    assert refused(judge(), value, unit).startswith("value: a sentinel")
-    assert refused(judge(heights=()), value, unit).startswith("value: a sentinel")
+    assert refused(validator(), value, unit).startswith("value: a sentinel")
+    assert refused(validator(heights=()), value, unit).startswith("value: a sentinel")
 
 
 @pytest.mark.parametrize(
@@ -93,28 +93,28 @@ def test_numbers_that_loggers_write_for_nothing_are_no_levels(value: float, unit
     ],
 )  # fmt: skip
 def test_the_same_digits_are_a_level_where_the_water_can_stand_there(value: float, unit: str) -> None:
-    assert take(judge(), value, unit).value == pytest.approx(value * UNITS[unit].scale)
+    assert take(validator(), value, unit).value == pytest.approx(value * UNITS[unit].scale)
 
 
 def test_a_registered_range_makes_a_number_of_the_usual_list_honest() -> None:
-    assert take(judge(Limits(range_min=-20.0)), -888, "cm").value == -8.88
+    assert take(validator(Limits(range_min=-20.0)), -888, "cm").value == -8.88
 
 
 def test_a_gauge_of_heights_above_the_sea_has_other_honest_numbers() -> None:
-    high = judge(heights=(652.0, 658.0))
+    high = validator(heights=(652.0, 658.0))
     assert take(high, 655.35).value == 655.35
     assert refused(high, 65.535).startswith("value: a sentinel")
 
 
 def test_a_registered_list_stands_alone_and_is_compared_as_the_device_sends_it() -> None:
-    one = judge(nothing=frozenset({-999.0, -1.1}))
+    one = validator(nothing=frozenset({-999.0, -1.1}))
     assert refused(one, -999, "mm").startswith("value: a sentinel")
     assert refused(one, -1.1, "m").startswith("value: a sentinel")
     assert take(one, -888, "cm").value == -8.88
 
 
 def test_an_empty_registered_list_means_that_every_number_is_honest() -> None:
-    assert take(judge(nothing=frozenset()), -9999, "cm").value == -99.99
+    assert take(validator(nothing=frozenset()), -9999, "cm").value == -99.99
 
 
 def test_no_echo_of_a_radar_is_no_water_at_the_bridge() -> None:
@@ -140,53 +140,53 @@ def test_at_the_end_of_its_range_where_water_may_stand_higher_a_value_is_estimat
     radar = sonar(span_min=501.0, span_max=9998.0, span_unit=UNITS["mm"])
     assert take(radar, 501, "mm", "distance").reasons == Reason.ESTIMATED
     assert take(radar, 9998, "mm", "distance").reasons == 0  # dry
-    probe = judge(span_min=0.0, span_max=10.0)
+    probe = validator(span_min=0.0, span_max=10.0)
     assert take(probe, 1000, "cm").reasons == Reason.ESTIMATED
     assert take(probe, 0.0).reasons == 0
 
 
 def test_rain_of_minus_one_and_a_temperature_of_no_kelvin_are_nothing() -> None:
-    rain = judge(Limits(range_min=0.0, range_max=2000.0), quantity="rainfall")
+    rain = validator(Limits(range_min=0.0, range_max=2000.0), quantity="rainfall")
     assert refused(rain, -1, "mm of rain", "rainfall").startswith("value: a sentinel")
-    warm = judge(Limits(range_min=-80.0, range_max=100.0), quantity="temperature")
+    warm = validator(Limits(range_min=-80.0, range_max=100.0), quantity="temperature")
     assert refused(warm, 0, "K", "temperature").startswith("value: a sentinel")
     assert refused(warm, -127, "°C", "temperature").startswith("value: a sentinel")
     assert take(warm, 0, "°C", "temperature").value == 0
 
 
 def test_not_a_number_is_refused() -> None:
-    assert refused(judge(), float("nan")).startswith("value:")
+    assert refused(validator(), float("nan")).startswith("value:")
 
 
 def test_another_dimension_is_refused() -> None:
-    assert refused(judge(), 2.0, "kPa") == "unit: measures something else than the quantity"
+    assert refused(validator(), 2.0, "kPa") == "unit: measures something else than the quantity"
 
 
 def test_a_gateway_whose_clock_is_behind_refuses_nothing() -> None:
     slow = NOW - timedelta(hours=3)
-    found = judge().accept("d", slow, NOW, "water_level", 2.0, "m", NOW + timedelta(seconds=2))
+    found = validator().accept("d", slow, NOW, "water_level", 2.0, "m", NOW + timedelta(seconds=2))
     assert found.observed_at == NOW
     assert found.received_at == NOW + timedelta(seconds=2)
     with pytest.raises(Refused, match="ahead of its arrival"):
-        judge().accept("d", slow, NOW, "water_level", 2.0, "m")
+        validator().accept("d", slow, NOW, "water_level", 2.0, "m")
 
 
 def test_a_gateway_whose_clock_is_a_year_ahead_brings_nothing_from_the_future() -> None:
     fast = NOW + timedelta(days=365)
     with pytest.raises(Refused, match="ahead of its arrival"):
-        judge().accept("d", fast, fast, "water_level", 2.0, "m", NOW)
-    assert judge().accept("d", fast, NOW, "water_level", 2.0, "m", NOW).received_at == NOW
+        validator().accept("d", fast, fast, "water_level", 2.0, "m", NOW)
+    assert validator().accept("d", fast, NOW, "water_level", 2.0, "m", NOW).received_at == NOW
 
 
 def test_a_gateway_that_has_lost_its_clock_makes_no_ancient_reading_acceptable() -> None:
     lost, ancient = datetime(2000, 1, 1, tzinfo=UTC), datetime(1995, 1, 1, tzinfo=UTC)
     with pytest.raises(Refused, match="older than the oldest accepted"):
-        judge(valid_from=ancient).accept("d", lost, ancient, "water_level", 2.0, "m", NOW)
+        validator(valid_from=ancient).accept("d", lost, ancient, "water_level", 2.0, "m", NOW)
 
 
 @pytest.mark.parametrize("year", [1, 1970, 9999])
 def test_an_impossible_clock_of_a_gateway_ends_nothing(year: int) -> None:
     absurd = datetime(year, 12, 31, 23, 59, tzinfo=UTC)
-    assert judge().accept("d", absurd, NOW, "water_level", 2.0, "m", NOW).received_at == NOW
+    assert validator().accept("d", absurd, NOW, "water_level", 2.0, "m", NOW).received_at == NOW
     with pytest.raises(Refused, match="clock of its gateway"):
-        judge().accept("d", absurd, NOW, "water_level", 2.0, "m")
+        validator().accept("d", absurd, NOW, "water_level", 2.0, "m")

@@ -16,12 +16,12 @@ from uuid import uuid4
 from alerts.channels import Channel
 from alerts.delivery import send_directly, watchers
 from alerts.engine import Engine
-from alerts.messages import JST, Names, Told, first_line
+from alerts.messages import JST, AlertEvent, Names, first_line
 from kawamori import wire
 from kawamori.domain.flood import Threshold, flood_level
-from kawamori.domain.judge import Judge
 from kawamori.domain.reading import SensorId, StationId
 from kawamori.domain.registry import Registry, Sensor
+from kawamori.domain.validator import Validator
 from kawamori.errors import BrokerUnavailable, KawamoriError, Refused, StorageUnavailable, UndecodableMessage
 from kawamori.mqtt import Link, Message
 from kawamori.observe import log
@@ -46,23 +46,23 @@ ONE_BY_ONE, MINUTE_S = 10, 60.0
 
 
 def blind_reading(
-    judge: Judge, device: str, reading: wire.DeviceReading, arrived_at: datetime
+    validator: Validator, device: str, reading: wire.DeviceReading, arrived_at: datetime
 ) -> tuple[Sensor, float, datetime] | None:  # fmt: skip
     """Which water level a device's reading stands for, in m, and when; None where it stands for none that is possible.
 
-    By the same judge as ingest's, then by the sensor's own range: what quality control would fail is told to nobody.
+    By the same validator as ingest, then by the sensor's own range: what quality control would fail is told to nobody.
     Pure.
     """
     value = reading.value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
-        found = judge.accept(
+        found = validator.accept(
             device, arrived_at, reading.time, reading.quantity, float(value), reading.unit, arrived_at
         )  # fmt: skip
     except (Refused, ValueError, OverflowError):
         return None
-    sensor = judge.registry.sensors.get(found.sensor)
+    sensor = validator.registry.sensors.get(found.sensor)
     if sensor is None or sensor.quantity != "water_level":
         return None
     low, high = sensor.limits.range_min, sensor.limits.range_max
@@ -77,9 +77,9 @@ class Pace:
     def __init__(self, steady: Callable[[], float]) -> None:
         self._steady = steady
         self._told: deque[float] = deque()
-        self._kept: list[Told] = []
+        self._kept: list[AlertEvent] = []
 
-    def take(self, told: Told) -> bool:
+    def take(self, told: AlertEvent) -> bool:
         """Whether it may be told by itself now; else it is kept for `rest`."""
         now = self._steady()
         while self._told and now - self._told[0] >= MINUTE_S:
@@ -90,7 +90,7 @@ class Pace:
         self._kept.append(told)
         return False
 
-    def rest(self) -> list[Told]:
+    def rest(self) -> list[AlertEvent]:
         """What is to be told together now; nothing before a minute has passed since the first of those told."""
         now = self._steady()
         if not self._kept or (self._told and now - self._told[0] < MINUTE_S):
@@ -123,7 +123,7 @@ class Turn:
         return self._tells
 
 
-class Blackout:
+class FallbackAlerting:
     """Watches whether the database answers; while it does not, tells people directly what the devices say."""
 
     def __init__(
@@ -137,7 +137,7 @@ class Blackout:
         self._remembered_at = steady() - _REMEMBER_EVERY_S
         #: Of each station the highest level that people know of.
         self._known: dict[StationId, int] = {}
-        self._judge = Judge(Registry(version=0), settings.ingest.oldest, settings.ingest.ahead)
+        self._validator = Validator(Registry(version=0), settings.ingest.oldest, settings.ingest.ahead)
         self._names: Names = {}
         self._led = False
         self._since: datetime | None = None
@@ -163,11 +163,11 @@ class Blackout:
         async with self._database.transaction() as connection:
             self._known = await known_levels(connection)
             version = await registry_version(connection)
-            if version != self._judge.registry.version:
+            if version != self._validator.registry.version:
                 self._names = await level_names(connection)
-        if version != self._judge.registry.version:
+        if version != self._validator.registry.version:
             registry = await load_registry(self._database)
-            self._judge = Judge(registry, self._settings.ingest.oldest, self._settings.ingest.ahead)
+            self._validator = Validator(registry, self._settings.ingest.oldest, self._settings.ingest.ahead)
         self._led = self._engine.leads
 
     def trouble(self) -> str | None:
@@ -275,7 +275,7 @@ class Blackout:
                     group.create_task(self._tell(rest), name="blind-tell")
             await asyncio.sleep(_SAY_S)
 
-    def hear(self, message: Message, turn: Turn) -> list[Told]:
+    def hear(self, message: Message, turn: Turn) -> list[AlertEvent]:
         """What a message says that nobody knows yet; one that breaks this costs itself alone."""
         if message.topic == TELLING:
             turn.hear(message.payload[:64].decode("ascii", "replace"))
@@ -299,28 +299,28 @@ class Blackout:
                 found.append(told)
         return found
 
-    def _judged(self, device: str, reading: wire.DeviceReading) -> Told | None:
+    def _judged(self, device: str, reading: wire.DeviceReading) -> AlertEvent | None:
         """What people do not know yet: a level higher than they were told of."""
         now = self._clock()
-        found = blind_reading(self._judge, device, reading, now)
+        found = blind_reading(self._validator, device, reading, now)
         if found is None:
             return None
         sensor, metres, at = found
         if now - at > self._settings.alerts.page_within + sensor.usual_delay or sensor.is_retired(at):
             return None
-        registry = self._judge.registry
+        registry = self._validator.registry
         thresholds = registry.thresholds_at(sensor.station, at)
         level = flood_level(metres, thresholds)
         if level <= self._known.get(sensor.station, 0):
             return None
         self._known[sensor.station] = level
         threshold = next(t for t in thresholds if t.level == level)
-        return Told(
+        return AlertEvent(
             event="raised", alert=_blind_alert(sensor.id, threshold, at, metres, self._settings.site.status),
             station=registry.stations[sensor.station],
         )  # fmt: skip
 
-    async def _tell(self, found: Sequence[Told]) -> None:
+    async def _tell(self, found: Sequence[AlertEvent]) -> None:
         worst = max(found, key=lambda told: told.alert.level)
         names = self._names or self._engine.names
         lines = [first_line(told, names) for told in sorted(found, key=lambda told: -told.alert.level)]
