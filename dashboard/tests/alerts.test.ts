@@ -199,5 +199,7 @@ describe("acting over HTTP", () => {
 test("the state that people see is the server's", () => {
   const file = new URL("../../tests/contracts/shown_state.json", import.meta.url);
   for (const { state, acknowledged, shelved_for_s, shown } of JSON.parse(readFileSync(file, "utf8")).vectors)
-    expect(shownState(state, acknowledged, shelved_for_s), `${state} ${acknowledged} ${shelved_for_s}`).toBe(shown);
+    expect(shownState(state, acknowledged, shelved_for_s), `${state} ${acknowledged} ${shelved_for_s}`).toBe(
+      shown,
+    );
 });
