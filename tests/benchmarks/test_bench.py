@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from simulators.bench.docs import read, write
+from simulators.bench.history import literal
 from simulators.bench.listener import arrivals
 from simulators.bench.report import Report, percentile
+from simulators.bench.site import BenchFailed
 from simulators.load import Board, Load, levels, moments, packets
 
 pytestmark = pytest.mark.timeout(240)
@@ -43,6 +45,18 @@ def test_an_unknown_part_is_named_beside_those_that_exist():
     assert done.returncode == 2
     assert "speed" in done.stderr
     assert "floor" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["latest_levels", "count_hourly_readings", "weekly_readings", "raw_readings"])
+def test_a_query_is_given_to_psql_without_placeholders(name):
+    text = literal(name, sensor="1", start="'2026-01-01Z'", end="'2026-01-02Z'", limit="9", time_zone="'UTC'",
+                   stations="NULL")  # fmt: skip
+    assert "%(" not in text
+
+
+def test_a_parameter_without_a_value_is_named_before_psql_sees_it():
+    with pytest.raises(BenchFailed, match="latest_levels.*'stations'"):
+        literal("latest_levels")
 
 
 def test_a_target_is_met_or_missed_on_the_right_side():
