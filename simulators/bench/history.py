@@ -120,8 +120,8 @@ def questions(site: Site) -> list[Question]:
         return f"/api/v1/stations/{station}/readings?{times}&resolution={resolution}"
 
     return [
-        Question(name="levels/latest of 1,000 stations", path="/api/v1/levels/latest", sql=(sql("latest_levels", end, 0),),
-                 target_ms=15),
+        Question(name="levels/latest of 1,000 stations", path="/api/v1/levels/latest", target_ms=15,
+                 sql=(sql("latest_levels", end, 0),)),
         Question(name="10 years, auto", path=path(YEARS, "auto"), target_ms=30,
                  sql=(sql("count_hourly_readings", end - YEARS, 2001), sql("weekly_readings", end - YEARS, 2001))),
         Question(name="a day, raw", path=path(_DAY, "raw"), sql=(sql("raw_readings", end - _DAY, 2001),), target_ms=5),

@@ -55,7 +55,7 @@ def test_a_query_is_given_to_psql_without_placeholders(name):
 
 
 def test_a_parameter_without_a_value_is_named_before_psql_sees_it():
-    with pytest.raises(BenchFailed, match="latest_levels.*'stations'"):
+    with pytest.raises(BenchFailed, match=r"latest_levels.*'stations'"):
         literal("latest_levels")
 
 
