@@ -10,7 +10,7 @@ import pytest
 from simulators.bench.docs import read, write
 from simulators.bench.history import literal
 from simulators.bench.listener import arrivals
-from simulators.bench.report import Report, percentile
+from simulators.bench.report import Report, commit, percentile
 from simulators.bench.site import BenchFailed
 from simulators.load import Board, Load, levels, moments, packets
 
@@ -68,6 +68,18 @@ def test_a_target_is_met_or_missed_on_the_right_side():
     report.add("memory", "api", 90, "MiB")
     assert [figure.verdict for figure in report.figures] == ["met", "missed", "met", "missed", ""]
     assert report.table().count("missed") == 2
+
+
+def test_the_table_names_the_commit_that_was_measured_where_one_is_known():
+    report = Report()
+    report.machine["commit"] = "1234567+changes"
+    assert " at 1234567+changes on " in report.markdown()
+    del report.machine["commit"]  # an earlier run's file
+    assert " at " not in report.markdown().splitlines()[0]
+
+
+def test_a_folder_outside_any_clone_has_no_commit(tmp_path):
+    assert commit(tmp_path) == ""
 
 
 def test_a_percentile_is_one_of_the_values():
