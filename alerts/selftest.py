@@ -15,7 +15,7 @@ from alerts.messages import JST
 from kawamori import wire
 from kawamori.domain.reading import StationId
 from kawamori.errors import BrokerUnavailable, KawamoriError, StorageUnavailable
-from kawamori.mqtt import Publisher
+from kawamori.mqtt.publisher import Publisher
 from kawamori.observe import log
 from kawamori.runtime import sleep_or_stop
 from kawamori.settings import Settings

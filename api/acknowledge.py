@@ -17,8 +17,9 @@ from api.chronology import JST
 from api.routes import Dependencies
 from kawamori.domain.links import Link, verify
 from kawamori.domain.people import Contact, Person
-from kawamori.storage import actions, history, people
+from kawamori.storage import actions, people
 from kawamori.storage import alerts as record
+from kawamori.storage.alert_pages import alerts_by_id
 from kawamori.storage.database import Connection
 
 STYLE = """body{font:18px/1.6 "Hiragino Sans","Noto Sans CJK JP",Meiryo,sans-serif;color:#111;background:#fff;
@@ -149,7 +150,7 @@ def acknowledge_routes(using: Dependencies) -> APIRouter:
                 return refused()
             ids = await actions.alerts_of_incident(connection, who.link.incident)
             told = [id_ for id_ in ids if id_ <= who.link.up_to_alert]
-            alerts = await history.alerts_by_id(connection, told, using.clock())
+            alerts = await alerts_by_id(connection, told, using.clock())
         newer = len(told) < len(ids)
         about = [subject_of(alert, [], directory) for alert in alerts]
         return Response(page(who, about, newer=newer), headers=_HEADERS, media_type="text/html; charset=utf-8")

@@ -19,11 +19,12 @@ from api.who import Actor
 from kawamori.domain.reading import StationId
 from kawamori.domain.silence import Silence
 from kawamori.errors import StorageUnavailable
-from kawamori.storage import actions, history, people
+from kawamori.storage import actions, people
 from kawamori.storage import alerts as record
-from kawamori.storage.actions import Held
+from kawamori.storage.actions import LockedAlert
+from kawamori.storage.alert_pages import alerts_by_id
 from kawamori.storage.database import Connection, Database
-from kawamori.storage.history import LARGEST_ID
+from kawamori.storage.page_keys import LARGEST_ID
 
 T = TypeVar("T")
 #: The engine may hold an alert at the same moment: the same work again, for so long.
@@ -59,8 +60,8 @@ async def acknowledge_alerts(
         await record.notes(connection, [{**line, "id": alert, "alert": alert} for alert in alerts])
 
 
-async def _held(connection: Connection, alert: int) -> Held:
-    held = await actions.hold_alert(connection, alert)
+async def _held(connection: Connection, alert: int) -> LockedAlert:
+    held = await actions.lock_alert(connection, alert)
     if held is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, "no alert of this id")
     return held
@@ -73,7 +74,7 @@ def act_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of smal
     Manager = Annotated[Actor, Depends(using.who.manager)]  # noqa: N806 - a type
 
     async def shown(connection: Connection, alert: int, status: int = HTTPStatus.OK) -> Response:
-        found = await history.alerts_by_id(connection, [alert], using.clock())
+        found = await alerts_by_id(connection, [alert], using.clock())
         return answer(shapes.alert(found[0]), status=status)
 
     @router.post("/alerts/{alert_id}/acknowledge", response_model=schemas.Alert)
@@ -97,7 +98,7 @@ def act_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of smal
                 raise HTTPException(HTTPStatus.NOT_FOUND, "no incident of this id")
             ids = await actions.alerts_to_acknowledge(connection, incident_id, LARGEST_ID)
             await acknowledge_alerts(connection, ids, actor.name, body.note if body else None)
-            found = await history.alerts_by_id(connection, ids, using.clock()) if ids else []
+            found = await alerts_by_id(connection, ids, using.clock()) if ids else []
             return answer({"alerts": [shapes.alert(a) for a in found], "next": None})
 
         return await committed(using.database, work)
@@ -160,7 +161,7 @@ def act_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of smal
             ]
             if any(lifted):
                 await record.note(connection, who=actor.name, subject_id=alert_id, alert=alert_id, event="unshelved")
-            found = await history.alerts_by_id(connection, [alert_id], using.clock())
+            found = await alerts_by_id(connection, [alert_id], using.clock())
             if found[0].shelved_until is not None:
                 raise conflict("a silence of its station, its river or the site covers it: lift that one")
             return answer(shapes.alert(found[0]))

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from api.directory import Directory
-from kawamori.domain.flood import HORIZON, Arrival, time_to_threshold
 from kawamori.domain.reading import SensorId, StationId
+from kawamori.domain.trend import HORIZON, Arrival, time_to_threshold
 from kawamori.storage.database import Database
-from kawamori.storage.history import recent_rise
+from kawamori.storage.levels import recent_rise
 
 #: So many stations at most, those that would be there first: nobody can act on more, and the line is drawn each minute.
 MOST = 50

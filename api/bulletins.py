@@ -11,9 +11,9 @@ from api.directory import Directory
 from api.problems import PROBLEM, WrongField
 from api.routes import Dependencies, From, Id, Text, To, answer
 from kawamori.domain.reading import StationId
-from kawamori.storage import actions, history
+from kawamori.storage import actions
+from kawamori.storage.alert_pages import Alert, alerts_by_id
 from kawamori.storage.database import Connection
-from kawamori.storage.history import Alert
 
 FEED_ENTRIES = 100
 #: More lines than this are no report; ask for a shorter span.
@@ -42,7 +42,7 @@ def bulletin_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of
         return cap.Sender(id=site.cap_sender, name=names, scope=site.cap_scope, web=base(request))
 
     async def subject(connection: Connection, alert_id: int, directory: Directory) -> cap.Subject:
-        found = await history.alerts_by_id(connection, [alert_id], using.clock())
+        found = await alerts_by_id(connection, [alert_id], using.clock())
         if not found:
             raise HTTPException(HTTPStatus.NOT_FOUND, "no alert of this id")
         return subject_of(found[0], await actions.told_of_alert(connection, alert_id), directory)
@@ -81,7 +81,7 @@ def bulletin_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of
         directory = await using.directory.get()
         async with using.database.transaction() as connection:
             newest = await actions.newest_told(connection, status, FEED_ENTRIES)
-            shown = await history.alerts_by_id(connection, {alert for alert, _ in newest}, using.clock())
+            shown = await alerts_by_id(connection, {alert for alert, _ in newest}, using.clock())
             about = {
                 alert.id: subject_of(alert, await actions.told_of_alert(connection, alert.id), directory)
                 for alert in shown
@@ -118,7 +118,7 @@ def bulletin_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of
             raise WrongField("station", "no station of this id")
         if river is not None and river not in {one.id for one in directory.rivers}:
             raise WrongField("river", "no river of this id")
-        found = await actions.happened(
+        found = await actions.timeline(
             using.database, begin, end, station=station, river=river, limit=MOST_LINES + 1
         )  # fmt: skip
         if max(map(len, found)) > MOST_LINES:

@@ -28,7 +28,7 @@ from xml.etree import ElementTree as ET
 
 from kawamori.domain.registry import Station
 from kawamori.domain.rules import KINDS
-from kawamori.storage.history import Alert
+from kawamori.storage.alert_pages import Alert
 
 NAMESPACE = "urn:oasis:names:tc:emergency:cap:1.2"
 ATOM = "http://www.w3.org/2005/Atom"

@@ -34,8 +34,8 @@ from kawamori.storage import actions, people
 from kawamori.storage import alerts as record
 from kawamori.storage.actions import RuleRow, SilenceRow, ThresholdRow
 from kawamori.storage.database import Connection
-from kawamori.storage.history import LARGEST_ID
 from kawamori.storage.outbox import Draft, put_notifications
+from kawamori.storage.page_keys import LARGEST_ID
 
 Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 #: A window longer than this is no maintenance.

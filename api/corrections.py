@@ -25,7 +25,7 @@ from kawamori.storage.corrections import (
     undo_correction,
 )
 from kawamori.storage.database import Connection
-from kawamori.storage.history import LARGEST_ID
+from kawamori.storage.page_keys import LARGEST_ID
 
 #: Ingest holds the readings of a correction in memory at once: 45,000 of one a minute.
 LONGEST = timedelta(days=31)

@@ -8,8 +8,8 @@ from api.arrivals import Arrivals
 from api.directory import Directory, DirectoryCache
 from kawamori.domain.freshness import server_behind
 from kawamori.runtime import Clock
-from kawamori.storage import history
 from kawamori.storage.database import Database
+from kawamori.storage.levels import latest_levels
 from kawamori.storage.system import links_now
 
 
@@ -22,7 +22,7 @@ class Levels:
 
     async def now(self, only: Sequence[str] | None = None) -> tuple[dict[str, Any], Directory]:
         """Every water level station, or those asked for, and the directory they were named by."""
-        found, version = await history.latest_levels(self._database, only)
+        found, version = await latest_levels(self._database, only)
         directory = await self._directory.get(version)
         at = self._clock()
         body = shapes.latest_levels(found, directory, at)

@@ -24,11 +24,11 @@ from kawamori.domain.danger import Danger
 from kawamori.domain.notices import Notice
 from kawamori.domain.reading import Flag
 from kawamori.domain.rules import KINDS
+from kawamori.domain.trend import change_per_10min
 from kawamori.errors import StorageUnavailable
 from kawamori.observe import log
 from kawamori.settings import SiteSettings
-from kawamori.storage import history
-from kawamori.storage.history import Alert, AlertsWanted
+from kawamori.storage.alert_pages import Alert, AlertsWanted, alerts_page
 from kawamori.storage.system import Alerting, alerting_now
 
 LARGEST = 20_000
@@ -219,7 +219,7 @@ def _change(trend_m_per_h: float | None) -> str:
     """Centimetres in ten minutes, as people say it on the telephone."""
     if trend_m_per_h is None:
         return "—"
-    cm = round(trend_m_per_h * 100 / 6)
+    cm = change_per_10min(trend_m_per_h)
     return "0 →" if cm == 0 else f"+{cm} ↑" if cm > 0 else f"−{-cm} ↓"
 
 
@@ -388,7 +388,7 @@ def lite_routes(using: Dependencies, levels: Levels) -> APIRouter:
         body, directory = await levels.now()
         at = body["as_of"]
         alerts, acknowledged, shelved = [
-            await history.alerts_page(using.database, AlertsWanted(state=state), at, limit=ALERTS_COUNTED)
+            await alerts_page(using.database, AlertsWanted(state=state), at, limit=ALERTS_COUNTED)
             for state in ("firing", "acknowledged", "shelved")
         ]
         return Now(

@@ -10,9 +10,9 @@ from typing import Any
 from api import shapes
 from api.directory import Directory
 from api.once import Once
-from kawamori.storage import history
+from kawamori.storage.charts import Resolution, bucket_start
 from kawamori.storage.database import Database
-from kawamori.storage.history import Resolution, bucket_start
+from kawamori.storage.levels import recent_levels
 
 KEPT = timedelta(minutes=1)
 
@@ -39,6 +39,6 @@ class RecentLevels:
         start = bucket_start(at, Resolution.TEN_MINUTES, "UTC") - hours * timedelta(hours=1)
         end = start + steps * shapes.RECENT_STEP
         async with self._lock:
-            found = await history.recent_levels(database, start, end)
+            found = await recent_levels(database, start, end)
         self._kept[hours] = self._steady(), shapes.recent(found, directory, start, steps)
         return self._kept[hours][1]

@@ -28,9 +28,14 @@ from kawamori.domain.reading import StationId
 from kawamori.domain.registry import Sensor, Station
 from kawamori.runtime import Clock
 from kawamori.settings import ApiSettings, SiteSettings
-from kawamori.storage import history
+from kawamori.storage.alert_pages import AlertsWanted, alerts_by_id, alerts_page
+from kawamori.storage.audit import audit_of_alert, audit_page
+from kawamori.storage.charts import CHART_POINTS, Resolution, choose_resolution, next_bucket, readings_page
 from kawamori.storage.database import Database
-from kawamori.storage.history import CHART_POINTS, LARGEST_ID, Resolution
+from kawamori.storage.incidents import incidents_page
+from kawamori.storage.notifications import notifications_by_id, notifications_of_alert, notifications_page
+from kawamori.storage.page_keys import FIRST, LARGEST_ID, LAST
+from kawamori.storage.quarantine_pages import quarantine_page, quarantined_payload
 from kawamori.storage.registry import cross_section_of, datums_of, devices_of_station
 
 TIME_ZONE = "Asia/Tokyo"
@@ -250,8 +255,8 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
             resolution, start = _reading_cursor(cursor, resolution)
         elif resolution is Resolution.AUTO:
             kept_from = directory.registry.kept_from
-            resolution = await history.choose_resolution(using.database, sensor, start, end, kept_from)
-        rows = await history.readings_page(using.database, sensor, resolution, start, end, limit + 1)
+            resolution = await choose_resolution(using.database, sensor, start, end, kept_from)
+        rows = await readings_page(using.database, sensor, resolution, start, end, limit + 1)
         raw = resolution is Resolution.RAW
         more = f"{resolution}.{_micros(rows[limit][0])}" if len(rows) > limit else None
         return answer(
@@ -294,7 +299,7 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
         start, end = _span(start, to, using.clock())
         if resolution is Resolution.AUTO:
             kept_from = directory.registry.kept_from
-            resolution = await history.choose_resolution(using.database, sensor, start, end, kept_from)
+            resolution = await choose_resolution(using.database, sensor, start, end, kept_from)
         zone = ZoneInfo(sensor.time_zone)
         name = quantity if datum == "zero" else f"{quantity}-{datum}"
         day = f"{start.astimezone(zone):%Y%m%d}-{end.astimezone(zone):%Y%m%d}"
@@ -323,12 +328,12 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
         """Alerts that touch the span, the newest start first. Judged automatically (自動判定)."""
         if start and to and start >= to:
             raise WrongField("from", "must be earlier than `to`")
-        wanted = history.AlertsWanted(
-            start=start or history.FIRST, end=to or history.LAST, state=state, station=station, river=river, kind=kind,
+        wanted = AlertsWanted(
+            start=start or FIRST, end=to or LAST, state=state, station=station, river=river, kind=kind,
             status=status, min_level=min_level,
         )  # fmt: skip
-        before = _alert_cursor(cursor) if cursor is not None else (history.LAST, LARGEST_ID)
-        found = await history.alerts_page(using.database, wanted, using.clock(), before, limit=limit + 1)
+        before = _alert_cursor(cursor) if cursor is not None else (LAST, LARGEST_ID)
+        found = await alerts_page(using.database, wanted, using.clock(), before, limit=limit + 1)
         page = found[:limit]
         more = f"{_micros(page[-1].started_at)}.{page[-1].id}" if len(found) > limit else None
         return answer({"alerts": [shapes.alert(a) for a in page], "next": more})
@@ -338,11 +343,11 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
         """One alert, whom it was told to, and what happened to it."""
         trusted = actor is not None
         async with using.database.transaction() as connection:
-            found = await history.alerts_by_id(connection, [alert_id], using.clock())
+            found = await alerts_by_id(connection, [alert_id], using.clock())
             if not found:
                 raise HTTPException(HTTPStatus.NOT_FOUND, "no alert of this id")
-            told = await history.notifications_of_alert(connection, alert_id)
-            past = await history.audit_of_alert(connection, alert_id)
+            told = await notifications_of_alert(connection, alert_id)
+            past = await audit_of_alert(connection, alert_id)
         return answer(
             {
                 **shapes.alert(found[0]),
@@ -356,7 +361,7 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
         is_open: Annotated[bool | None, Query(alias="open")] = None, limit: Limit = 100, cursor: IdCursor = LARGEST_ID
     ) -> Response:
         """Conversations, newest first: a river's flood wave is one, the equipment's troubles are another."""
-        found = await history.incidents_page(using.database, is_open=is_open, before=cursor, limit=limit + 1)
+        found = await incidents_page(using.database, is_open=is_open, before=cursor, limit=limit + 1)
         more = str(found[limit - 1].id) if len(found) > limit else None
         return answer({"incidents": [shapes.incident(i) for i in found[:limit]], "next": more})
 
@@ -371,9 +376,9 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
         if ids is not None and not all(0 < id_ <= LARGEST_ID for id_ in ids):
             raise WrongField("id", "must be ids of notifications")
         if ids is None:
-            found = await history.notifications_page(using.database, before=cursor, limit=limit + 1)
+            found = await notifications_page(using.database, before=cursor, limit=limit + 1)
         else:
-            found = await history.notifications_by_id(using.database, ids)
+            found = await notifications_by_id(using.database, ids)
         more = str(found[limit - 1].id) if ids is None and len(found) > limit else None
         page = found if ids is not None else found[:limit]
         told = [shapes.notification(n, trusted=actor is not None) for n in page]
@@ -390,8 +395,8 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
         cursor: IdCursor = LARGEST_ID,
     ) -> Response:
         """Who changed what, when and why, newest first. Nothing is ever removed from it."""
-        found = await history.audit_page(
-            using.database, start=start or history.FIRST, end=to or history.LAST, subject=subject,
+        found = await audit_page(
+            using.database, start=start or FIRST, end=to or LAST, subject=subject,
             subject_id=subject_id, before=cursor, limit=limit + 1,
         )  # fmt: skip
         more = str(found[limit - 1].id) if len(found) > limit else None
@@ -400,7 +405,7 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
     @router.get("/quarantine", response_model=schemas.Quarantine, tags=["quarantine"])
     async def quarantine(limit: Limit = 100, cursor: IdCursor = LARGEST_ID, device: Text = None) -> Response:
         """What was refused and why, newest first; of long messages the beginning."""
-        found = await history.quarantine_page(using.database, device=device, before=cursor, limit=limit + 1)
+        found = await quarantine_page(using.database, device=device, before=cursor, limit=limit + 1)
         more = str(found[limit - 1].id) if len(found) > limit else None
         return answer({"messages": [shapes.refused(m) for m in found[:limit]], "next": more})
 
@@ -415,7 +420,7 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
     )
     async def quarantined(message_id: Id) -> Response:
         """A refused message, byte for byte as it came."""
-        found = await history.quarantined_payload(using.database, message_id)
+        found = await quarantined_payload(using.database, message_id)
         if found is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "no message of this id in quarantine")
         headers = {
@@ -504,10 +509,10 @@ async def _csv(
         yield text.getvalue().encode()
         if start >= end:
             return
-        rows = await history.readings_page(database, sensor, resolution, start, end, size)
+        rows = await readings_page(database, sensor, resolution, start, end, size)
         page = []
         for row in rows:
             if high := raised(row):
                 cells = shapes.raw_cells(high) if raw else shapes.bucket_cells(high, resolution, sensor)
                 page.append([*same, row[0].astimezone(zone).isoformat(), *cells])
-        start = history.next_bucket(rows[-1][0], resolution, sensor) if len(rows) == size else end
+        start = next_bucket(rows[-1][0], resolution, sensor) if len(rows) == size else end

@@ -12,17 +12,14 @@ from kawamori.domain.freshness import AHEAD, Freshness, Links, expected_interval
 from kawamori.domain.notices import Notice
 from kawamori.domain.reading import Flag, SensorId, StationId, reason_names
 from kawamori.domain.registry import Sensor, Station
-from kawamori.storage.history import (
-    Alert,
-    Conversation,
-    Entry,
-    Latest,
-    LiveReading,
-    Notification,
-    Refused,
-    Resolution,
-    expected_readings,
-)
+from kawamori.storage.alert_pages import Alert
+from kawamori.storage.audit import Entry
+from kawamori.storage.charts import Resolution, expected_readings
+from kawamori.storage.incidents import Conversation
+from kawamori.storage.levels import Latest
+from kawamori.storage.news import LiveReading
+from kawamori.storage.notifications import Notification
+from kawamori.storage.quarantine_pages import Refused
 from kawamori.storage.registry import CrossSection, Datum, Deployed, zero_at
 from kawamori.storage.system import Alerting, Process, QuarantineFacts
 

@@ -24,7 +24,7 @@ from kawamori.observe import log
 from kawamori.runtime import Clock, fail_point, forever, sleep_or_stop
 from kawamori.storage.changes import Cursor
 from kawamori.storage.database import Database
-from kawamori.storage.history import AlertChange, News, missed_after, newest, news_after
+from kawamori.storage.news import AlertChange, News, missed_after, newest, news_after
 from kawamori.storage.registry import registry_version
 from kawamori.storage.system import Alerting, alerting_now
 

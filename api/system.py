@@ -16,8 +16,9 @@ from api.problems import PROBLEM
 from api.routes import Dependencies, answer
 from kawamori.errors import KawamoriError
 from kawamori.observe import log
-from kawamori.storage import history, people, system
+from kawamori.storage import people, system
 from kawamori.storage.database import Database
+from kawamori.storage.levels import latest_levels
 
 #: One slow question must not keep the others' answers back.
 PATIENCE = timedelta(seconds=2)
@@ -81,7 +82,7 @@ async def _state(using: Dependencies) -> dict[str, Any]:
         return {"answers_ms": answers_ms, "size_bytes": await system.database_size(asked)}
 
     async def stations() -> dict[str, int]:
-        found, version = await history.latest_levels(asked)
+        found, version = await latest_levels(asked)
         levels = shapes.latest_levels(found, await using.directory.get(version), at)["stations"]
         return {name: sum(level["freshness"] == name for level in levels) for name in ("fresh", "late", "dead")}
 

@@ -1,9 +1,6 @@
 """Who is asking, and may they? A token's digest among the accounts; where the site is open, the name they give."""
 
 import asyncio
-import hashlib
-import re
-import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -13,17 +10,15 @@ from fastapi import HTTPException, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import WrongField, problem
-from kawamori.storage.actions import account_of
+from kawamori.domain.accounts import LONGEST_NAME, MANAGER, has_control, token_digest
+from kawamori.storage.accounts import account_of
 from kawamori.storage.database import Database
 
-OPERATOR, MANAGER = "operator", "manager"
 NAME_HEADER = "X-Kawamori-Name"
-LONGEST_NAME = 50
 #: No write is larger.
 LARGEST_BODY = 64 * 1024
 #: A body that has not come by then is not waited for.
 _BODY_S = 15.0
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +33,6 @@ class Actor:
 SOMEBODY = Actor("", MANAGER)
 
 
-def new_token() -> str:
-    """A token nobody can guess: 32 random bytes."""
-    return secrets.token_urlsafe(32)
-
-
-def digest(token: str) -> bytes:
-    """What is kept of a token."""
-    return hashlib.sha256(token.encode()).digest()
-
-
 def given_name(text: str) -> str:
     """The name in the header, percent-encoded UTF-8; raises WrongField. Pure."""
     try:
@@ -56,14 +41,9 @@ def given_name(text: str) -> str:
         raise WrongField(NAME_HEADER, "must be percent-encoded UTF-8") from None
     if not 1 <= len(name) <= LONGEST_NAME:
         raise WrongField(NAME_HEADER, f"must be 1 to {LONGEST_NAME} characters")
-    if _CONTROL.search(name):
+    if has_control(name):
         raise WrongField(NAME_HEADER, "must not contain control characters")
     return name
-
-
-def is_name(name: str) -> bool:
-    """Whether it may stand in the record. Pure."""
-    return 1 <= len(name) <= LONGEST_NAME and name == name.strip() and not _CONTROL.search(name)
 
 
 def _refused(detail: str) -> HTTPException:
@@ -113,7 +93,7 @@ class Who:
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
             raise _refused("only `Authorization: Bearer …` is understood")
-        found = await account_of(self._database, digest(token))
+        found = await account_of(self._database, token_digest(token))
         if found is None:
             raise _refused("this token is not known, or was revoked")
         return Actor(*found)

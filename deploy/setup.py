@@ -38,7 +38,7 @@ class SetupError(Exception):
 
 
 def cache_folder() -> Path:
-    """The same folder that kawamori.servers looks in."""
+    """The same folder that kawamori.operate.servers looks in."""
     if own := os.environ.get("KAWAMORI_CACHE"):
         return Path(own).absolute()
     if os.geteuid() == 0:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ingest.replay import replayed
-from ingest.validate import Gate
+from ingest.validate import IngestValidator
 from kawamori.errors import ConfigurationError, KawamoriError
 from kawamori.settings import Settings, load
 from kawamori.storage import quarantine
@@ -74,11 +74,11 @@ async def _would(settings: Settings, reason: str | None, device: str | None, lim
     async with Database(settings.database(), "quarantine", size=2) as database:
         async with database.transaction() as connection:
             newest = await newest_times(connection)
-        gate = Gate(await load_registry(database, with_rules=False), settings.ingest, newest)
+        validator = IngestValidator(await load_registry(database, with_rules=False), settings.ingest, newest)
         while page := await quarantine.held(database, after, reason=reason, device=device):
             after = page[-1].id
             page = page if limit is None else page[: limit - accepted - refused.total()]
-            for why in replayed(gate, page).results.values():
+            for why in replayed(validator, page).results.values():
                 accepted += why is None
                 refused.update([] if why is None else [why])
             if limit is not None and accepted + refused.total() >= limit:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from ingest.quality import CLOCK, FLAG_OF, LIMIT, RANGE
+from kawamori.domain.calendar import Calendar
 from kawamori.domain.lag import lag_of
 from kawamori.domain.limits import AGREEING, Seen, agreeing_run
 from kawamori.domain.reading import Reading, SensorId
@@ -51,7 +52,7 @@ def _with(reading: Reading, reason: int) -> Reading:
 
 
 async def look_again(
-    database: Database, sensors: Mapping[SensorId, Sensor], calendars: Mapping[SensorId, rows.Calendar]
+    database: Database, sensors: Mapping[SensorId, Sensor], calendars: Mapping[SensorId, Calendar]
 ) -> None:
     """Look at what came last, and write down what that shows."""
     async with database.transaction() as connection:

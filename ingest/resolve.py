@@ -11,8 +11,9 @@ from kawamori.domain.correction import as_stated
 from kawamori.domain.counter import Total, recount
 from kawamori.domain.reading import Flag, Reading, Reason, SensorId
 from kawamori.domain.statement import Statement, newer, standing
-from kawamori.storage import readings as rows
 from kawamori.storage.database import Connection
+from kawamori.storage.readings import Key
+from kawamori.storage.statements import drop_statements, put_statements, put_totals, statements_of, totals_around
 
 _CONFLICT = int(Reason.CONFLICT)
 #: Judged of the total, and nothing that its increment has to do with.
@@ -55,9 +56,9 @@ async def resolve(
 async def _amounts(connection: Connection, sensor: SensorId, device: str, readings: list[Reading]) -> list[Reading]:
     """What these totals of one device come to."""
     times = [r.observed_at for r in readings]
-    stored = await rows.totals_around(connection, sensor, device, min(times), max(times))
+    stored = await totals_around(connection, sensor, device, min(times), max(times))
     found = recount(stored, ((r.observed_at, Total(_word(r), r.received_at)) for r in readings))
-    await rows.put_totals(connection, sensor, device, found.totals)
+    await put_totals(connection, sensor, device, found.totals)
     own = {r.observed_at: r.reasons & ~_OF_THE_TOTAL for r in readings}
     return [
         Reading(
@@ -72,10 +73,10 @@ async def _amounts(connection: Connection, sensor: SensorId, device: str, readin
 async def _settle(connection: Connection, readings: list[Reading]) -> list[Reading]:
     """What stands of what several devices state about the same moments."""
     moments = sorted({r.key for r in readings})
-    known, stands = await rows.statements_of(connection, moments)
-    first: dict[rows.Key, Reading] = {}
+    known, stands = await statements_of(connection, moments)
+    first: dict[Key, Reading] = {}
     changed: dict[tuple[SensorId, datetime, str], Statement] = {}
-    claimed: list[rows.Key] = []
+    claimed: list[Key] = []
     for reading in readings:
         key, device = reading.key, reading.device or _ALONE
         words = known.setdefault(key, {})
@@ -91,8 +92,8 @@ async def _settle(connection: Connection, readings: list[Reading]) -> list[Readi
         changed[(*key, device)] = words[device]
         if key not in first or reading.received_at < first[key].received_at:
             first[key] = reading
-    await rows.put_statements(connection, changed)
-    await rows.drop_statements(connection, claimed, _ALONE)
+    await put_statements(connection, changed)
+    await drop_statements(connection, claimed, _ALONE)
     settled = []
     for (sensor, at), reading in sorted(first.items()):
         word = standing(known[sensor, at].values())

@@ -7,7 +7,7 @@ which a gateway heard it (`kawamori.domain.statement`). What a person says of a 
 """
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import NamedTuple
@@ -29,11 +29,11 @@ from ingest.quality import (
     possible,
     runs,
 )
-from kawamori.domain.correction import Correction, CorrectionKind, as_stated, corrected, correction_of
-from kawamori.domain.flood import recent_trend
+from kawamori.domain.correction import BY_PEOPLE, Correction, CorrectionKind, as_stated, corrected, correction_of
 from kawamori.domain.reading import Flag, Reading, Reason
 from kawamori.domain.registry import Limits
 from kawamori.domain.statement import Statement, newer
+from kawamori.domain.trend import recent_trend
 
 #: What neighbours decide; the other reasons belong to the reading alone.
 _NEIGHBOURLY = quality.NEIGHBOURLY
@@ -112,6 +112,30 @@ def without_known(tail: Tail, incoming: list[Reading], final: Collection[datetim
         or _said_at(_simple(r)) > _said_at(same)
         or r.observed_at in final
     ]
+
+
+def restated(
+    tail: Tail, known: Mapping[datetime, Reading], incoming: Iterable[Reading], final: Collection[datetime] = ()
+) -> Outcome | None:
+    """What comes of readings that only state stored rows once more; `known` holds those rows by their moment.
+
+    None where anything else is said, for which the rows around must be looked at. A device that is not answered in time
+    sends again, and that must cost little. `final` as for `insert_among`.
+    """
+    now: dict[datetime, Reading] = {}
+    for reading in incoming:
+        at = reading.observed_at
+        row = now.get(at) or known.get(at)
+        if row is None or at in final or row.stated is not None or row.reasons & BY_PEOPLE:
+            return None
+        said, gave_way = _restate(row, _simple(reading), is_final=False)
+        if gave_way is not None or said != row._replace(stated_at=said.stated_at):
+            return None
+        now[at] = said
+    latest = tail.latest and now.get(tail.latest.observed_at, tail.latest)
+    recent = tuple([now.get(row.observed_at, row) for row in tail.recent])
+    again = tuple([row for at, row in now.items() if row != known[at]])
+    return Outcome(tail._replace(latest=latest, recent=recent), repeated=again)
 
 
 def follows(tail: Tail, incoming: Iterable[Reading]) -> bool:

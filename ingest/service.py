@@ -20,9 +20,9 @@ from ingest.look import look_again
 from ingest.quality import REACH_BACK
 from ingest.replay import replayed
 from ingest.resolve import resolve
-from ingest.series import Outcome, Tail, amend, append, follows, insert_among, spans_of, without_known
+from ingest.series import Outcome, Tail, amend, append, follows, insert_among, restated, spans_of, without_known
 from ingest.sorting import NOT_REGISTERED, Work, ack_of, gateway_of, may_be_accepted_later
-from ingest.validate import Gate
+from ingest.validate import IngestValidator
 from kawamori import wire
 from kawamori.domain.correction import BY_PEOPLE, Correction
 from kawamori.domain.reading import Reading, SensorId
@@ -42,8 +42,18 @@ from kawamori.settings import IngestSettings, Settings
 from kawamori.storage import corrections, quarantine
 from kawamori.storage import readings as rows
 from kawamori.storage.database import Connection, Database
+from kawamori.storage.liveness import (
+    save_statuses,
+    see_clocks,
+    see_gateways,
+    see_process,
+    see_set_aside,
+    see_unknown_gateways,
+)
 from kawamori.storage.loading import load_registry, registry_state
-from kawamori.storage.quarantine import Held
+from kawamori.storage.quarantine import Held, Quarantined, unknown_bytes
+from kawamori.storage.statements import Revision, keep_revisions, readings_at, restate_readings
+from kawamori.storage.summaries import recompute_summaries
 from kawamori.storage.system import say_started
 
 STORED = Counter("kawamori_ingest_readings_total", "Readings stored for the first time")
@@ -107,7 +117,7 @@ class Ingest:
         self._steady = steady
         #: When each sensor was last measured.
         self._newest: dict[SensorId, datetime] = {}
-        self._gate = Gate(Registry(version=0), settings, self._newest)
+        self._validator = IngestValidator(Registry(version=0), settings, self._newest)
         self._registry_checked = 0.0
         #: Why the newest registry is not the one in use, if so.
         self.registry_trouble: str | None = None
@@ -179,30 +189,33 @@ class Ingest:
         try:
             if seen or unknown:
                 async with self._database.transaction() as connection:
-                    await rows.see_gateways(connection, seen)
-                    await rows.see_set_aside(connection, aside)
-                    await rows.see_clocks(connection, clocks)
-                    await rows.see_unknown_gateways(connection, unknown)
+                    await see_gateways(connection, seen)
+                    await see_set_aside(connection, aside)
+                    await see_clocks(connection, clocks)
+                    await see_unknown_gateways(connection, unknown)
         except StorageRefused as error:
             log().error("signs of life were refused: report this with the log", error=str(error))
 
     async def _is_registered(self, gateway: str) -> bool:
         """Whether the gateway is registered and not retired; looks again before it says no."""
         await self._refresh_registry(force=False)
-        if gateway not in self._gate.registry.gateways and time.monotonic() - self._registry_checked > _UNKNOWN_AGE:
+        if (
+            gateway not in self._validator.registry.gateways
+            and time.monotonic() - self._registry_checked > _UNKNOWN_AGE
+        ):
             await self._refresh_registry(force=True)
-        return gateway in self._gate.registry.gateways
+        return gateway in self._validator.registry.gateways
 
     async def look_again(self, stop: asyncio.Event) -> None:
         """Wait a moment, then look again at what was stored last: at clocks, and at limits that fail too much."""
         await sleep_or_stop(_LOOK_AGAIN_EVERY, stop)
-        await look_again(self._database, self._gate.registry.sensors, self._gate.calendars)
+        await look_again(self._database, self._validator.registry.sensors, self._validator.calendars)
 
     def registry_warning(self) -> str | None:
         """What a person should mend in the registry."""
         if self.registry_trouble is not None:
             return self.registry_trouble
-        found = self._gate.registry.problems
+        found = self._validator.registry.problems
         return f"{len(found)} rows cannot be used, first {found[0].subject}: {found[0].reason}" if found else None
 
     def owes(self) -> bool:
@@ -226,7 +239,7 @@ class Ingest:
         served, self._served = self._served, set()
         try:
             async with self._database.transaction() as connection:
-                await rows.see_process(connection, name, "ingest", ways, served)
+                await see_process(connection, name, "ingest", ways, served)
         except KawamoriError:
             self._ways = ways | self._ways
             self._served |= served
@@ -324,8 +337,8 @@ class Ingest:
             return []
         unknown = Tally(gateway_of(message.topic) or "" for message in strangers)
         async with self._database.transaction() as connection:
-            await rows.see_unknown_gateways(connection, unknown)
-            used = await rows.unknown_bytes(connection, NOT_REGISTERED)
+            await see_unknown_gateways(connection, unknown)
+            used = await unknown_bytes(connection, NOT_REGISTERED)
         kept = []
         for message in strangers:
             name, size = gateway_of(message.topic) or "", len(message.payload)
@@ -355,11 +368,13 @@ class Ingest:
             version, at = await registry_state(connection)
         self._database_time = (at, self._steady())
         self._registry_checked = time.monotonic()
-        if version == self._gate.registry.version:
+        if version == self._validator.registry.version:
             self.registry_trouble = None
             return False
         try:
-            gate = Gate(await load_registry(self._database, with_rules=False), self._settings, self._newest)
+            validator = IngestValidator(
+                await load_registry(self._database, with_rules=False), self._settings, self._newest
+            )
         except StorageUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, readings go on by the last registry that loads
@@ -367,14 +382,14 @@ class Ingest:
         async with self._database.transaction() as connection:
             for sensor, at in (await rows.newest_times(connection)).items():
                 self._newest[sensor] = max(at, self._newest.get(sensor, at))
-        self._gate = gate
+        self._validator = validator
         self.registry_trouble = None
-        for problem in gate.registry.problems:
+        for problem in validator.registry.problems:
             log().error("a row of the registry cannot be used: mend it", row=problem.subject, why=problem.reason)
         return True
 
     def _keep_registry(self, version: int, error: Exception) -> bool:
-        standing = self._gate.registry.version
+        standing = self._validator.registry.version
         why = f"version {version} cannot be loaded ({type(error).__name__}: {error})"
         if standing == 0:
             raise StorageBroken(f"the registry's {why}: report this with the log") from error
@@ -395,7 +410,7 @@ class Ingest:
         """What can be stored, and what goes to quarantine and why."""
         work, arrived_at = Work(), self._arrived()
         for message, batch, wrong in batches:
-            work.add(sorting.sort(self._gate, message, batch, wrong, arrived_at))
+            work.add(sorting.sort(self._validator, message, batch, wrong, arrived_at))
         return work
 
     async def _store(self, work: Work) -> None:
@@ -417,7 +432,7 @@ class Ingest:
                     for message, place in part.sources
                 ]
                 work.refused += [
-                    rows.Quarantined(
+                    Quarantined(
                         received_at=at, topic=wire.device_topic(device, "reading"), device_id=device,
                         reason=f"status: the database refused it: {why}", payload=status, gateway_id="",
                     )
@@ -425,7 +440,7 @@ class Ingest:
                 ]  # fmt: skip
             await self._quarantine(work.refused)
 
-    async def _quarantine(self, refused: list[rows.Quarantined]) -> None:
+    async def _quarantine(self, refused: list[Quarantined]) -> None:
         """Keep them; what is refused there too is kept with its bytes alone. Raises StorageBroken when that fails."""
         try:
             await self._commit(Work(refused=refused), trusting_tails=True)
@@ -457,7 +472,7 @@ class Ingest:
         return len(page)
 
     async def _replay(self, page: list[Held]) -> None:
-        found = replayed(self._gate, page)
+        found = replayed(self._validator, page)
 
         async def mark(connection: Connection) -> None:
             await quarantine.note_replay(connection, found.results)
@@ -483,8 +498,8 @@ class Ingest:
         async with self._database.transaction() as connection:
             revisions, outcomes = await self._outcomes(connection, by_sensor, trusting_tails=trusting_tails)
             added, changed = await self._write(connection, outcomes)
-            await rows.quarantine(connection, work.refused)
-            await rows.save_statuses(connection, work.statuses)
+            await quarantine.quarantine(connection, work.refused)
+            await save_statuses(connection, work.statuses)
             if also is not None:
                 await also(connection)
         if self._owed_since is not None:
@@ -506,16 +521,18 @@ class Ingest:
         changed = [pair for o in outcomes.values() for pair in o.changed]
         await rows.add_readings(connection, added)
         fail_point("ingest.copied")
-        await rows.restate_readings(connection, [r for o in outcomes.values() for r in o.repeated])
-        await rows.keep_revisions(connection, _revisions(outcomes.values(), by))
+        await restate_readings(connection, [r for o in outcomes.values() for r in o.repeated])
+        await keep_revisions(connection, _revisions(outcomes.values(), by))
         if added or changed:
-            calendars = self._gate.calendars
+            calendars = self._validator.calendars
             await rows.change_readings(connection, changed)
             await rows.store(
                 connection,
                 [
                     rows.LatestRow(
-                        o.tail.latest, o.tail.trend_h(self._gate.registry.sensors[s].report_every), o.tail.flat_since
+                        o.tail.latest,
+                        o.tail.trend_h(self._validator.registry.sensors[s].report_every),
+                        o.tail.flat_since,
                     )
                     for s, o in outcomes.items()
                     if o.tail.latest is not None
@@ -523,7 +540,7 @@ class Ingest:
                 [(o.added, calendars[s]) for s, o in outcomes.items()],
                 [after for _, after in changed],
             )
-            await rows.recompute_summaries(connection, changed, calendars)
+            await recompute_summaries(connection, changed, calendars)
         return len(added), len(changed)
 
     def _keep_tails(
@@ -569,7 +586,7 @@ class Ingest:
         """Bring the readings of a correction's span to what people say of them; returns how many that changed."""
         one = waiting.correction
         revisions = await rows.lock_sensors(connection, [one.sensor])
-        sensor = self._gate.registry.sensors.get(one.sensor)
+        sensor = self._validator.registry.sensors.get(one.sensor)
         if sensor is None or one.sensor not in revisions:
             raise StorageUnavailable("a correction of a sensor that the registry does not know yet")
         self._tails.pop(one.sensor, None)
@@ -599,7 +616,7 @@ class Ingest:
             return {}, {}
         revisions = await self._lock(connection, by_sensor)
         await self._remember(connection, revisions)
-        by_sensor, final = await resolve(connection, by_sensor, self._gate.counters)
+        by_sensor, final = await resolve(connection, by_sensor, self._validator.counters)
         outcomes: dict[SensorId, Outcome] = {}
         late: dict[SensorId, Tail] = {}
         for sensor in by_sensor:
@@ -608,10 +625,17 @@ class Ingest:
             if not incoming:
                 continue
             if trusting_tails and follows(tail, incoming) and not self._touches(sensor, tail, incoming):
-                limits = self._gate.registry.sensors[sensor].limits
+                limits = self._validator.registry.sensors[sensor].limits
                 outcomes[sensor] = append(tail, incoming, limits, self._settings.late_after)
             else:
                 late[sensor] = tail
+        stored = await readings_at(connection, [(s, r.observed_at) for s in late for r in by_sensor[s]])
+        for sensor in list(late):
+            again = restated(late[sensor], stored.get(sensor, {}), by_sensor[sensor], final.get(sensor, ()))
+            if again is not None:
+                del late[sensor]
+                if again.repeated:
+                    outcomes[sensor] = again
         waiting = iter(late)
         while group := list(islice(waiting, _LATE_TOGETHER)):
             spans = [
@@ -623,7 +647,7 @@ class Ingest:
             for (sensor, _, _), context in zip(spans, await rows.readings_around(connection, spans), strict=True):
                 around[sensor].append(context)
             for sensor in group:
-                limits = self._gate.registry.sensors[sensor].limits
+                limits = self._validator.registry.sensors[sensor].limits
                 outcome = insert_among(
                     late[sensor], around[sensor], by_sensor[sensor], limits, self._settings.late_after,
                     final=final.get(sensor, ()), corrections=self._corrections.get(sensor, ()),
@@ -642,7 +666,7 @@ class Ingest:
             revisions = await rows.lock_sensors(connection, wanted)
         if missing := wanted - revisions.keys():
             self._registry_checked = 0.0
-            self._gate = Gate(Registry(version=0), self._settings, self._newest)
+            self._validator = IngestValidator(Registry(version=0), self._settings, self._newest)
             raise StorageUnavailable(f"{len(missing)} sensors are not in this database: reading the registry again")
         return revisions
 
@@ -665,21 +689,21 @@ class Ingest:
 
     def _margin(self, sensor: SensorId) -> timedelta:
         """How far around late readings the flat check looks."""
-        limits = self._gate.registry.sensors[sensor].limits
+        limits = self._validator.registry.sensors[sensor].limits
         return limits.flat_after if limits.flat_after and limits.flat_above is not None else timedelta(0)
 
 
-def _revisions(outcomes: Iterable[Outcome], by: tuple[str, str] | None) -> list[rows.Revision]:
+def _revisions(outcomes: Iterable[Outcome], by: tuple[str, str] | None) -> list[Revision]:
     """What gives way: values, and flags that were stored before. `by`: the person who changes readings, and why."""
     found = []
     for outcome in outcomes:
-        found += [rows.Revision(reading, "ingest", why) for reading, why in outcome.outvoted]
+        found += [Revision(reading, "ingest", why) for reading, why in outcome.outvoted]
         gave_way = {r.observed_at for r, _ in outcome.outvoted}
         for before, after in outcome.changed:
             if by is not None and (before.value != after.value or (before.reasons ^ after.reasons) & BY_PEOPLE):
-                found.append(rows.Revision(before, *by))
+                found.append(Revision(before, *by))
             elif before.flag != after.flag and before.observed_at not in gave_way:
-                found.append(rows.Revision(before, "ingest", "judged anew"))
+                found.append(Revision(before, "ingest", "judged anew"))
     return found
 
 

@@ -15,12 +15,12 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from ingest.validate import Gate, Refused, only_registration_can_help, uploading
+from ingest.validate import IngestValidator, Refused, only_registration_can_help, uploading
 from kawamori import wire
 from kawamori.domain.reading import Reading
 from kawamori.errors import UndecodableMessage
 from kawamori.mqtt import Message
-from kawamori.storage import readings as rows
+from kawamori.storage.quarantine import Quarantined
 
 NOT_REGISTERED = "gateway: not registered"
 STATUS_OF_NOBODY = "status: its device is not registered"
@@ -40,7 +40,7 @@ class Work:
     readings: list[Reading] = field(default_factory=list)
     #: Where each reading came from, should the database refuse it: the gateway's message and the place in it.
     sources: list[tuple[Message, int]] = field(default_factory=list)
-    refused: list[rows.Quarantined] = field(default_factory=list)
+    refused: list[Quarantined] = field(default_factory=list)
     statuses: list[tuple[str, datetime, bytes]] = field(default_factory=list)
 
     def add(self, other: "Work") -> None:
@@ -137,17 +137,20 @@ def _taken_apart(apart: _Apart) -> tuple[wire.Batch, list[tuple[bytes, str]]]:
 
 
 def sort(
-    gate: Gate, message: Message, batch: wire.DecodedBatch | wire.Batch, wrong: Sequence[tuple[bytes, str]],
+    validator: IngestValidator,
+    message: Message,
+    batch: wire.DecodedBatch | wire.Batch,
+    wrong: Sequence[tuple[bytes, str]],
     arrived_at: datetime,
-) -> Work:  # fmt: skip
+) -> Work:
     """What of a batch can be stored, and what goes to quarantine and why."""
     work = Work()
-    if not (isinstance(batch, wire.DecodedBatch) and _sort_sound(work, gate, message, batch, arrived_at)):
+    if not (isinstance(batch, wire.DecodedBatch) and _sort_sound(work, validator, message, batch, arrived_at)):
         raw = batch if isinstance(batch, wire.Batch) else wire.decode_raw_batch(message.payload)
-        _sort_each(work, gate, message, raw, arrived_at)
+        _sort_each(work, validator, message, raw, arrived_at)
     gateway = gateway_of(message.topic) or ""
     work.refused.extend(
-        rows.Quarantined(
+        Quarantined(
             received_at=heard_at(u.received_at, arrived_at), topic=u.topic, device_id=u.device_id, reason=u.reason,
             payload=u.payload, gateway_id=gateway,
         )
@@ -156,14 +159,14 @@ def sort(
     for s in batch.status:
         at, raw_status = heard_at(s.received_at, arrived_at), bytes(s.status)
         why = status_refused(raw_status)
-        if why is None and s.device_id not in gate.registry.devices:
+        if why is None and s.device_id not in validator.registry.devices:
             why = STATUS_OF_NOBODY
         if why is None:
             work.statuses.append((s.device_id, at, raw_status))
         else:
             work.refused.append(of_device(message, s.device_id, at, raw_status, why))
     work.refused.extend(
-        rows.Quarantined(
+        Quarantined(
             received_at=arrived_at, topic=message.topic, device_id=None, reason=reason, payload=payload,
             gateway_id=gateway,
         )
@@ -185,9 +188,11 @@ def status_refused(status: bytes) -> str | None:
     return None
 
 
-def _sort_sound(work: Work, gate: Gate, message: Message, batch: wire.DecodedBatch, arrived_at: datetime) -> bool:
+def _sort_sound(
+    work: Work, validator: IngestValidator, message: Message, batch: wire.DecodedBatch, arrived_at: datetime
+) -> bool:
     """The usual case: every reading is sound, and none is refused; False where one is, and nothing was taken."""
-    accept = gate.accept
+    accept = validator.accept
     readings: list[Reading] = []
     try:
         for device, at, sent in map(_FIELDS, batch.readings):
@@ -202,13 +207,15 @@ def _sort_sound(work: Work, gate: Gate, message: Message, batch: wire.DecodedBat
     return True
 
 
-def _sort_each(work: Work, gate: Gate, message: Message, batch: wire.Batch, arrived_at: datetime) -> None:
+def _sort_each(
+    work: Work, validator: IngestValidator, message: Message, batch: wire.Batch, arrived_at: datetime
+) -> None:
     """One reading after the other, because some go to quarantine."""
     uploads = uploading(batch, arrived_at)
     for place, item in enumerate(wire.readings_of(batch)):
         try:
             reading = accepted(
-                gate, item.device_id, item.received_at, bytes(item.reading), arrived_at,
+                validator, item.device_id, item.received_at, bytes(item.reading), arrived_at,
                 upload=item.device_id in uploads,
             )  # fmt: skip
         except (UndecodableMessage, Refused) as refusal:
@@ -220,13 +227,19 @@ def _sort_each(work: Work, gate: Gate, message: Message, batch: wire.Batch, arri
 
 
 def accepted(
-    gate: Gate, device: str, received_at: datetime, raw: bytes, arrived_at: datetime | None, *, upload: bool = False
+    validator: IngestValidator,
+    device: str,
+    received_at: datetime,
+    raw: bytes,
+    arrived_at: datetime | None,
+    *,
+    upload: bool = False,
 ) -> Reading:
     """One reading as a device sent it; raises UndecodableMessage or Refused."""
-    return gate.accept(device, received_at, wire.decode_reading(raw), arrived_at, upload=upload)
+    return validator.accept(device, received_at, wire.decode_reading(raw), arrived_at, upload=upload)
 
 
-def refused_by_database(message: Message, place: int, arrived_at: datetime, reason: str) -> rows.Quarantined:
+def refused_by_database(message: Message, place: int, arrived_at: datetime, reason: str) -> Quarantined:
     """The reading at that place of a gateway's message, byte for byte: read again, because few need it."""
     batch, _ = decode(message.payload)
     raw = batch if isinstance(batch, wire.Batch) else wire.decode_raw_batch(message.payload)
@@ -235,19 +248,17 @@ def refused_by_database(message: Message, place: int, arrived_at: datetime, reas
     return of_device(message, item.device_id, at, item.reading, reason)
 
 
-def of_device(
-    message: Message, device: str, received_at: datetime, payload: Raw | bytes, reason: str
-) -> rows.Quarantined:
+def of_device(message: Message, device: str, received_at: datetime, payload: Raw | bytes, reason: str) -> Quarantined:
     """A part of a gateway's message that a device sent."""
-    return rows.Quarantined(
+    return Quarantined(
         received_at=received_at, topic=wire.device_topic(device, "reading"), device_id=device, reason=reason,
         payload=bytes(payload), gateway_id=gateway_of(message.topic) or "",
     )  # fmt: skip
 
 
-def whole(message: Message, arrived_at: datetime, reason: str) -> rows.Quarantined:
+def whole(message: Message, arrived_at: datetime, reason: str) -> Quarantined:
     """A batch as it came."""
-    return rows.Quarantined(
+    return Quarantined(
         received_at=arrived_at, topic=message.topic, device_id=None, reason=reason,
         payload=message.payload[: wire.LARGEST_BATCH], gateway_id=gateway_of(message.topic) or "",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Ingest's way to the judge of readings (`kawamori.domain.judge`), by its settings."""
+"""Ingest's adapter of the validator of readings (`kawamori.domain.validator`), with its settings."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection
@@ -9,21 +9,21 @@ from zoneinfo import ZoneInfo
 
 from ingest.series import stated_at
 from kawamori import wire
-from kawamori.domain.judge import RESET_BEHIND, Judge, only_registration_can_help
+from kawamori.domain.calendar import Calendar
 from kawamori.domain.reading import Reading, Reason, SensorId
 from kawamori.domain.registry import Deployment, Registry
+from kawamori.domain.validator import RESET_BEHIND, Validator, only_registration_can_help
 from kawamori.errors import Refused, UndecodableMessage
 from kawamori.settings import IngestSettings
-from kawamori.storage.readings import Calendar
 
-__all__ = ["Gate", "Refused", "only_registration_can_help", "uploading"]
+__all__ = ["IngestValidator", "Refused", "only_registration_can_help", "uploading"]
 
 #: So many old readings of one device in one batch are an upload of its memory, and no clock that was reset.
 _UPLOAD = 10
 
 
-class Gate:
-    """Judges readings by one version of the registry.
+class IngestValidator:
+    """Validates readings against one version of the registry.
 
     `newest`: when each sensor was last measured, as far as is known; kept up to date here.
     """
@@ -31,12 +31,12 @@ class Gate:
     def __init__(
         self, registry: Registry, settings: IngestSettings, newest: dict[SensorId, datetime] | None = None
     ) -> None:
-        self._judge = Judge(registry, settings.oldest, settings.ahead, newest)
+        self._validator = Validator(registry, settings.oldest, settings.ahead, newest)
         #: Who reports a running total for which sensor.
         self.counters = frozenset(
             (d.sensor.id, str(d.device)) for found in registry.deployments.values() for d in found if d.counter
         )
-        self.registry = _with_amounts(self._judge.registry, {sensor for sensor, _ in self.counters})
+        self.registry = _with_amounts(self._validator.registry, {sensor for sensor, _ in self.counters})
         self.zones = {id_: ZoneInfo(sensor.time_zone) for id_, sensor in registry.sensors.items()}
         #: How each sensor's hours and days are cut.
         self.calendars = {
@@ -52,7 +52,7 @@ class Gate:
 
         `received_at` is the gateway's clock, `arrived_at` the database's. `upload`: it is one of many old readings.
         """
-        reading = self._judge.accept(
+        reading = self._validator.accept(
             device, received_at, sent.time, sent.quantity, sent.value, sent.unit, arrived_at, upload=upload
         )
         if sent.mark is not None:

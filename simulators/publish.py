@@ -14,7 +14,8 @@ import msgspec
 
 from kawamori import wire
 from kawamori.errors import BrokerUnavailable, StorageUnavailable
-from kawamori.mqtt import Link, Publisher
+from kawamori.mqtt import Link
+from kawamori.mqtt.publisher import Publisher
 from kawamori.observe import log
 from kawamori.runtime import forever, now, sleep_or_stop
 from kawamori.settings import Settings

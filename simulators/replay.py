@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from kawamori.domain.quantity import Unit, convert
 from kawamori.domain.registration.heights import check_height
 from kawamori.errors import BrokerUnavailable, ConfigurationError
-from kawamori.mqtt import Publisher
+from kawamori.mqtt.publisher import Publisher
 from kawamori.runtime import now
 from kawamori.settings import Settings
 from kawamori.storage import replays

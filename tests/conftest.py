@@ -30,7 +30,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from pmtiles.tile import Compression, TileType, zxy_to_tileid
 from pmtiles.writer import Writer
 
-from kawamori.servers import BrokerServer, DatabaseServer, free_port, private_broker, private_database
+from kawamori.operate.servers import BrokerServer, DatabaseServer, free_port, private_broker, private_database
 from kawamori.storage.database import Database
 from kawamori.storage.migrate import migrate
 from kawamori.storage.registry import StationPlan, register

@@ -90,7 +90,7 @@ def edges_of(deployment: Deployment) -> set[float]:
     """Stored values that stand for an end of what the device can measure; the usual ends for a distance sensor."""
     span_unit = deployment.span_unit or deployment.unit
     if span_unit.dimension != deployment.unit.dimension:
-        return set()  # registered wrongly: the judge refuses what comes
+        return set()  # registered wrongly: the validator refuses every reading
     span = (deployment.span_min, deployment.span_max)
     ends = [convert(end, span_unit, deployment.unit) for end in span if end is not None]
     if deployment.quantity == "distance" and deployment.unit.dimension == "length":

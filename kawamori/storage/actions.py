@@ -1,4 +1,4 @@
-"""What people do: answer alerts, change rules; what they did, in order; and who they are.
+"""What people do: answer alerts, change rules; and what they did, in order.
 
 What changes together is written, with its line of the audit, in the caller's one transaction.
 """
@@ -14,7 +14,7 @@ from kawamori.storage.database import Connection, Database, query
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LockedAlert:
     """An alert that nobody else changes until the transaction ends."""
 
     id: int
@@ -28,10 +28,10 @@ class Held:
     retracted_at: datetime | None
 
 
-async def hold_alert(connection: Connection, alert: int) -> Held | None:
+async def lock_alert(connection: Connection, alert: int) -> LockedAlert | None:
     """Lock an alert that people may see; None where there is none."""
-    row = await (await connection.execute(query("hold_alert"), {"alert": alert})).fetchone()
-    return None if row is None else Held(*row)
+    row = await (await connection.execute(query("lock_alert"), {"alert": alert})).fetchone()
+    return None if row is None else LockedAlert(*row)
 
 
 async def incident_exists(connection: Connection, incident: int) -> bool:
@@ -208,41 +208,6 @@ async def notifications_by_key(connection: Connection, keys: Iterable[str]) -> l
     return [row[0] for row in rows]
 
 
-# Who may act.
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Somebody with a token."""
-
-    name: str
-    role: str
-    created_at: datetime
-    revoked_at: datetime | None
-
-
-async def account_of(database: Database, digest: bytes) -> tuple[str, str] | None:
-    """Whose token has this digest: name and role."""
-    rows = await database.fetch("account_of", {"digest": digest})
-    return (rows[0][0], rows[0][1]) if rows else None
-
-
-async def add_account(connection: Connection, name: str, role: str, digest: bytes) -> bool:
-    """Let somebody act; False where the name is taken by somebody whose token still works."""
-    values = {"name": name, "role": role, "digest": digest}
-    return await (await connection.execute(query("add_account"), values)).fetchone() is not None
-
-
-async def accounts(database: Database) -> list[Account]:
-    """Everybody who may act, or might once."""
-    return [Account(*row) for row in await database.fetch("all_accounts")]
-
-
-async def revoke_account(connection: Connection, name: str) -> bool:
-    """End a token; whether it still worked."""
-    return (await connection.execute(query("revoke_account"), {"name": name})).rowcount == 1
-
-
 # What was told, and what happened when.
 
 
@@ -258,7 +223,7 @@ async def newest_told(connection: Connection, status: str, limit: int) -> list[t
     return [(row[0], row[1]) for row in rows]
 
 
-class Happened(NamedTuple):
+class Timeline(NamedTuple):
     """Rows of the chronology as they are stored: alerts, messages, the audit; in the order of actions.sql."""
 
     alerts: Sequence[tuple[Any, ...]]
@@ -266,9 +231,9 @@ class Happened(NamedTuple):
     audit: Sequence[tuple[Any, ...]]
 
 
-async def happened(
+async def timeline(
     database: Database, start: datetime, end: datetime, *, station: str | None, river: str | None, limit: int
-) -> Happened:
+) -> Timeline:
     """All that happened in a span, read at one instant; of each at most `limit`."""
     values = {
         "start": start, "end": end, "earliest": start - timedelta(days=31), "station": station, "river": river,
@@ -280,4 +245,4 @@ async def happened(
             await (await connection.execute(query(name), values)).fetchall()
             for name in ("chronology_of_alerts", "chronology_of_messages", "chronology_of_audit")
         ]
-    return Happened(*found)
+    return Timeline(*found)

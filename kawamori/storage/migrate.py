@@ -10,7 +10,7 @@ import psycopg
 
 from kawamori.errors import ConfigurationError
 from kawamori.storage.database import translate
-from kawamori.storage.patience import PATIENCE, Connection, patiently
+from kawamori.storage.lock_retry import PATIENCE, Connection, patiently
 from kawamori.storage.schema import Migration, migrations
 
 __all__ = ["Migration", "migrate", "migrations", "status"]

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from math import inf
 from zoneinfo import ZoneInfo
 
+from kawamori.domain.calendar import Calendar
 from kawamori.domain.reading import FLAGS, Flag, Reading, SensorId
 from kawamori.domain.registry import Registry
 from kawamori.errors import StorageRefused
@@ -15,6 +16,7 @@ from kawamori.storage.alerts import note
 from kawamori.storage.database import Connection, Database, query
 from kawamori.storage.registration import register_in
 from kawamori.storage.registry import StationPlan
+from kawamori.storage.summaries import recompute_summaries
 
 #: The recording's last moment belongs to the deployment.
 _MOMENT = timedelta(microseconds=1)
@@ -144,9 +146,9 @@ async def _take_off(
     if not removed:
         return 0
     known = registry.sensors[sensor]
-    calendar = rows.Calendar(ZoneInfo(known.time_zone), known.is_amount)
+    calendar = Calendar(ZoneInfo(known.time_zone), known.is_amount)
     # A row that is gone has no more part in its hour and day than one that failed.
-    await rows.recompute_summaries(connection, [(r, r._replace(flag=Flag.FAIL)) for r in removed], {sensor: calendar})
+    await recompute_summaries(connection, [(r, r._replace(flag=Flag.FAIL)) for r in removed], {sensor: calendar})
     taken = [r.observed_at for r in removed]
     await connection.execute(query("forget_revisions"), {"sensor": sensor, "times": taken})
     await connection.execute(query("settle_latest"), {"sensor": sensor, "earliest": min(taken) - timedelta(days=3653)})

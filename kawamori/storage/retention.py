@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 
 from kawamori.storage.database import query, translate
-from kawamori.storage.patience import PATIENCE, Connection, briefly_locking, patiently
+from kawamori.storage.lock_retry import PATIENCE, Connection, briefly_locking, patiently
 
 #: Behind the boundary so much raw data stays, because judging a late reading looks back 30 days, and the day
 #: that it belongs to may have to be summed anew.

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from kawamori.errors import KawamoriError
-from kawamori.servers import (
+from kawamori.operate.servers import (
     BrokerServer,
     DatabaseServer,
     free_port,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 
-from kawamori.servers import free_port
+from kawamori.operate.servers import free_port
 from kawamori.storage.registry import SensorPlan, StationPlan
 
 pytestmark = pytest.mark.integration

@@ -16,7 +16,8 @@ from alerts.channels.log import LogChannel
 from alerts.delivery import Delivery
 from alerts.selftest import DEVICE, SelfTest
 from kawamori import wire
-from kawamori.mqtt import Link, Message, Publisher
+from kawamori.mqtt import Link, Message
+from kawamori.mqtt.publisher import Publisher
 from kawamori.settings import AlertSettings, Settings
 
 pytestmark = pytest.mark.integration
@@ -163,6 +164,6 @@ async def test_a_broker_that_is_away_fails_the_test_and_ends_nothing(chain: Chai
 
 @pytest.fixture
 def unused_port() -> int:
-    from kawamori.servers import free_port
+    from kawamori.operate.servers import free_port
 
     return free_port()

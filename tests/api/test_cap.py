@@ -17,7 +17,7 @@ from api import cap
 from kawamori.domain.reading import RiverId, StationId
 from kawamori.domain.registry import Station
 from kawamori.domain.rules import KINDS
-from kawamori.storage.history import Alert
+from kawamori.storage.alert_pages import Alert
 
 VECTORS = Path(__file__).parents[3] / "shared" / "vectors" / "cap"
 NAMES = {"c": cap.NAMESPACE}

@@ -9,7 +9,7 @@ from api import schemas, shapes
 from api.arrivals import KEPT, Arrivals
 from api.directory import DirectoryCache
 from kawamori.storage.database import Database
-from kawamori.storage.history import latest_levels
+from kawamori.storage.levels import latest_levels
 
 pytestmark = pytest.mark.integration
 THRESHOLDS = {1: 1.0, 2: 2.0, 3: 3.0, 4: 4.0, 5: 5.0}

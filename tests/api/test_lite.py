@@ -16,7 +16,7 @@ from api.lite import LARGEST, STYLE, Asked, Now, asked, by_danger, cut, page, un
 from api.lite_words import WORDS
 from kawamori.domain.notices import Notice
 from kawamori.settings import SiteSettings
-from kawamori.storage.history import Alert
+from kawamori.storage.alert_pages import Alert
 from kawamori.storage.system import Alerting
 
 NIGHT = datetime(2026, 9, 9, 17, 14, 7, tzinfo=UTC)

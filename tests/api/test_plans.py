@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from kawamori.storage.database import queries, query
-from kawamori.storage.history import FIRST, LARGEST_ID, LAST
+from kawamori.storage.page_keys import FIRST, LARGEST_ID, LAST
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 START = datetime(2025, 7, 1, tzinfo=UTC)
@@ -16,7 +16,7 @@ DAY = {
     "sensor": 7, "start": END - timedelta(days=1), "end": END, "limit": 2001, "time_zone": "Asia/Tokyo",
     "shift": timedelta(0),
 }  # fmt: skip
-#: Every query of history.sql but `latest_levels`, which wants all rows of a small table; and what ingest reads.
+#: Every query of the read side (`READ_SIDE`) but `latest_levels`, which wants all rows of a small table; and what ingest reads.
 HOT = {
     "recent_levels": {"start": END - timedelta(hours=6), "end": END},
     "recent_rise": {"sensors": [3, 7], "start": END - timedelta(hours=1), "end": END},
@@ -166,9 +166,15 @@ def test_a_span_visits_only_its_own_chunks(full, name):
     assert 1 <= len(chunks) <= 2
 
 
-def test_every_query_of_history_is_held_against_its_plan():
+READ_SIDE = (
+    "levels", "charts", "alert_pages", "incidents", "audit", "notifications", "quarantine_pages", "news",
+)  # fmt: skip
+
+
+def test_every_query_of_the_read_side_is_held_against_its_plan():
     from importlib.resources import files
 
-    text = files("kawamori.storage").joinpath("queries/history.sql").read_text("utf-8")
+    folder = files("kawamori.storage").joinpath("queries")
+    text = "\n".join(folder.joinpath(f"{topic}.sql").read_text("utf-8") for topic in READ_SIDE)
     names = [name for name in queries() if f"-- name: {name}\n" in text]
     assert set(names) - set(HOT) == {"latest_levels"}

@@ -20,7 +20,7 @@ from api.stream import HEARTBEAT_S, Hub, LiveFeed, Position, frame
 from kawamori.runtime import now
 from kawamori.storage.changes import Cursor
 from kawamori.storage.database import Database
-from kawamori.storage.history import BATCHES, STREAM_READINGS, newest
+from kawamori.storage.news import BATCHES, STREAM_READINGS, newest
 
 pytestmark = pytest.mark.integration
 MINUTE = timedelta(minutes=1)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from kawamori.servers import free_port
+from kawamori.operate.servers import free_port
 from kawamori.storage.registry import SensorPlan, StationPlan
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

@@ -12,8 +12,9 @@ from api import shapes
 from api.directory import DirectoryCache
 from kawamori.domain.reading import StationId
 from kawamori.runtime import now
-from kawamori.storage import history
+from kawamori.storage.charts import CHART_POINTS, choose_resolution, readings_page
 from kawamori.storage.database import Database
+from kawamori.storage.levels import latest_levels
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(600)]
 START = datetime(2016, 7, 1, tzinfo=UTC)
@@ -76,10 +77,10 @@ def fastest_ms(url, work):
 def test_a_chart_of_any_span_is_read_within_a_blink(filled, span, limit_ms, capsys):
     async def work(database, directory):
         sensor = (await directory.get()).sensors[StationId("s1"), "water_level"]
-        resolution = await history.choose_resolution(database, sensor, END - span, END)
-        rows = await history.readings_page(database, sensor, resolution, END - span, END, history.CHART_POINTS + 1)
+        resolution = await choose_resolution(database, sensor, END - span, END)
+        rows = await readings_page(database, sensor, resolution, END - span, END, CHART_POINTS + 1)
         point = shapes.raw_point if resolution == "raw" else shapes.bucket_point
-        assert 100 < len([point(row) for row in rows]) <= history.CHART_POINTS
+        assert 100 < len([point(row) for row in rows]) <= CHART_POINTS
         return resolution
 
     took = fastest_ms(filled, work)
@@ -92,7 +93,7 @@ def test_the_wall_screen_of_a_thousand_stations_is_answered_at_once(filled, caps
     import msgspec
 
     async def work(database, directory):
-        found, version = await history.latest_levels(database)
+        found, version = await latest_levels(database)
         body = shapes.latest_levels(found, await directory.get(version), now())
         assert len(body["stations"]) == 1000
         msgspec.json.encode(body)

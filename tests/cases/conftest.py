@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
-from kawamori.servers import private_broker, private_database
+from kawamori.operate.servers import private_broker, private_database
 
 CASES = Path(__file__).parents[3] / "shared" / "cases"
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from kawamori.servers import DatabaseServer, cache_folder, private_broker, private_database
+from kawamori.operate.servers import DatabaseServer, cache_folder, private_broker, private_database
 from kawamori.storage.registry import StationPlan
 from simulators.city import plans
 

@@ -19,7 +19,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from kawamori import basemap, wire
-from kawamori.servers import free_port
+from kawamori.operate.servers import free_port
 from simulators import land, night
 from simulators.night import SHOWN, Heard
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from kawamori.servers import BrokerServer, private_broker, private_database
+from kawamori.operate.servers import BrokerServer, private_broker, private_database
 
 
 def _module(name: str) -> ModuleType:

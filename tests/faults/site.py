@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from kawamori.servers import BrokerServer, DatabaseServer
+from kawamori.operate.servers import BrokerServer, DatabaseServer
 from kawamori.storage.registry import SensorPlan, StationPlan
 
 SINCE = datetime(2020, 1, 1, tzinfo=UTC)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kawamori.servers import free_port
+from kawamori.operate.servers import free_port
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingest.validate import Gate, Refused
+from ingest.validate import IngestValidator, Refused
 from kawamori.domain.quantity import Unit
 from kawamori.domain.reading import DeviceId, Reading, SensorId, StationId
 from kawamori.domain.registry import Deployment, Registry, Sensor
@@ -46,7 +46,7 @@ REGISTRY = Registry(
     },
 )  # fmt: skip
 SETTINGS = IngestSettings()
-GATE = Gate(REGISTRY, SETTINGS)
+VALIDATOR = IngestValidator(REGISTRY, SETTINGS)
 
 
 def outcomes(payload: bytes) -> list[Reading | str]:
@@ -59,7 +59,7 @@ def outcomes(payload: bytes) -> list[Reading | str]:
     items = [UplinkReading("d", NOW, msgspec.Raw(message.readings))] if message.readings else []
     for item in readings_of(Batch("e", 1, readings=items)):
         try:
-            found.append(GATE.accept("d", NOW, decode_reading(item.reading)))
+            found.append(VALIDATOR.accept("d", NOW, decode_reading(item.reading)))
         except Refused as refusal:
             found.append(str(refusal))
     return found

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from kawamori.servers import BrokerServer, free_port
+from kawamori.operate.servers import BrokerServer, free_port
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from api.stream import RESUME_OVER, RESUME_READINGS
-from kawamori.servers import free_port
+from kawamori.operate.servers import free_port
 from kawamori.storage.registry import SensorPlan, StationPlan
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]

@@ -14,8 +14,9 @@ import pytest
 from gateway.journal import Journal
 from gateway.service import Gateway
 from kawamori import wire
-from kawamori.mqtt import Link, Publisher
-from kawamori.servers import private_broker
+from kawamori.mqtt import Link
+from kawamori.mqtt.publisher import Publisher
+from kawamori.operate.servers import private_broker
 from kawamori.settings import GatewaySettings
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]

@@ -47,8 +47,8 @@ class Site:
             await self.ingest.take([Message(wire.batch_topic("gateway-1"), payload, datetime.now(UTC), 1, 1, 1)])
 
     async def look(self) -> None:
-        registry = self.ingest._gate.registry
-        await look_again(self._database, registry.sensors, self.ingest._gate.calendars)
+        registry = self.ingest._validator.registry
+        await look_again(self._database, registry.sensors, self.ingest._validator.calendars)
 
     def rows(self, text: str) -> list[tuple]:
         with psycopg.connect(self._url, autocommit=True) as connection:

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.series import Tail, append, insert_among
+from kawamori.domain.calendar import day_of, hour_of, hour_span
 from kawamori.domain.counter import Total, increment, recount
 from kawamori.domain.reading import Reading, SensorId
 from kawamori.domain.registry import Limits
 from kawamori.domain.statement import Statement
-from kawamori.storage.readings import day_of, hour_of, hour_span
 
 START = datetime(2026, 7, 14, tzinfo=UTC)
 

@@ -183,10 +183,10 @@ def test_a_batch_that_ends_in_an_error_of_the_software_is_set_aside_alone(fresh_
         async with bench(fresh_database_url) as site:
             sort = sorting.sort
 
-            def broken(gate, message, *rest):
+            def broken(validator, message, *rest):
                 if b"666" in message.payload:
                     raise ZeroDivisionError
-                return sort(gate, message, *rest)
+                return sort(validator, message, *rest)
 
             monkeypatch.setattr(sorting, "sort", broken)
             bad, good = site.message(("dev-a", 666.0)), site.message(("dev-b", 1.1))

@@ -1,12 +1,24 @@
 """Any order of the same readings ends in the same rows."""
 
 import random
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.series import Outcome, Tail, amend, append, follows, insert_among, spans_of, stated_at, without_known
+from ingest.series import (
+    Outcome,
+    Tail,
+    amend,
+    append,
+    follows,
+    insert_among,
+    restated,
+    spans_of,
+    stated_at,
+    without_known,
+)
 from kawamori.domain.correction import Correction, CorrectionKind
 from kawamori.domain.reading import Flag, Reading, Reason, SensorId
 from kawamori.domain.registry import Limits
@@ -48,6 +60,8 @@ class Series:
             return
         if follows(self.tail, incoming) and not self.corrections:
             outcome = append(self.tail, incoming, self.limits, LATE)
+        elif (again := restated(self.tail, self.rows, incoming)) is not None:
+            outcome = again
         else:
             margin = self.limits.flat_after or timedelta(0)
             around = [self._around(start, stop) for start, stop in spans_of(incoming, margin)]
@@ -178,6 +192,24 @@ def test_the_same_uplink_through_three_gateways_is_one_reading_without_a_revisio
     assert len(series.rows) == 1
     assert series.outvoted == set()
     assert series.rows[START].received_at == START + timedelta(seconds=60)
+
+
+def test_what_only_repeats_stored_rows_is_told_from_what_says_anything_else() -> None:
+    series = Series()
+    series.take([said(0, 1.0, 1), said(1, 1.1, 61)])
+
+    def again(*incoming: Reading, final: Collection[datetime] = ()) -> tuple[Reading, ...] | None:
+        outcome = restated(series.tail, series.rows, incoming, final)
+        return None if outcome is None else outcome.repeated
+
+    assert again(said(0, 1.0, 1)) == ()
+    heard = START + timedelta(seconds=90)
+    assert again(said(0, 1.0, 90)) == (series.rows[START]._replace(stated_at=heard),)
+    for more in (said(0, 1.2, 90), said(2, 1.0, 121), said(0, 1.0, 0.5)):
+        assert again(said(0, 1.0, 90), more) is None
+    assert again(said(0, 1.0, 90), final={START}) is None
+    series.correct(Correction(1, SensorId(1), START, START, CorrectionKind.CONDEMN, None, "a person", "seen"))
+    assert again(said(0, 1.0, 90)) is None
 
 
 def test_one_message_that_contradicts_itself_is_a_conflict_and_the_higher_value_stands_in_doubt() -> None:

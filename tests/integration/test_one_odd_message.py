@@ -12,7 +12,8 @@ import pytest
 
 from gateway.journal import Journal
 from kawamori import wire
-from kawamori.servers import BROKER_CONF, private_broker
+from kawamori.operate.servers import private_broker
+from kawamori.operate.servers.broker import BROKER_CONF
 from kawamori.storage.registry import SensorPlan, StationPlan
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
@@ -76,7 +77,7 @@ def test_whatever_stands_beside_a_level_the_level_is_stored(
 def small_broker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A broker that takes less than a row of the journal: the one says so at once, the other when it refuses."""
     conf = BROKER_CONF.replace("max_packet_size 16777216\n", "")
-    monkeypatch.setattr("kawamori.servers.BROKER_CONF", f"{conf}{request.param} 100000\n")
+    monkeypatch.setattr("kawamori.operate.servers.broker.BROKER_CONF", f"{conf}{request.param} 100000\n")
     with private_broker() as broker:
         yield broker
 

@@ -12,9 +12,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from kawamori import servers
 from kawamori.errors import ConfigurationError
-from kawamori.servers import DatabaseServer, private_folder
+from kawamori.operate.servers import DatabaseServer, database, private_folder, run_folder
 from kawamori.storage.database import queries
 from kawamori.storage.migrate import migrate, migrations, status
 
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.integration
 
 OWNER = """
 import time
-from kawamori.servers import private_broker, private_database
+from kawamori.operate.servers import private_broker, private_database
 with private_database() as database, private_broker() as broker:
     print(database.pid, broker.pid, database.folder, broker.folder, flush=True)
     time.sleep(600)
@@ -61,7 +60,7 @@ def test_no_server_outlives_its_owner(
 
 def test_a_folder_whose_owner_was_killed_is_swept_by_the_next() -> None:
     owner = (
-        "import os, signal; from kawamori.servers import private_folder as folder\n"
+        "import os, signal; from kawamori.operate.servers import private_folder as folder\n"
         "with folder('test-sweep') as path: print(path, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", owner], stdout=subprocess.PIPE, text=True, check=False)
@@ -80,15 +79,15 @@ def test_a_database_that_is_interrupted_while_it_is_made_leaves_no_folder(
     def interrupted(*_: object, **__: object) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(servers, "_checked", interrupted)
+    monkeypatch.setattr(database, "run_checked", interrupted)
     made: list[Path] = []
-    keep = servers._Folder.__init__
+    keep = run_folder.RunFolder.__init__
 
     def remember(folder: Any, *arguments: Any) -> None:
         keep(folder, *arguments)
         made.append(folder.path)
 
-    monkeypatch.setattr(servers._Folder, "__init__", remember)
+    monkeypatch.setattr(run_folder.RunFolder, "__init__", remember)
     with pytest.raises(KeyboardInterrupt):
         DatabaseServer()
     assert len(made) == 1

@@ -7,7 +7,7 @@ import pytest
 
 from kawamori.storage.changes import Cursor, changes_after, newest_change
 from kawamori.storage.database import Database
-from kawamori.storage.history import STREAM_READINGS, missed_after, newest
+from kawamori.storage.news import STREAM_READINGS, missed_after, newest
 from kawamori.storage.system import alerting_now
 
 pytestmark = pytest.mark.integration

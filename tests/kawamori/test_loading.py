@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ingest.validate import Gate, Refused
+from ingest.validate import IngestValidator, Refused
 from kawamori.settings import IngestSettings
 from kawamori.storage.database import Database
 from kawamori.storage.loading import load_registry, rules_of
@@ -44,7 +44,7 @@ def refusal(registry, station):
     """Why a reading of the station's device is refused; None where it is taken."""
     sent = DeviceReading(time=NOW, quantity="water_level", value=1.5, unit="m")
     try:
-        Gate(registry, IngestSettings()).accept(f"dev-{station}", NOW, sent)
+        IngestValidator(registry, IngestSettings()).accept(f"dev-{station}", NOW, sent)
     except Refused as error:
         return str(error)
     return None

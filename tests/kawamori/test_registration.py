@@ -13,7 +13,7 @@ from kawamori.domain.reading import StationId
 from kawamori.domain.registration.doubts import BUILT_IN
 from kawamori.domain.registration.examine import Registration
 from kawamori.errors import ConfigurationError
-from kawamori.sheet import read_sheet
+from kawamori.operate.sheet import read_sheet
 from kawamori.storage.database import Database
 from kawamori.storage.registration import _known, register, register_sheet
 from kawamori.storage.registry import SensorPlan, StationPlan, load_registry

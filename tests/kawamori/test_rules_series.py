@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kawamori.domain.flood import Threshold, recent_trend, rise, time_to_threshold, trend_per_hour
+from kawamori.domain.flood import Threshold
 from kawamori.domain.reading import Flag, Reading, SensorId, StationId
 from kawamori.domain.rules import KINDS, Episode, SeriesRule
 from kawamori.domain.rules.forecast import ForecastRule
 from kawamori.domain.rules.level import LevelRule
 from kawamori.domain.rules.rise import RiseRule, risen
 from kawamori.domain.rules.self_test import SelfTestRule
+from kawamori.domain.trend import recent_trend, rise, time_to_threshold, trend_per_hour
 
 START = datetime(2026, 7, 14, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -13,7 +13,7 @@ from kawamori.domain.registration.doubts import BUILT_IN
 from kawamori.domain.registration.examine import examine
 from kawamori.domain.registration.standing import nothing_registered
 from kawamori.errors import ConfigurationError
-from kawamori.sheet import read_sheet
+from kawamori.operate.sheet import read_sheet
 from simulators.city import plans
 
 BRIDGE = {

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from functools import partial
 
-from kawamori.supervise import LOOP_AGAIN, LOOP_ENDS, Ends, end_with_parent, supervise
+from kawamori.operate.supervise import LOOP_AGAIN, LOOP_ENDS, Ends, end_with_parent, supervise
 
 
 class Steady:

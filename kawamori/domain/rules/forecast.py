@@ -7,10 +7,11 @@ from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 from typing import Any
 
-from kawamori.domain.flood import HORIZON, Arrival, Rise, Threshold, rise
+from kawamori.domain.flood import Threshold
 from kawamori.domain.reading import Flag, Reading, doubtful
 from kawamori.domain.rules import Episode, SeriesRule
 from kawamori.domain.rules.stay import Stay, go_on, positive, up_to_a_day
+from kawamori.domain.trend import HORIZON, Arrival, Rise, rise
 
 JST = timezone(timedelta(hours=9), "JST")
 
@@ -27,7 +28,7 @@ class ForecastRule(SeriesRule):
     """Raised while the water is below a threshold that a straight line through the last hour reaches in time.
 
     An hour of lead is what the city needs to open shelters and is within what a straight line can say: the design
-    hides it beyond three hours (kawamori.domain.flood.HORIZON). Levels from 3 on, where people are to leave.
+    hides it beyond three hours (kawamori.domain.trend.HORIZON). Levels from 3 on, where people are to leave.
     """
 
     kind = "forecast"

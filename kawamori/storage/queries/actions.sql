@@ -1,4 +1,4 @@
--- name: hold_alert
+-- name: lock_alert
 -- Nobody else changes it until this transaction ends.
 SELECT a.alert_id, a.kind, a.state, a.verified, a.incident_id, a.paged_at, a.acknowledged_at, a.confirmed_at, a.retracted_at
 FROM alert a LEFT JOIN station s USING (station_id)
@@ -73,20 +73,6 @@ DELETE FROM threshold WHERE station_id = %(station)s AND level = %(level)s AND v
 -- name: add_threshold
 INSERT INTO threshold (station_id, level, valid_from, value_m, hysteresis_m, hold)
 VALUES (%(station)s, %(level)s, %(at)s, %(value)s, %(hysteresis)s, NULL)
-
--- name: account_of
-SELECT name, role FROM account WHERE token_digest = %(digest)s AND revoked_at IS NULL
-
--- name: add_account
-INSERT INTO account (name, role, token_digest) VALUES (%(name)s, %(role)s, %(digest)s) ON CONFLICT (name) DO UPDATE
-    SET role = excluded.role, token_digest = excluded.token_digest, created_at = clock_timestamp(), revoked_at = NULL
-    WHERE account.revoked_at IS NOT NULL RETURNING name
-
--- name: all_accounts
-SELECT name, role, created_at, revoked_at FROM account ORDER BY name
-
--- name: revoke_account
-UPDATE account SET revoked_at = clock_timestamp() WHERE name = %(name)s AND revoked_at IS NULL
 
 -- name: told_of_alert
 -- What people were told of an alert, in order.

@@ -1,0 +1,1 @@
+"""What people, the demo and tests start: private servers, the supervisor, station sheets and the commands."""

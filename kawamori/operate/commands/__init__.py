@@ -1,0 +1,1 @@
+"""The commands of `kawamori …`, one file a topic; `kawamori.cli` gathers them."""
