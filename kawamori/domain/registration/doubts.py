@@ -255,6 +255,10 @@ class _Looked:
         }
         for level, value in sorted(self._levels.items()):
             yield from self._height(level, value)
+        for (low, lower), (high, upper) in pairwise(sorted(self._levels.items())):
+            if upper - lower > _OTHER_SYSTEM_M:
+                text = f"{upper:g} m lies {upper - lower:g} m above level {low}: is it in metres, or not defined?"
+                yield Remark(self._id, f"thresholds.{high}", text)
         yield from self._reach()
         for (_, quantity), sensor in self._rows["sensor"].items():
             at = places.get(quantity) or str(quantity)
