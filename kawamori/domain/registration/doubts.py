@@ -211,7 +211,7 @@ def _measured(id_: str, at: str, sensor: SensorPlan, known: Known) -> Iterator[R
     if sensor.counter and not known.quantities[sensor.quantity].is_amount:
         text = f"is for amounts such as rainfall: {sensor.quantity} would become the steps between its readings"
         yield Remark(id_, f"{at}.counter", text)
-    if abs(sensor.scale) in _OF_UNITS:
+    if abs(sensor.scale) in _OF_UNITS and sensor.reports in (None, sensor.quantity, "distance"):
         text = f"{sensor.scale:g} looks like a change of units, which the unit in each message makes already"
         yield Remark(id_, f"{at}.scale", text)
     if sensor.reports == "distance" and sensor.quantity == "water_level" and sensor.scale > 0:
