@@ -19,7 +19,7 @@ demo: setup ## Watch a typhoon flood rise through a small city's rivers
 
 test: setup-test check ## Everything that must hold: style, types, imports, the page, all tests
 	$(BIN)/python -m pytest $(SLOWEST) -m "not (slow or faults or e2e)" -n 3 --dist loadfile
-	$(BIN)/python -m pytest $(SLOWEST) -m "not slow" -n 2 --dist loadfile tests/faults $(FLOODS)
+	$(BIN)/python -m pytest $(SLOWEST) -m "not slow" -n 2 --dist load --maxschedchunk 1 tests/faults $(FLOODS)
 	$(BIN)/python -m pytest $(SLOWEST) -m "e2e and not slow" --ignore $(FLOODS)
 
 setup setup-test setup-bench:
