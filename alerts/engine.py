@@ -12,8 +12,8 @@ from uuid import uuid4
 
 from alerts.equipment import Equipment
 from alerts.evaluation import READINGS_TOGETHER, SELF_TEST, Evaluation
-from alerts.herald import Herald
 from alerts.notices import Seen, tell_notices
+from alerts.notifier import Notifier
 from alerts.paging import Event
 from alerts.reconcile import late_news
 from kawamori.domain.registry import Registry
@@ -51,7 +51,7 @@ class Engine:
         self._registry = Registry(version=0)
         self._rules: list[DatedRule] = []
         self._evaluation = Evaluation(settings, self.clock)
-        self._herald = Herald(settings, self.clock)
+        self._notifier = Notifier(settings, self.clock)
         self._notices = Seen()
         self._equipment = Equipment(settings, self.clock)
         self._host_off = False
@@ -71,7 +71,7 @@ class Engine:
     @property
     def names(self) -> Mapping[int, tuple[str, str]]:
         """The levels' names, as this engine last knew them."""
-        return self._herald.names
+        return self._notifier.names
 
     async def advance(self) -> bool:
         """Evaluate the next changes, and go on with what was put off; False when there is neither.
@@ -99,7 +99,7 @@ class Engine:
                 fail_point("alerts.read")
                 if await self._evaluation.evaluate(connection, changes, carefully=carefully):
                     fail_point("alerts.recorded_alerts")
-                    await self._herald.tell(connection, self._registry)
+                    await self._notifier.tell(connection, self._registry)
                 fail_point("alerts.evaluated")
                 await move_cursor(connection, FOLLOWER, changes[-1].cursor)
         except BaseException:
@@ -118,7 +118,7 @@ class Engine:
                 await self._refresh_registry(connection)
                 if not await self._evaluation.evaluate_late(connection):
                     return False
-                await self._herald.tell(connection, self._registry)
+                await self._notifier.tell(connection, self._registry)
         except BaseException:
             self._evaluation.forget()
             raise
@@ -133,14 +133,14 @@ class Engine:
                 return
             await self._refresh_registry(connection)
             await self._tell_late(connection)
-            await self._herald.tell(connection, self._registry)
+            await self._notifier.tell(connection, self._registry)
             fail_point("alerts.told")
-            await self._herald.escalate(connection, self._registry)
+            await self._notifier.escalate(connection, self._registry)
             await tell_notices(
-                connection, self._settings, await self._herald.duty(connection, self.clock()), self._notices
+                connection, self._settings, await self._notifier.roster(connection, self.clock()), self._notices
             )
-            await record.describe_duty(
-                connection, has_listeners=await self._herald.has_listeners(connection),
+            await record.describe_alerting(
+                connection, has_listeners=await self._notifier.has_listeners(connection),
                 self_test_every=self._settings.self_test_every(), clock_off_s=self._clock_off(),
                 not_judged=self._not_judged(),
             )  # fmt: skip
@@ -162,7 +162,7 @@ class Engine:
     async def _tell_late(self, connection: Connection) -> None:
         """Tell of what lasts though its readings were old when they came, once nothing newer follows them."""
         now, within = self.clock(), self._settings.alerts.page_within
-        for alert, observed_at, received_at in await record.untold(connection, now - within, now):
+        for alert, observed_at, received_at in await record.unpaged_alerts(connection, now - within, now):
             sensor = None if alert.sensor is None else self._registry.sensors.get(alert.sensor)
             if sensor is None or sensor.id in self._evaluation.unfit:
                 continue
@@ -171,7 +171,7 @@ class Engine:
             if news is None:
                 continue
             sure = alert.verified and "clock" not in news
-            await record.tell_late(connection, alert.id, now, verified=sure, detail=news)
+            await record.mark_paged_late(connection, alert.id, now, verified=sure, detail=news)
             await record.note(connection, subject_id=alert.id, alert=alert.id, event="raised", detail=news)
             await record.announce(connection, [(alert.id, Event.RAISED)], now)
 
@@ -210,7 +210,7 @@ class Engine:
         if await registry_version(connection) != self._registry.version:
             self._registry = await load_registry(self._database)
             self._rules = await rules_of(connection)
-            self._herald.names = await record.level_names(connection)
+            self._notifier.names = await record.level_names(connection)
             self._evaluation.learn(self._registry, self._rules)
 
 

@@ -257,7 +257,7 @@ class Equipment:
         await record.note(connection, subject_id=alert.id, alert=alert.id, event="resolved")
         await record.announce(connection, [(alert.id, Event.RESOLVED)], now)
         if alert.detail.get("part_of"):
-            await record.hush(connection, [alert.id])
+            await record.mark_told_together(connection, [alert.id])
 
     async def _gather(
         self, connection: Connection, registry: Registry, rules: list[DatedRule],
@@ -295,7 +295,7 @@ class Equipment:
         for alert in joining:
             await record.set_part(connection, alert.id, outage.id)
         if joining:
-            await record.hush(connection, [a.id for a in joining])
+            await record.mark_told_together(connection, [a.id for a in joining])
 
 
 def _of_the_site(rules: list[DatedRule], kind: str, now: datetime) -> DatedRule | None:

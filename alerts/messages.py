@@ -42,7 +42,7 @@ Names = Mapping[int, tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class AlertEvent:
     """What is to be told of one alert."""
 
     event: str
@@ -70,7 +70,7 @@ class Message:
     payload: dict[str, Any] = field(default_factory=dict)
 
 
-def first_line(told: Told, names: Names, language: str = "ja") -> str:
+def first_line(told: AlertEvent, names: Names, language: str = "ja") -> str:
     """What is where, how high and since when; at most 70 characters."""
     alert, ja = told.alert, language == "ja"
     head = _DRILL[language].get(alert.status, "") + ("【未応答】" if told.event == "escalated" and ja else "")
@@ -92,7 +92,7 @@ def _title(alert: Alert, names: Names, language: str) -> str:
     return f"L{alert.level} {name}" if alert.kind == "level" else f"L{alert.level} {called}"
 
 
-def _place(told: Told, language: str) -> str:
+def _place(told: AlertEvent, language: str) -> str:
     station = told.station
     if station is None and told.river is not None:
         return told.river.river_name_ja if language == "ja" else told.river.river_name_en
@@ -103,7 +103,7 @@ def _place(told: Told, language: str) -> str:
     return f"{station.name_en} ({station.river_name_en})"
 
 
-def _tail(told: Told, language: str) -> str:
+def _tail(told: AlertEvent, language: str) -> str:
     alert, ja = told.alert, language == "ja"
     automatic = ("" if alert.kind == "manual" else " 自動判定") if ja else ""
     unsure = "" if alert.verified else (" 未確認" if ja else " UNVERIFIED")
@@ -143,12 +143,12 @@ def _jst(at: datetime) -> str:
     return f"{at.astimezone(JST):%m月%d日 %H:%M}"
 
 
-def paragraph(told: Told, names: Names, language: str) -> str:
+def paragraph(told: AlertEvent, names: Names, language: str) -> str:
     """Everything a reader needs of one alert."""
     return "\n".join(_japanese(told, names) if language == "ja" else _english(told, names))
 
 
-def _japanese(told: Told, names: Names) -> list[str]:
+def _japanese(told: AlertEvent, names: Names) -> list[str]:
     alert, station = told.alert, told.station
     drill = _DRILL["ja"].get(alert.status, "")
     head = {
@@ -189,7 +189,7 @@ def _japanese(told: Told, names: Names) -> list[str]:
     return lines
 
 
-def _english(told: Told, names: Names) -> list[str]:
+def _english(told: AlertEvent, names: Names) -> list[str]:
     alert, station = told.alert, told.station
     drill = _DRILL["en"].get(alert.status, "")
     verb = {"resolved": "is over", "withdrawn": "is withdrawn", "confirmed": "is confirmed", "returned": "is back"}.get(
@@ -228,7 +228,7 @@ def _full(at: datetime) -> str:
     return f"{at.astimezone(JST):%Y-%m-%d %H:%M} JST"
 
 
-def compose(entries: Sequence[Told], names: Names, language: str, links: Links, incident: int | None) -> Message:
+def compose(entries: Sequence[AlertEvent], names: Names, language: str, links: Links, incident: int | None) -> Message:
     """One message about these alerts, the worst first."""
     ja = language == "ja"
     ordered = sorted(entries, key=lambda t: (t.event in ("resolved", "withdrawn"), -t.alert.level, t.alert.started_at))
@@ -255,14 +255,14 @@ def compose(entries: Sequence[Told], names: Names, language: str, links: Links, 
     )  # fmt: skip
 
 
-def record_of(told: Told, names: Names) -> Message:
+def record_of(told: AlertEvent, names: Names) -> Message:
     """What the log keeps of one event: both languages."""
     first = first_line(told, names)
     body = f"{first}\n{paragraph(told, names, 'ja')}\n\n{paragraph(told, names, 'en')}"
     return Message(subject=first, body=body, payload={"alerts": [_plain(told)], "status": told.alert.status})
 
 
-def _plain(told: Told) -> dict[str, Any]:
+def _plain(told: AlertEvent) -> dict[str, Any]:
     alert, station = told.alert, told.station
     return {
         "id": alert.id, "event": told.event, "kind": alert.kind, "station_id": alert.station, "subject": alert.subject,

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from alerts.delivery import watchers
-from alerts.herald import Duty
 from alerts.messages import FIRST_LINE
+from alerts.notifier import Roster
 from kawamori.domain.notices import Notice
 from kawamori.domain.people import Person, persons
 from kawamori.errors import StorageBroken, StorageUnavailable
@@ -41,15 +41,15 @@ def words(kind: str, text_ja: str, text_en: str, by: str | None, *, over: bool, 
     return subject, f"{first}\n\n{second}"
 
 
-def concerned(kind: str, duty: Duty) -> list[Person]:
+def concerned(kind: str, roster: Roster) -> list[Person]:
     """Who is to know of a notice of that kind, beside the watchers. Pure."""
     topic = "equipment" if kind == "service" else "flood"
     named = [
-        to for escalation in duty.escalations.values() if topic in escalation.topics
+        to for escalation in roster.escalations.values() if topic in escalation.topics
         for step in escalation.steps for to in step.to
     ]  # fmt: skip
-    mailed = [id_ for id_ in duty.contacts if id_.startswith("mail:")]
-    return persons([*dict.fromkeys(named), *mailed], duty.contacts, duty.now)
+    mailed = [id_ for id_ in roster.contacts if id_.startswith("mail:")]
+    return persons([*dict.fromkeys(named), *mailed], roster.contacts, roster.now)
 
 
 class Seen:
@@ -71,14 +71,14 @@ class Seen:
         return [n for n in standing if n.key not in dead or now - self._since[n.key] >= _CONFIRMED_S]
 
 
-async def tell_notices(connection: Connection, settings: Settings, duty: Duty, seen: Seen) -> None:
+async def tell_notices(connection: Connection, settings: Settings, roster: Roster, seen: Seen) -> None:
     """Put what is new or over into the outbox, in the caller's transaction.
 
     What breaks here keeps back nothing else; raises StorageUnavailable.
     """
     try:
         async with translated(), connection.transaction():
-            await _tell(connection, settings, duty, seen)
+            await _tell(connection, settings, roster, seen)
     except StorageBroken as error:  # our own query: the savepoint is gone, the transaction is sound
         log().error("what everybody must know could not be read: report this", error=str(error))
     except StorageUnavailable:
@@ -87,7 +87,7 @@ async def tell_notices(connection: Connection, settings: Settings, duty: Duty, s
         log().error("what everybody must know could not be worked out: report this", exc_info=error)
 
 
-async def _tell(connection: Connection, settings: Settings, duty: Duty, seen: Seen) -> None:
+async def _tell(connection: Connection, settings: Settings, roster: Roster, seen: Seen) -> None:
     standing, now = await notices_now(connection)
     told = await notices_told(connection)
     for notice in seen.ripe(standing):
@@ -96,7 +96,7 @@ async def _tell(connection: Connection, settings: Settings, duty: Duty, seen: Se
         id_ = await begin_notice(connection, notice)
         if id_ is not None:
             log().warning("everybody must know: telling them", notice=notice.text_en, by=notice.by)
-            await _put(connection, settings, duty, notice, id_, over=False)
+            await _put(connection, settings, roster, notice, id_, over=False)
     there = {notice.key for notice in standing}
     for key, one in told.items():
         if key in there:
@@ -107,16 +107,16 @@ async def _tell(connection: Connection, settings: Settings, duty: Duty, seen: Se
                 kind=one.kind, key=key, since=one.since, until=now, text_ja=one.text_ja, text_en=one.text_en
             )  # fmt: skip
             log().info("over: telling them", notice=one.text_en)
-            await _put(connection, settings, duty, over, id_, over=True)
+            await _put(connection, settings, roster, over, id_, over=True)
 
 
 async def _put(
-    connection: Connection, settings: Settings, duty: Duty, notice: Notice, id_: int, *, over: bool
+    connection: Connection, settings: Settings, roster: Roster, notice: Notice, id_: int, *, over: bool
 ) -> None:  # fmt: skip
     key = f"notice-{id_}-{'over' if over else 'begun'}"
     drafts = [
         _draft(notice, key, person.id, person.language, address.channel, address.address, over)
-        for person in concerned(notice.kind, duty) for address in person.addresses[:1]
+        for person in concerned(notice.kind, roster) for address in person.addresses[:1]
     ]  # fmt: skip
     reached = {(draft.channel, draft.recipient) for draft in drafts}
     drafts += _to_watchers(notice, key, watchers(settings), reached, over)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from kawamori.domain.rules import Episode
-from kawamori.storage.alerts import Waiting
+from kawamori.storage.alerts import Announcement
 
 
 class Event(StrEnum):
@@ -84,7 +84,7 @@ GATHER = timedelta(minutes=2)
 URGENT_LEVEL = 3
 
 
-def is_urgent(waiting: Waiting) -> bool:
+def is_urgent(waiting: Announcement) -> bool:
     """Whether it may not wait for anything."""
     alert = waiting.alert
     return waiting.event == Event.RAISED and (alert.level >= URGENT_LEVEL or alert.kind in ("manual", "self_test"))
@@ -110,7 +110,7 @@ class Lately:
     together_at: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
 
 
-Pair = tuple[int, Waiting]
+Pair = tuple[int, Announcement]
 
 
 def bundles(

@@ -5,11 +5,11 @@ import contextlib
 
 from prometheus_client import Gauge
 
-from alerts.blackout import Blackout
 from alerts.channels.choice import make_channels
 from alerts.delivery import Delivery
 from alerts.engine import Engine
-from alerts.mirror import Mirror
+from alerts.fallback import FallbackAlerting
+from alerts.retained import RetainedState
 from alerts.selftest import SelfTest
 from kawamori.errors import StorageUnavailable
 from kawamori.observe import Health, health_app, serve
@@ -33,12 +33,12 @@ class Service:
         channels = make_channels(settings.alerts)
         self.engine = Engine(database, settings)
         clock = self.engine.clock  # the database's time: the host's may be set
-        self.blackout = Blackout(settings, channels, database, self.engine, clock)
+        self.fallback = FallbackAlerting(settings, channels, database, self.engine, clock)
         self.self_test = SelfTest(database, settings, channels, self.engine, clock)
         self._delivery = Delivery(
             database, channels, settings.alerts, clock, knows=lambda: (self.engine.registry, self.engine.names)
         )
-        self._mirror = Mirror(database, settings, lambda: self.engine.leads, clock)
+        self._retained = RetainedState(database, settings, lambda: self.engine.leads, clock)
         self._channels = [channel.name for channel in channels]
         #: Something is to be evaluated.
         self._changed = asyncio.Event()
@@ -46,7 +46,7 @@ class Service:
 
     def trouble(self) -> str | None:
         """Why alerts cannot be judged now."""
-        return self.blackout.trouble() or self._trouble
+        return self.fallback.trouble() or self._trouble
 
     async def _listen(self) -> None:
         async for channel in self._database.notifications("kawamori_batch", "kawamori_alert"):
@@ -86,9 +86,11 @@ class Service:
             group.create_task(self._delivery.run_channel(name, stop), name=f"deliver-{name}")
         group.create_task(self._delivery.run_lookout(stop), name="lookout")
         group.create_task(self._delivery.run_second_channels(stop), name="second-channels")
-        group.create_task(self.blackout.run(stop), name="blackout")
+        group.create_task(self.fallback.run(stop), name="fallback")
         if self._settings.mqtt_url is not None:
-            group.create_task(forever(self._mirror.run, stop, StorageUnavailable, "mirror away"), name="mirror")
+            group.create_task(
+                forever(self._retained.run, stop, StorageUnavailable, "retained state away"), name="retained-state"
+            )
         if self._settings.self_test_every():
             group.create_task(self.self_test.run(stop), name="self-test")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from alerts.messages import Links, Message, Names, Told, compose
+from alerts.messages import AlertEvent, Links, Message, Names, compose
 from kawamori.domain.reading import RiverId, StationId
 from kawamori.domain.registry import Registry, Station
 from kawamori.domain.standing import EVENT_OF, Claim, Heard, LastWord, Verdict, claim_of, claim_of_state, still_true
@@ -157,7 +157,7 @@ async def _held(
         if alert is None:  # gone from the record: what the message itself holds says where it was
             alert = record.alert_as_said(entry.plain)
         event = entry.event if verdicts[entry.alert][0] is Verdict.SEND else EVENT_OF[claim]
-        told.append(Told(event=event, alert=alert, station=_station(registry, alert, entry.plain)))
+        told.append(AlertEvent(event=event, alert=alert, station=_station(registry, alert, entry.plain)))
     message = reworded(one, told, names or await record.level_names(connection))
     event = one.event if one.event == "digest" else told[0].event
     log().info("a message is sent in other words: it is no longer so", notification=one.id, why=why)
@@ -165,7 +165,7 @@ async def _held(
     return replace(one, event=event, subject=message.subject, body=message.body, payload=message.payload)
 
 
-def reworded(one: Notification, told: Sequence[Told], names: Names) -> Message:
+def reworded(one: Notification, told: Sequence[AlertEvent], names: Names) -> Message:
     """The same message in words that say how it is now. Pure."""
     payload = one.payload
     links = Links(page=payload.get("link"), acknowledge=payload.get("acknowledge_link"))

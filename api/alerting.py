@@ -21,7 +21,7 @@ from kawamori.domain.silence import Silence
 from kawamori.errors import StorageUnavailable
 from kawamori.storage import actions, people
 from kawamori.storage import alerts as record
-from kawamori.storage.actions import Held
+from kawamori.storage.actions import LockedAlert
 from kawamori.storage.alert_pages import alerts_by_id
 from kawamori.storage.database import Connection, Database
 from kawamori.storage.page_keys import LARGEST_ID
@@ -60,8 +60,8 @@ async def acknowledge_alerts(
         await record.notes(connection, [{**line, "id": alert, "alert": alert} for alert in alerts])
 
 
-async def _held(connection: Connection, alert: int) -> Held:
-    held = await actions.hold_alert(connection, alert)
+async def _held(connection: Connection, alert: int) -> LockedAlert:
+    held = await actions.lock_alert(connection, alert)
     if held is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, "no alert of this id")
     return held

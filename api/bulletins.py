@@ -118,7 +118,7 @@ def bulletin_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of
             raise WrongField("station", "no station of this id")
         if river is not None and river not in {one.id for one in directory.rivers}:
             raise WrongField("river", "no river of this id")
-        found = await actions.happened(
+        found = await actions.timeline(
             using.database, begin, end, station=station, river=river, limit=MOST_LINES + 1
         )  # fmt: skip
         if max(map(len, found)) > MOST_LINES:

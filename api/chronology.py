@@ -11,7 +11,7 @@ from typing import Any
 from api.directory import Directory
 from kawamori.domain.reading import StationId
 from kawamori.domain.rules import KINDS
-from kawamori.storage.actions import Happened
+from kawamori.storage.actions import Timeline
 
 JST = timezone(timedelta(hours=9), "JST")
 COLUMNS = ("時刻(JST)", "種別", "河川", "観測所", "水位", "基準", "内容", "担当", "状態")
@@ -87,7 +87,7 @@ class _Places:
         return {"river": self._rivers.get(river or "", river or ""), "station": station or ""}
 
 
-def lines(found: Happened, directory: Directory, start: datetime, end: datetime) -> list[Line]:
+def lines(found: Timeline, directory: Directory, start: datetime, end: datetime) -> list[Line]:
     """Everything in order of time, the same whatever order it was stored in."""
     places = _Places(directory)
     everything = [

@@ -1,6 +1,7 @@
 /// <reference types="vitest/config" />
 import { createHash } from "node:crypto";
 import { defineConfig, type Plugin } from "vite";
+import { withoutUnused } from "./build/unused.ts";
 
 const api = process.env["KAWAMORI_API_URL"] ?? "http://127.0.0.1:8000";
 
@@ -40,7 +41,7 @@ function version(): Plugin {
 
 export default defineConfig({
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
-  plugins: [version()],
+  plugins: [withoutUnused(), version()],
   build: {
     target: "es2022",
     // A data: URL would need `img-src data:`; the page must work under `default-src 'self'`.
@@ -49,7 +50,16 @@ export default defineConfig({
     reportCompressedSize: true,
     rolldownOptions: {
       input: { index: "index.html", sw: "worker/sw.ts" },
-      output: { entryFileNames: ({ name }) => (name === "sw" ? "sw.js" : "assets/[name]-[hash].js") },
+      output: {
+        entryFileNames: ({ name }) => (name === "sw" ? "sw.js" : "assets/[name]-[hash].js"),
+        // All that the first page needs in one file: several would be larger, and each costs its headers.
+        codeSplitting: {
+          groups: [
+            { name: "leaflet", test: /leaflet/, minShareCount: 2, priority: 1 },
+            { name: "index", test: /index\.html|src\/(main|ui\/scale)\.ts/ },
+          ],
+        },
+      },
     },
   },
   server: { proxy: { "/api": { target: api } } },

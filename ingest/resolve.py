@@ -12,7 +12,8 @@ from kawamori.domain.counter import Total, recount
 from kawamori.domain.reading import Flag, Reading, Reason, SensorId
 from kawamori.domain.statement import Statement, newer, standing
 from kawamori.storage.database import Connection
-from kawamori.storage.statements import Key, drop_statements, put_statements, put_totals, statements_of, totals_around
+from kawamori.storage.readings import Key
+from kawamori.storage.statements import drop_statements, put_statements, put_totals, statements_of, totals_around
 
 _CONFLICT = int(Reason.CONFLICT)
 #: Judged of the total, and nothing that its increment has to do with.

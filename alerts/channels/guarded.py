@@ -57,15 +57,15 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Origin:
     """Scheme, host and port; the host of an allowed one may begin with `*.`, for whatever lies below."""
 
     scheme: str
     host: str
     port: int
 
-    def admits(self, other: "Place") -> bool:
-        """Whether a URL's place is this one."""
+    def admits(self, other: "Origin") -> bool:
+        """Whether a URL's origin is this one."""
         if (self.scheme, self.port) != (other.scheme, other.port):
             return False
         if self.host.startswith("*."):
@@ -73,32 +73,32 @@ class Place:
         return self.host == other.host
 
 
-def _place(parts: SplitResult) -> Place:
+def _origin(parts: SplitResult) -> Origin:
     """Raises ValueError where the port is none."""
     host = (parts.hostname or "").lower().removesuffix(".")
-    return Place(parts.scheme.lower(), host, parts.port or _PORTS[parts.scheme.lower()])
+    return Origin(parts.scheme.lower(), host, parts.port or _PORTS[parts.scheme.lower()])
 
 
-def allowed_place(entry: str) -> Place:
+def allowed_origin(entry: str) -> Origin:
     """What an entry of the list allows: `hooks.city.example` over HTTPS, `10.0.0.5:8443`, `http://10.0.0.5:8080`;
     raises ConfigurationError.
     """
     try:
-        return _place(urlsplit(entry if "://" in entry else f"https://{entry}"))
+        return _origin(urlsplit(entry if "://" in entry else f"https://{entry}"))
     except (ValueError, KeyError) as error:
         raise ConfigurationError(f"KAWAMORI_ALERTS__WEBHOOK_HOSTS: {entry!r} is no host to send to") from error
 
 
-def wanted_place(url: str) -> tuple[Place, str]:
+def wanted_origin(url: str) -> tuple[Origin, str]:
     """Where a URL leads, and its path with the query; raises Undelivered. Pure."""
     try:
         parts = urlsplit(url)
-        place = _place(parts)
+        origin = _origin(parts)
     except (ValueError, KeyError):
         raise Undelivered("not a URL of HTTP", permanent=True) from None
-    if not _URL.fullmatch(url) or not place.host or "@" in parts.netloc or "\\" in url:
+    if not _URL.fullmatch(url) or not origin.host or "@" in parts.netloc or "\\" in url:
         raise Undelivered("not a URL of HTTP", permanent=True)
-    return place, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return origin, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
 def public(address: str) -> bool:
@@ -115,16 +115,16 @@ def public(address: str) -> bool:
     return found.is_global and not special
 
 
-def may_reach(address: str, port: int, allowed: Iterable[Place]) -> bool:
+def may_reach(address: str, port: int, allowed: Iterable[Origin]) -> bool:
     """Whether a host that is allowed may be reached there: at a public address, or at one that is itself on the list
     with that port. Pure.
     """
     if public(address):
         return True
     bare = ip_address(address.partition("%")[0])
-    for place in allowed:
+    for origin in allowed:
         try:
-            if ip_address(place.host) == bare and place.port == port:
+            if ip_address(origin.host) == bare and origin.port == port:
                 return True
         except ValueError:
             continue
@@ -183,7 +183,7 @@ class Guarded:
     def __init__(
         self, allowed: Iterable[str], *, patience: timedelta = PATIENCE, tls: ssl.SSLContext | None = None
     ) -> None:
-        self._allowed = tuple(allowed_place(entry) for entry in allowed)
+        self._allowed = tuple(allowed_origin(entry) for entry in allowed)
         self._patience = patience
         self._tls = tls or ssl.create_default_context()
         # names that do not resolve hold these threads, and nobody else's
@@ -194,27 +194,27 @@ class Guarded:
         self, url: str, body: bytes, headers: Mapping[str, str], *, accepted: Collection[int] = ()
     ) -> Answer:
         """Post once; returns a yes (any 2xx, or `accepted`), raises Undelivered for everything else."""
-        place, path = wanted_place(url)
-        if not any(allowed.admits(place) for allowed in self._allowed):
+        origin, path = wanted_origin(url)
+        if not any(allowed.admits(origin) for allowed in self._allowed):
             raise Undelivered(
-                f"{place.scheme}://{place.host}:{place.port} is not on the list: KAWAMORI_ALERTS__WEBHOOK_HOSTS",
+                f"{origin.scheme}://{origin.host}:{origin.port} is not on the list: KAWAMORI_ALERTS__WEBHOOK_HOSTS",
                 permanent=True,
             )
         try:
             async with asyncio.timeout(self._patience.total_seconds()):
-                answer = await self._post_anywhere(place, path, body, headers)
+                answer = await self._post_anywhere(origin, path, body, headers)
         except TimeoutError:
             raise Undelivered(f"no answer within {self._patience.total_seconds():g} s") from None
         if answer.status not in accepted and (no := refusal(answer, now())):
             raise no
         return answer
 
-    async def _post_anywhere(self, place: Place, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    async def _post_anywhere(self, origin: Origin, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Try the host's addresses in turn until one takes the connection."""
         trouble: httpx.HTTPError | None = None
-        for address in await self._addresses(place):
+        for address in await self._addresses(origin):
             try:
-                return await self._post(place, address, path, body, headers)
+                return await self._post(origin, address, path, body, headers)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 trouble = error
             except httpx.RemoteProtocolError:
@@ -222,37 +222,37 @@ class Guarded:
             except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
                 raise Undelivered(f"the connection broke: {type(error).__name__}") from None
         why = "no connection in time" if isinstance(trouble, httpx.TimeoutException) else str(trouble)
-        raise Undelivered(f"{place.host} does not take the connection: {why}"[:300]) from None
+        raise Undelivered(f"{origin.host} does not take the connection: {why}"[:300]) from None
 
-    async def _addresses(self, place: Place) -> list[str]:
+    async def _addresses(self, origin: Origin) -> list[str]:
         loop = asyncio.get_running_loop()
         try:
             found = await loop.run_in_executor(
-                self._resolver, lambda: socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+                self._resolver, lambda: socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
             )
         except (OSError, UnicodeError):
-            raise Undelivered(f"{place.host} does not resolve") from None
+            raise Undelivered(f"{origin.host} does not resolve") from None
         addresses = dict.fromkeys(str(entry[4][0]) for entry in found)
-        reachable = [address for address in addresses if may_reach(address, place.port, self._allowed)]
+        reachable = [address for address in addresses if may_reach(address, origin.port, self._allowed)]
         if not reachable:
             raise Undelivered(
-                f"{place.host} leads inside the network: put that address, with the port, too into"
+                f"{origin.host} leads inside the network: put that address, with the port, too into"
                 " KAWAMORI_ALERTS__WEBHOOK_HOSTS",
                 permanent=True,
             )
         return reachable[:4]
 
-    async def _post(self, place: Place, address: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        literal = f"[{place.host}]" if ":" in place.host else place.host
-        host = literal if place.port == _PORTS[place.scheme] else f"{literal}:{place.port}"
+    async def _post(self, origin: Origin, address: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        literal = f"[{origin.host}]" if ":" in origin.host else origin.host
+        host = literal if origin.port == _PORTS[origin.scheme] else f"{literal}:{origin.port}"
         async with (
             httpx.AsyncClient(
                 verify=self._tls, trust_env=False, follow_redirects=False,
                 timeout=httpx.Timeout(self._patience.total_seconds(), connect=_CONNECT_S),
             ) as client,
             client.stream(
-                "POST", httpx.URL(scheme=place.scheme, host=address, port=place.port, raw_path=path.encode("ascii")),
-                content=body, extensions={"sni_hostname": place.host},
+                "POST", httpx.URL(scheme=origin.scheme, host=address, port=origin.port, raw_path=path.encode("ascii")),
+                content=body, extensions={"sni_hostname": origin.host},
                 headers={"User-Agent": "Kawamori", "Accept-Encoding": "identity", **headers, "Host": host},
             ) as response,
         ):  # fmt: skip

@@ -1,23 +1,30 @@
 import { render } from "preact";
+import { keepDocument } from "./shell/document";
 import { startSession } from "./store/session";
 import { keepSounding } from "./store/sound";
+import { wantedLang } from "./store/store";
+import { speak } from "./ui/language";
 import "./styles/base.css";
 import "./styles/layout.css";
 import "./styles/levels.css";
 import "./styles/table.css";
 import "./styles/panels.css";
+import "uplot/dist/uPlot.min.css";
+import "./styles/chart.css";
 import "./styles/alerts.css";
 import "./styles/sound.css";
-import "./styles/system.css";
 import { App } from "./shell/app";
 import { letGo } from "./shell/let-go";
-import { followLinks } from "./shell/route";
 import { keepUpToDate } from "./shell/update";
+import { followLinks } from "./ui/route";
 
 letGo();
 followLinks();
-const root = document.getElementById("app");
-if (root) render(<App />, root);
+keepDocument();
 startSession();
-keepSounding();
 keepUpToDate();
+void speak(wantedLang.peek()).then(() => {
+  const root = document.getElementById("app");
+  if (root) render(<App />, root);
+  keepSounding();
+});

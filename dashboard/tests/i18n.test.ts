@@ -1,7 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { pick } from "../src/i18n";
+import { dialogEn } from "../src/i18n/dialog.en";
+import { dialogJa } from "../src/i18n/dialog.ja";
 import { en } from "../src/i18n/en";
 import { ja } from "../src/i18n/ja";
+import { stationEn } from "../src/i18n/station.en";
+import { stationJa } from "../src/i18n/station.ja";
+import { systemEn } from "../src/i18n/system.en";
+import { systemJa } from "../src/i18n/system.ja";
 
 /** Every leaf as `key.key`; a message with parameters says how many it takes. */
 function leaves(node: unknown, path = ""): Map<string, string> {
@@ -18,8 +24,8 @@ function leaves(node: unknown, path = ""): Map<string, string> {
 }
 
 describe("the catalogue", () => {
-  const japanese = leaves(ja);
-  const english = leaves(en);
+  const japanese = leaves({ ...ja, dialog: dialogJa, station: stationJa, system: systemJa });
+  const english = leaves({ ...en, dialog: dialogEn, station: stationEn, system: systemEn });
 
   test("has the same keys in both languages", () => {
     expect([...english.keys()].sort()).toEqual([...japanese.keys()].sort());

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test, vi } from "vitest";
 
 vi.stubGlobal("location", { pathname: "/", search: "", hash: "" });
-const { incomplete, part } = await import("../src/shell/part");
+const { incomplete, part } = await import("../src/ui/part");
 const { link, tick } = await import("../src/store/store");
 
 /** The server speaks, or the stream is broken. */

@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from "vitest";
 
 vi.stubGlobal("location", { pathname: "/", search: "", hash: "" });
-const { parse, stationHref } = await import("../src/shell/route");
+const { parse, stationHref } = await import("../src/ui/route");
 
 const at = (path: string, search = "") => parse(path, new URLSearchParams(search));
 

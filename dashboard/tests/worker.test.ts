@@ -3,7 +3,7 @@ import { asset, isPage, isShell, keepAll, mayBeKept, page } from "../worker/keep
 
 const ORIGIN = "http://river.example";
 vi.stubGlobal("location", { origin: ORIGIN, pathname: "/", search: "" });
-const { stationHref } = await import("../src/shell/route");
+const { stationHref } = await import("../src/ui/route");
 
 const html = (version: string, init?: ResponseInit) =>
   new Response(`<title>Kawamori</title><meta name="version" content="${version}" />`, {

@@ -11,7 +11,7 @@ export type Later = (work: Promise<unknown>) => void;
 /** Pure: files whose content never changes under their name. */
 export const mayBeKept = (path: string) => path.startsWith("/assets/") || path === "/favicon.svg";
 
-/** Pure: the console's own addresses (`src/shell/route.ts`); the server has other pages too, `/healthz` for one. */
+/** Pure: the console's own addresses (`src/ui/route.ts`); the server has other pages too, `/healthz` for one. */
 export const isPage = (path: string) => /^\/((station\/[^/]+|alerts|system)\/?)?$/.test(path);
 
 /** Whether an answer is a build of the console, by the version that the build writes into it. */

@@ -48,7 +48,7 @@ class Escalation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Position:
     """Where an escalation stands."""
 
     escalation: str
@@ -67,21 +67,21 @@ def choose(escalations: Mapping[str, Escalation], *, topic: str, river: str | No
     return min(fitting, key=lambda e: (e.river is None, -e.min_level, e.id), default=None)
 
 
-def after(escalations: Mapping[str, Escalation], place: Place) -> Place | None:
-    """Where to go when nobody has answered at `place`; None when the last round is over.
+def after(escalations: Mapping[str, Escalation], position: Position) -> Position | None:
+    """Where to go when nobody has answered at `position`; None when the last round is over.
 
     Ends after `most_steps` at the latest: an escalation that would lead back to itself goes on to nobody.
     """
-    escalation = escalations.get(place.escalation)
+    escalation = escalations.get(position.escalation)
     if escalation is None:
         return None
-    if place.step + 1 < len(escalation.steps):
-        return Place(escalation=escalation.id, step=place.step + 1, round=place.round)
-    if place.round < escalation.repeat:
-        return Place(escalation=escalation.id, step=0, round=place.round + 1)
+    if position.step + 1 < len(escalation.steps):
+        return Position(escalation=escalation.id, step=position.step + 1, round=position.round)
+    if position.round < escalation.repeat:
+        return Position(escalation=escalation.id, step=0, round=position.round + 1)
     if escalation.id in (further := chain(escalations, escalation.id)):
         return None
-    return Place(escalation=further[0]) if further else None
+    return Position(escalation=further[0]) if further else None
 
 
 def chain(escalations: Mapping[str, Escalation], id_: str) -> list[str]:

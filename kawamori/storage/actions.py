@@ -14,7 +14,7 @@ from kawamori.storage.database import Connection, Database, query
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LockedAlert:
     """An alert that nobody else changes until the transaction ends."""
 
     id: int
@@ -28,10 +28,10 @@ class Held:
     retracted_at: datetime | None
 
 
-async def hold_alert(connection: Connection, alert: int) -> Held | None:
+async def lock_alert(connection: Connection, alert: int) -> LockedAlert | None:
     """Lock an alert that people may see; None where there is none."""
-    row = await (await connection.execute(query("hold_alert"), {"alert": alert})).fetchone()
-    return None if row is None else Held(*row)
+    row = await (await connection.execute(query("lock_alert"), {"alert": alert})).fetchone()
+    return None if row is None else LockedAlert(*row)
 
 
 async def incident_exists(connection: Connection, incident: int) -> bool:
@@ -223,7 +223,7 @@ async def newest_told(connection: Connection, status: str, limit: int) -> list[t
     return [(row[0], row[1]) for row in rows]
 
 
-class Happened(NamedTuple):
+class Timeline(NamedTuple):
     """Rows of the chronology as they are stored: alerts, messages, the audit; in the order of actions.sql."""
 
     alerts: Sequence[tuple[Any, ...]]
@@ -231,9 +231,9 @@ class Happened(NamedTuple):
     audit: Sequence[tuple[Any, ...]]
 
 
-async def happened(
+async def timeline(
     database: Database, start: datetime, end: datetime, *, station: str | None, river: str | None, limit: int
-) -> Happened:
+) -> Timeline:
     """All that happened in a span, read at one instant; of each at most `limit`."""
     values = {
         "start": start, "end": end, "earliest": start - timedelta(days=31), "station": station, "river": river,
@@ -245,4 +245,4 @@ async def happened(
             await (await connection.execute(query(name), values)).fetchall()
             for name in ("chronology_of_alerts", "chronology_of_messages", "chronology_of_audit")
         ]
-    return Happened(*found)
+    return Timeline(*found)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from psycopg.types.json import Jsonb
 
-from kawamori.domain.escalation import Place
+from kawamori.domain.escalation import Position
 from kawamori.domain.reading import FLAGS, Reading, RiverId, SensorId, StationId
 from kawamori.domain.registry import Registry
 from kawamori.domain.rules import GatewayFacts
@@ -65,7 +65,7 @@ async def take_lease(connection: Connection, holder: str, length: timedelta) -> 
     return None if row is None else (int(row[0]), row[1])
 
 
-async def describe_duty(
+async def describe_alerting(
     connection: Connection, *, has_listeners: bool, self_test_every: timedelta | None, clock_off_s: float | None,
     not_judged: Mapping[str, str],
 ) -> None:  # fmt: skip
@@ -76,23 +76,25 @@ async def describe_duty(
         "has_listeners": has_listeners, "self_test_every": self_test_every, "clock_off_s": clock_off_s,
         "not_judged": Jsonb(dict(sorted(not_judged.items())[:_NAMED])),
     }  # fmt: skip
-    await connection.execute(query("describe_duty"), values)
+    await connection.execute(query("describe_alerting"), values)
 
 
-async def untold(connection: Connection, since: datetime, now: datetime) -> list[tuple[Alert, datetime, datetime]]:
+async def unpaged_alerts(
+    connection: Connection, since: datetime, now: datetime
+) -> list[tuple[Alert, datetime, datetime]]:
     """Alerts of the water that last, of which nobody was told, and whose sensors were heard since a moment; each with
     the time of its sensor's newest reading and when that came. Locked, as a person may be answering one.
     """
-    rows = await (await connection.execute(query("untold"), {"since": since, "now": now})).fetchall()
+    rows = await (await connection.execute(query("unpaged_alerts"), {"since": since, "now": now})).fetchall()
     return [(Alert(**dict(zip(Alert.__slots__, r[2:], strict=True))), r[0], r[1]) for r in rows]
 
 
-async def tell_late(
+async def mark_paged_late(
     connection: Connection, alert: int, at: datetime, *, verified: bool, detail: Mapping[str, Any]
 ) -> None:
     """An alert is told of now, whatever the age of its readings."""
     values = {"alert": alert, "at": at, "verified": verified, "detail": Jsonb(dict(detail))}
-    await connection.execute(query("tell_late"), values)
+    await connection.execute(query("mark_paged_late"), values)
 
 
 async def rows_to_evaluate(connection: Connection, spans: Sequence[Span]) -> dict[SensorId, list[Reading]]:
@@ -287,7 +289,7 @@ async def level_names(connection: Connection) -> dict[int, tuple[str, str]]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class Announcement:
     """Something that people are to be told of an alert."""
 
     id: int
@@ -303,43 +305,43 @@ async def announce(connection: Connection, events: Sequence[tuple[int, str]], at
         await connection.cursor().executemany(query("announce"), rows)
 
 
-async def _waiting(connection: Connection, name: str) -> list[Waiting]:
+async def _announcements(connection: Connection, name: str) -> list[Announcement]:
     rows = await (await connection.execute(query(name))).fetchall()
     return [
-        Waiting(id=r[0], event=r[1], at=r[2], alert=Alert(**dict(zip(Alert.__slots__, r[3:], strict=True))))
+        Announcement(id=r[0], event=r[1], at=r[2], alert=Alert(**dict(zip(Alert.__slots__, r[3:], strict=True))))
         for r in rows
     ]  # fmt: skip
 
 
-async def waiting(connection: Connection) -> list[Waiting]:
+async def announcements_to_tell(connection: Connection) -> list[Announcement]:
     """What is still to be told, the oldest first."""
-    return await _waiting(connection, "waiting")
+    return await _announcements(connection, "announcements_to_tell")
 
 
-async def unlogged(connection: Connection) -> list[Waiting]:
+async def announcements_to_log(connection: Connection) -> list[Announcement]:
     """What is not in the log yet, the oldest first."""
-    return await _waiting(connection, "unlogged")
+    return await _announcements(connection, "announcements_to_log")
 
 
-async def logged(connection: Connection, announcements: Iterable[int]) -> None:
+async def mark_logged(connection: Connection, announcements: Iterable[int]) -> None:
     """These are in the log."""
-    await connection.execute(query("logged"), {"ids": list(announcements)})
+    await connection.execute(query("mark_logged"), {"ids": list(announcements)})
 
 
-async def told(connection: Connection, announcements: Iterable[int], dropped: str | None = None) -> None:
+async def mark_told(connection: Connection, announcements: Iterable[int], dropped: str | None = None) -> None:
     """These have gone into the outbox, or (`dropped` says why) are not to be told any more."""
-    await connection.execute(query("told"), {"ids": list(announcements), "dropped": dropped})
+    await connection.execute(query("mark_told"), {"ids": list(announcements), "dropped": dropped})
 
 
-async def told_over(connection: Connection, alerts: Iterable[int]) -> set[int]:
+async def told_ended(connection: Connection, alerts: Iterable[int]) -> set[int]:
     """Those of these alerts of which people were told that they are over."""
-    rows = await (await connection.execute(query("told_over"), {"alerts": list(alerts)})).fetchall()
+    rows = await (await connection.execute(query("told_ended"), {"alerts": list(alerts)})).fetchall()
     return {row[0] for row in rows}
 
 
-async def hush(connection: Connection, alerts: Iterable[int]) -> None:
+async def mark_told_together(connection: Connection, alerts: Iterable[int]) -> None:
     """What waits to be told of these alerts is told otherwise."""
-    await connection.execute(query("hush"), {"alerts": list(alerts)})
+    await connection.execute(query("mark_told_together"), {"alerts": list(alerts)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -350,13 +352,13 @@ class Incident:
     topic: str
     river: RiverId | None
     status: str
-    place: Place | None
+    position: Position | None
     escalate_at: datetime | None
 
 
 def _incident(row: Sequence[Any]) -> Incident:
-    place = None if row[4] is None else Place(escalation=row[4], step=row[5], round=row[6])
-    return Incident(id=row[0], topic=row[1], river=row[2], status=row[3], place=place, escalate_at=row[7])
+    position = None if row[4] is None else Position(escalation=row[4], step=row[5], round=row[6])
+    return Incident(id=row[0], topic=row[1], river=row[2], status=row[3], position=position, escalate_at=row[7])
 
 
 async def open_incident(
@@ -387,13 +389,15 @@ async def incidents_to_escalate(connection: Connection, now: datetime) -> list[I
     return [_incident(row) for row in rows]
 
 
-async def place_incident(connection: Connection, incident: int, place: Place | None, at: datetime | None) -> None:
+async def set_incident_position(
+    connection: Connection, incident: int, position: Position | None, at: datetime | None
+) -> None:
     """Where a conversation's escalation stands, and when it goes on."""
     await connection.execute(
-        query("place_incident"),
+        query("set_incident_position"),
         {
-            "incident": incident, "escalation": place and place.escalation, "step": place.step if place else 0,
-            "round": place.round if place else 0, "at": at,
+            "incident": incident, "escalation": position and position.escalation,
+            "step": position.step if position else 0, "round": position.round if position else 0, "at": at,
         },
     )  # fmt: skip
 

@@ -71,7 +71,7 @@ async def notices_now(connection: Connection) -> tuple[list[Notice], datetime]:
     return found, now
 
 
-class Told(NamedTuple):
+class ToldNotice(NamedTuple):
     """A notice that people were told of, and not yet that it is over."""
 
     key: str
@@ -81,10 +81,10 @@ class Told(NamedTuple):
     since: datetime
 
 
-async def notices_told(connection: Connection) -> dict[str, Told]:
+async def notices_told(connection: Connection) -> dict[str, ToldNotice]:
     """What people were told of and was not over when last looked at, by key."""
     rows = await (await connection.execute(query("notices_told"))).fetchall()
-    return {row[0]: Told(*row) for row in rows}
+    return {row[0]: ToldNotice(*row) for row in rows}
 
 
 async def begin_notice(connection: Connection, notice: Notice) -> int | None:

@@ -32,7 +32,7 @@ from pydantic import SecretStr, ValidationError
 
 from alerts.channels import Channel, Undelivered
 from alerts.channels.choice import make_channels
-from alerts.channels.guarded import Guarded, allowed_place, may_reach, public, retry_after, shown, wanted_place
+from alerts.channels.guarded import Guarded, allowed_origin, may_reach, public, retry_after, shown, wanted_origin
 from alerts.channels.line import LineChannel, clip, retry_key
 from alerts.channels.log import LogChannel
 from alerts.channels.slack import SlackChannel
@@ -404,9 +404,9 @@ async def test_an_inner_address_is_opened_with_its_port_alone(other: Other) -> N
 )  # fmt: skip
 def test_addresses_that_are_not_of_the_public_internet_are_known(address: str) -> None:
     assert not public(address)
-    assert not may_reach(address, 443, [allowed_place("hooks.city.example"), allowed_place("192.168.99.99")])
+    assert not may_reach(address, 443, [allowed_origin("hooks.city.example"), allowed_origin("192.168.99.99")])
     bare = address.partition("%")[0]
-    listed = [allowed_place(f"[{bare}]:8443" if ":" in bare else f"{bare}:8443")]
+    listed = [allowed_origin(f"[{bare}]:8443" if ":" in bare else f"{bare}:8443")]
     assert may_reach(address, 8443, listed), "listed as an address"
     assert not may_reach(address, 443, listed), "the address is listed with another port"
 
@@ -435,7 +435,7 @@ def test_public_addresses_are_known(address: str) -> None:
 )
 def test_the_list_means_what_it_says(entry: str, url: str, admitted: bool) -> None:
     assert AlertSettings(webhook_hosts=[entry]).webhook_hosts == [entry]
-    assert allowed_place(entry).admits(wanted_place(url)[0]) is admitted
+    assert allowed_origin(entry).admits(wanted_origin(url)[0]) is admitted
 
 
 @pytest.mark.parametrize("entry", ["https://a/path", "a b", "ftp://a", "user@a", "", "*"])

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.messages import FIRST_LINE, Links, Told, compose, first_line, paragraph
+from alerts.messages import FIRST_LINE, AlertEvent, Links, compose, first_line, paragraph
 from alerts.paging import GATHER, MOST, WINDOW, Audience, Before, Event, Lately, bundles, due, state_of
 from kawamori.domain.reading import RiverId, SensorId, StationId
 from kawamori.domain.registry import Station
 from kawamori.domain.rules import KINDS, Episode
-from kawamori.storage.alerts import Alert, Waiting
+from kawamori.storage.alerts import Alert, Announcement
 
 AT = datetime(2026, 7, 13, 17, 14, tzinfo=UTC)  # 02:14 JST
 NAMES = {
@@ -45,7 +45,7 @@ def episode(**more: Any) -> Episode:
 
 
 def test_the_first_line_says_it_all() -> None:
-    told = Told(event="raised", alert=alert(), station=station(), trend_h=0.72)
+    told = AlertEvent(event="raised", alert=alert(), station=station(), trend_h=0.72)
     assert first_line(told, NAMES) == "【L4 氾濫危険】鴫川汐見橋 4.52m（基準4.45）↑12cm/10分 02:14 自動判定"
     assert "堤防天端まで 0.50 m" in paragraph(told, NAMES, "ja")
     assert "0.50 m below the levee crest" in paragraph(told, NAMES, "en")
@@ -54,7 +54,7 @@ def test_the_first_line_says_it_all() -> None:
 @pytest.mark.parametrize(("status", "mark"), [("exercise", "【訓練】"), ("test", "【試験】")])
 @pytest.mark.parametrize("event", ["raised", "resolved", "withdrawn", "confirmed", "escalated"])
 def test_a_drill_is_marked_on_every_line_and_paragraph(status: str, mark: str, event: str) -> None:
-    told = Told(event=event, alert=alert(status=status, ended_at=AT), station=station())
+    told = AlertEvent(event=event, alert=alert(status=status, ended_at=AT), station=station())
     assert first_line(told, NAMES).startswith(mark)
     assert paragraph(told, NAMES, "ja").startswith(mark)
     assert first_line(told, NAMES, "en").startswith("[")
@@ -65,7 +65,7 @@ def test_a_doubtful_value_says_why_and_what_the_neighbours_show() -> None:
         "reasons": ["rate"],
         "neighbours": [{"station_id": "up", "value_m": 1.2, "observed_at": AT.isoformat()}],
     }
-    told = Told(event="raised", alert=alert(verified=False, detail=detail), station=station())
+    told = AlertEvent(event="raised", alert=alert(verified=False, detail=detail), station=station())
     assert "未確認" in first_line(told, NAMES)
     text = paragraph(told, NAMES, "ja")
     assert "変化が急" in text
@@ -84,7 +84,7 @@ def test_no_first_line_is_longer_than_a_lock_screen_and_none_issues_a_warning_of
     value: float,
 ) -> None:  # fmt: skip
     is_level = kind == "level"
-    told = Told(
+    told = AlertEvent(
         event=event,
         alert=alert(
             kind=kind, level=level or (1 if is_level else 0), threshold_m=value if is_level else None, value_m=value,
@@ -141,7 +141,7 @@ def test_urgent_news_always_goes_out_and_nothing_goes_out_twice(
     found: list[tuple[int, int, int, str]], busiest: int, gathering: bool
 ) -> None:
     waiting = [
-        (incident, Waiting(id=n, event=event, at=AT - timedelta(seconds=age), alert=alert(id=n, level=level)))
+        (incident, Announcement(id=n, event=event, at=AT - timedelta(seconds=age), alert=alert(id=n, level=level)))
         for n, (incident, level, age, event) in enumerate(found)
     ]
     lately = Lately(incidents={}, sent={("p", "flood"): busiest})
@@ -159,8 +159,8 @@ def test_urgent_news_always_goes_out_and_nothing_goes_out_twice(
     assert timedelta(minutes=10) == WINDOW
 
 
-def one(id_: int, level: int = 1, age: float = 0) -> Waiting:
-    return Waiting(id=id_, event="raised", at=AT - timedelta(seconds=age), alert=alert(id=id_, level=level))
+def one(id_: int, level: int = 1, age: float = 0) -> Announcement:
+    return Announcement(id=id_, event="raised", at=AT - timedelta(seconds=age), alert=alert(id=id_, level=level))
 
 
 def test_nobody_waits_for_somebody_elses_mail_and_equipment_counts_apart() -> None:
@@ -175,7 +175,7 @@ def test_nobody_waits_for_somebody_elses_mail_and_equipment_counts_apart() -> No
 
 
 def test_a_return_after_an_end_was_told_says_that_it_is_back() -> None:
-    told = Told(event="returned", alert=alert(), station=None)
+    told = AlertEvent(event="returned", alert=alert(), station=None)
     ja, en = first_line(told, NAMES), first_line(told, NAMES, "en")
     assert "再び" in ja
     assert "AGAIN" in en

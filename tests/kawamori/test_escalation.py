@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kawamori.domain.escalation import Escalation, Place, Step, after, choose, most_steps
+from kawamori.domain.escalation import Escalation, Position, Step, after, choose, most_steps
 
 
 def escalation(id_: str, steps: int = 1, **more: Any) -> Escalation:
@@ -18,39 +18,39 @@ def by_id(*some: Escalation) -> dict[str, Escalation]:
     return {e.id: e for e in some}
 
 
-def way(escalations: dict[str, Escalation], place: Place | None, most: int = 10_000) -> list[Place]:
-    """Every place from here on, when nobody ever answers."""
-    places: list[Place] = []
-    while place is not None and len(places) < most:
-        places.append(place)
-        place = after(escalations, place)
-    return places
+def way(escalations: dict[str, Escalation], position: Position | None, most: int = 10_000) -> list[Position]:
+    """Every position from here on, when nobody ever answers."""
+    positions: list[Position] = []
+    while position is not None and len(positions) < most:
+        positions.append(position)
+        position = after(escalations, position)
+    return positions
 
 
 def test_every_step_is_told_then_again_then_the_next_chain() -> None:
     chains = by_id(escalation("a", 2, repeat=1, then="b"), escalation("b", 1, repeat=0))
-    assert [(p.escalation, p.round, p.step) for p in way(chains, Place(escalation="a"))] == [
+    assert [(p.escalation, p.round, p.step) for p in way(chains, Position(escalation="a"))] == [
         ("a", 0, 0), ("a", 0, 1), ("a", 1, 0), ("a", 1, 1), ("b", 0, 0),
     ]  # fmt: skip
 
 
 def test_repeat_0_is_told_once_and_n_times_again_n_times() -> None:
     for repeat in (0, 1, 5):
-        assert len(way(by_id(escalation("a", 3, repeat=repeat)), Place(escalation="a"))) == 3 * (repeat + 1)
+        assert len(way(by_id(escalation("a", 3, repeat=repeat)), Position(escalation="a"))) == 3 * (repeat + 1)
 
 
 def test_chains_that_lead_back_to_themselves_end_all_the_same() -> None:
     chains = by_id(escalation("a", then="b"), escalation("b", then="a"), escalation("c", then="a"))
-    assert [p.escalation for p in way(chains, Place(escalation="a"))] == ["a", "a"]
-    assert [p.escalation for p in way(chains, Place(escalation="c"))] == ["c", "c", "a", "a"]
+    assert [p.escalation for p in way(chains, Position(escalation="a"))] == ["a", "a"]
+    assert [p.escalation for p in way(chains, Position(escalation="c"))] == ["c", "c", "a", "a"]
 
 
 def test_a_chain_that_was_shortened_or_removed_meanwhile_goes_on_or_ends() -> None:
     chains = by_id(escalation("a", 1, repeat=1))
-    assert after(chains, Place(escalation="a", step=7)) == Place(escalation="a", step=0, round=1)
-    assert after(chains, Place(escalation="a", step=7, round=9)) is None
-    assert after(chains, Place(escalation="gone")) is None
-    assert after(by_id(escalation("a", then="gone", repeat=0)), Place(escalation="a")) is None
+    assert after(chains, Position(escalation="a", step=7)) == Position(escalation="a", step=0, round=1)
+    assert after(chains, Position(escalation="a", step=7, round=9)) is None
+    assert after(chains, Position(escalation="gone")) is None
+    assert after(by_id(escalation("a", then="gone", repeat=0)), Position(escalation="a")) is None
 
 
 ids = st.sampled_from("abcdef")
@@ -74,12 +74,12 @@ def networks(draw: st.DrawFn) -> dict[str, Escalation]:
 @given(networks(), ids, st.integers(0, 9), st.integers(0, 9))
 def test_nobody_is_told_for_ever(chains: dict[str, Escalation], first: str, step: int, round_: int) -> None:
     most = most_steps(chains, first)
-    places = way(chains, Place(escalation=first))
-    assert len(places) <= max(1, most)
-    assert len({(p.escalation, p.round, p.step) for p in places}) == len(places)  # nowhere twice
-    assert len(way(chains, Place(escalation=first, step=step, round=round_))) <= 1 + most
-    for place in places:
-        assert first not in chains or place.step < len(chains[place.escalation].steps)
+    positions = way(chains, Position(escalation=first))
+    assert len(positions) <= max(1, most)
+    assert len({(p.escalation, p.round, p.step) for p in positions}) == len(positions)  # nowhere twice
+    assert len(way(chains, Position(escalation=first, step=step, round=round_))) <= 1 + most
+    for position in positions:
+        assert first not in chains or position.step < len(chains[position.escalation].steps)
 
 
 @settings(max_examples=500)

@@ -1,15 +1,18 @@
 /** One alert: what is known of it, what can be answered, and what happened so far. */
+import "../styles/alert-dialog.css";
 import { useSignal } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Alert } from "../api/types";
 import { mayAcknowledge, mayShelve, mayWithdraw, stateOf } from "../domain/alerts";
 import { type Action, opened } from "../store/answers";
-import { live, t } from "../store/store";
+import { live } from "../store/store";
+import { measured, placeName, timeOf, title } from "../ui/alert-words";
+import { actionWord } from "./action-word";
 import { Answers, Doubt } from "./alert-facts";
 import { AlertShape, DrillMark, StateMark } from "./alert-state";
-import { actionWord, measured, placeName, timeOf, title } from "./alert-words";
 import { AnswerForm } from "./answer-form";
 import { Chronology } from "./chronology";
+import { dialogWords } from "./dialog-catalogue";
 
 /** What can be done with it now, in the order of the buttons. */
 function actionsOf(alert: Alert): readonly Action[] {
@@ -28,13 +31,8 @@ const close = () => {
 };
 
 /** The browser's own dialog: it keeps the focus inside, closes on Esc, and gives the focus back. */
-export function AlertDialog() {
-  const now = opened.value;
-  return now && <OpenDialog key={now.id} id={now.id} listed={now.alert} />;
-}
-
-function OpenDialog({ id, listed }: { id: number; listed: Alert | undefined }) {
-  const words = t.value;
+export function AlertDialog({ id, listed }: { id: number; listed: Alert | undefined }) {
+  const words = dialogWords.value;
   const box = useRef<HTMLDialogElement>(null);
   const last = useRef<Alert | undefined>(undefined);
   // Once heard of on the stream, only the stream's silence about it counts.

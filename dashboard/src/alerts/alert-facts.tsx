@@ -2,8 +2,9 @@
 import type { Alert } from "../api/types";
 import { doubts, isDoubtful, neighbours, stateOf } from "../domain/alerts";
 import { metres } from "../domain/format";
+import { word } from "../i18n";
 import { t } from "../store/store";
-import { stationName, timeOf, word } from "./alert-words";
+import { stationName, timeOf } from "../ui/alert-words";
 
 export function Doubt({ alert }: { alert: Alert }) {
   if (!isDoubtful(alert)) return null;

@@ -2,12 +2,12 @@
 import { useSignal } from "@preact/signals";
 import type { Alert } from "../api/types";
 import { isOver, isUnanswered, mayWithdraw } from "../domain/alerts";
-import { stationHref } from "../shell/route";
 import { type Action, act, actorKnown, opened, underWay } from "../store/answers";
 import { t } from "../store/store";
+import { measured, placeName, timeOf, title } from "../ui/alert-words";
+import { stationHref } from "../ui/route";
 import { Answers, Doubt } from "./alert-facts";
 import { AlertShape, DrillMark, StateMark } from "./alert-state";
-import { measured, placeName, timeOf, title } from "./alert-words";
 
 function Times({ alert }: { alert: Alert }) {
   const words = t.value;

@@ -3,12 +3,12 @@ import { computed, signal, useComputed, useSignal } from "@preact/signals";
 import { getOlderAlerts } from "../api/client";
 import type { Alert } from "../api/types";
 import { type AlertFilter, byUrgency, isShown, isUnanswered, matches, type Show } from "../domain/alerts";
-import { query, setQuery } from "../shell/route";
 import { alerts, alertsKnown, stationLevels, stations, t } from "../store/store";
+import { placeName } from "../ui/alert-words";
+import { query, setQuery } from "../ui/route";
 import { Segments } from "../ui/segments";
 import { ActingAs } from "./acting-as";
 import { AlertRow } from "./alert-row";
-import { placeName } from "./alert-words";
 
 const SHOWS: readonly Show[] = ["open", "ongoing", "all"];
 

@@ -15,8 +15,9 @@ import {
   unansweredBeside,
   underWay,
 } from "../store/answers";
-import { live, t } from "../store/store";
-import { actionWord } from "./alert-words";
+import { live } from "../store/store";
+import { actionWord } from "./action-word";
+import { dialogWords } from "./dialog-catalogue";
 
 /** The text that goes with an answer, by the name the API has for it. */
 const TEXT: Record<Action, "note" | "reason" | null> = {
@@ -75,7 +76,7 @@ function described(id: string, wrong: string | undefined, hint = true) {
 
 /** What the server will not take, said in the page's language before it is sent. */
 function missing(action: Action, said: Said, asks: { name: boolean; token: boolean }): Wrong {
-  const words = t.value;
+  const words = dialogWords.value;
   const wrong: Wrong = {};
   if (asks.name && !said.name) wrong.name = words.required;
   if (asks.token && !said.token) wrong.token = words.required;
@@ -88,7 +89,7 @@ function missing(action: Action, said: Said, asks: { name: boolean; token: boole
 
 /** A refusal, at the field it is about. */
 function refusedWords(error: Refused, action: Action, hadToken: boolean): Wrong {
-  const words = t.value;
+  const words = dialogWords.value;
   if (error.status === 401) return { token: hadToken ? words.answerTokenRefused : words.answerUnauthorized };
   if (error.status === 403) return { all: `${words.answerForbidden} (${error.detail})` };
   if (error.status === 409) return { all: `${words.answerConflict} (${error.detail})` };
@@ -104,7 +105,7 @@ function refusedWords(error: Refused, action: Action, hadToken: boolean): Wrong 
 }
 
 export function AnswerForm({ id, action, done }: { id: number; action: Action; done: () => void }) {
-  const words = t.value;
+  const words = dialogWords.value;
   const form = useRef<HTMLFormElement>(null);
   const wrong = useSignal<Wrong>({});
   // What was asked when the form opened goes on being asked: a field must not vanish under the hand that fills it.

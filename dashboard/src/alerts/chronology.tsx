@@ -4,9 +4,10 @@ import { useEffect } from "preact/hooks";
 import { getAlert } from "../api/client";
 import type { Alert, AlertDetail, Entry, Notification } from "../api/types";
 import { clockSeconds } from "../domain/format";
+import { word } from "../i18n";
 import { currentActor } from "../store/answers";
-import { t } from "../store/store";
-import { timeOf, word } from "./alert-words";
+import { timeOf } from "../ui/alert-words";
+import { dialogWords } from "./dialog-catalogue";
 
 /** A delivery is no change of the alert, so nothing on the stream tells of it. */
 const AGAIN_MS = 10_000;
@@ -19,7 +20,7 @@ function when(iso: string): string {
 }
 
 function Done({ entry }: { entry: Entry }) {
-  const words = t.value;
+  const words = dialogWords.value;
   return (
     <>
       <strong>{word(words.auditEvents, entry.event, words.auditEvents.changed)}</strong>{" "}
@@ -30,7 +31,7 @@ function Done({ entry }: { entry: Entry }) {
 }
 
 function howFar(told: Notification): [state: string, text: string] {
-  const words = t.value;
+  const words = dialogWords.value;
   if (told.delivered_at) return ["delivered", words.toldDelivered(when(told.delivered_at))];
   if (told.given_up_at) return ["failed", words.toldGivenUp(told.attempts)];
   if (told.attempts > 0) return ["failed", words.toldFailing(told.attempts)];
@@ -38,7 +39,7 @@ function howFar(told: Notification): [state: string, text: string] {
 }
 
 function Told({ told }: { told: Notification }) {
-  const words = t.value;
+  const words = dialogWords.value;
   const who = told.contact_name ?? told.contact_id ?? words.toldSettings;
   const [state, text] = howFar(told);
   return (
@@ -69,7 +70,7 @@ export function linesOf(detail: Pick<AlertDetail, "history" | "notifications">):
 }
 
 export function Chronology({ id, version, turn }: { id: number; version: Alert | undefined; turn: number }) {
-  const words = t.value;
+  const words = dialogWords.value;
   const found = useSignal<readonly Line[] | null>(null);
   const failed = useSignal(false);
   useEffect(() => {

@@ -1,11 +1,11 @@
 /** The only caller of the HTTP API. Same origin, no retries of its own; what is silent for too long is given up. */
 
-import type { LevelFacts } from "../domain/levels";
 import type {
   Alert,
   AlertDetail,
   Basemap,
   Device,
+  FloodLevel,
   GeoCollection,
   LevelsLatest,
   Readings,
@@ -83,7 +83,7 @@ async function get<T>(path: string, signal?: AbortSignal, headers: Record<string
 export const getSite = () => get<Site>("/site");
 /** Names and colours of the flood levels in force. */
 export const getLevelTable = async () =>
-  (await get<{ flood_levels: Partial<LevelFacts>[] }>("/flood-levels")).flood_levels;
+  (await get<{ flood_levels: Partial<FloodLevel>[] }>("/flood-levels")).flood_levels;
 export const getLevels = () => get<LevelsLatest>("/levels/latest");
 export const getRecent = (hours: number, signal: AbortSignal) =>
   get<Recent>(`/levels/recent?hours=${hours}`, signal);

@@ -3,8 +3,7 @@
  * gives up for good on an HTTP error and never notices a silent one: both are handled here.
  */
 
-import type { AlertingWord, Notice } from "../domain/alerting";
-import type { Alert, LevelsLatest, StationLevel, StreamReading } from "./types";
+import type { Alert, AlertingWord, LevelsLatest, Notice, StationLevel, StreamReading } from "./types";
 
 export type StreamMessage =
   | { readonly kind: "open" }

@@ -30,6 +30,14 @@ export interface Recent {
   readonly levels: Readonly<Record<string, readonly (number | null)[]>>;
 }
 
+/** What a level is called and looks like, in force now. */
+export interface FloodLevel {
+  readonly level: number;
+  readonly name: Bilingual;
+  readonly colour: string;
+  readonly text_colour: string;
+}
+
 /** One station's line in `levels/latest`. */
 export interface StationLevel {
   readonly station_id: string;
@@ -244,6 +252,23 @@ export interface StreamReading {
   readonly time: string;
   readonly value: number | null;
   readonly flag: Flag | null;
+}
+
+/** Whether people are being told, in a heartbeat: `why` has codes, empty where `ok`. */
+export interface AlertingWord {
+  readonly ok: boolean;
+  readonly why: readonly string[];
+}
+
+/** What everybody must see for as long as it stands: it keeps people from being told of a flood. */
+export interface Notice {
+  readonly kind: string;
+  readonly key: string;
+  readonly since: string;
+  /** null: until somebody changes it. */
+  readonly until: string | null;
+  readonly by: string | null;
+  readonly text: Bilingual;
 }
 
 /** GeoJSON as `stations.geojson` sends it; only what the map draws. */

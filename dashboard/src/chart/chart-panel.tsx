@@ -4,10 +4,10 @@ import { useEffect, useRef } from "preact/hooks";
 import { read } from "../domain/datum";
 import { clockOrDay, metres } from "../domain/format";
 import { pick } from "../i18n";
-import { Missing } from "../shell/part";
-import { stationHref } from "../shell/route";
 import { tableDatum } from "../store/datum";
 import { chooseRange, lang, type Range, range, selected, stationLevels, stations, t } from "../store/store";
+import { Missing } from "../ui/part";
+import { stationHref } from "../ui/route";
 import { Segments } from "../ui/segments";
 import { type History, type Kept, keepHistory } from "./history";
 import { noteOf } from "./note";
@@ -34,7 +34,7 @@ const picture = computed(
   () => history.value && pictureOf(history.value, marks.value, datum.value, drawnNow.value),
 );
 const height = (levelM: number | null) =>
-  levelM === null ? "—" : t.value.station.height[datum.value.kind](metres(read(levelM, datum.value)));
+  levelM === null ? "—" : t.value.height[datum.value.kind](metres(read(levelM, datum.value)));
 const pointed = signal<number | null>(null);
 const newest = (of: readonly Mark[]) => of.findLast((m) => m.value !== null && m.flag !== 4);
 

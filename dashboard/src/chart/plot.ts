@@ -1,7 +1,5 @@
 /** The uPlot canvas: made once a place and theme; redrawn as time and readings come. */
 import uPlot from "uplot";
-import "uplot/dist/uPlot.min.css";
-import "../styles/chart.css";
 import type { Datum } from "../domain/datum";
 import { metres, SITE_TIME_ZONE, timeLabels } from "../domain/format";
 import type { Window } from "../domain/span";

@@ -1,21 +1,5 @@
 /** Whether people are being told of what happens, as far as this page can know. Pure. */
-import type { Bilingual } from "../api/types";
-
-export interface AlertingWord {
-  readonly ok: boolean;
-  readonly why: readonly string[];
-}
-
-/** What everybody must see for as long as it stands: it keeps people from being told of a flood. */
-export interface Notice {
-  readonly kind: string;
-  readonly key: string;
-  readonly since: string;
-  /** null: until somebody changes it. */
-  readonly until: string | null;
-  readonly by: string | null;
-  readonly text: Bilingual;
-}
+import type { AlertingWord, Notice } from "../api/types";
 
 export interface Heartbeat {
   /** When it was heard, by the steady counter. */

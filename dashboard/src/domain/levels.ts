@@ -1,6 +1,6 @@
 /** Flood levels 0–5: shape and standing, so that colour is never the only sign. */
 
-import type { Bilingual, StationLevel } from "../api/types";
+import type { Bilingual, FloodLevel, StationLevel } from "../api/types";
 import { type Lang, pick } from "../i18n";
 
 /** Whether it has thresholds to be judged by; below the first of them the next one stands ahead. */
@@ -26,15 +26,7 @@ export const clampLevel = (level: number) => Math.max(0, Math.min(5, Math.trunc(
 /** No threshold reached has no number. */
 export const digit = (level: number) => (level === 0 ? "–" : String(clampLevel(level)));
 
-/** What a level is called and looks like, in force now. */
-export interface LevelFacts {
-  readonly level: number;
-  readonly name: Bilingual;
-  readonly colour: string;
-  readonly text_colour: string;
-}
-
-const facts = (level: number, ja: string, en: string, colour: string, text_colour: string): LevelFacts => ({
+const facts = (level: number, ja: string, en: string, colour: string, text_colour: string): FloodLevel => ({
   level,
   name: { ja, en },
   colour,
@@ -42,7 +34,7 @@ const facts = (level: number, ja: string, en: string, colour: string, text_colou
 });
 
 /** Until the server has said what is in force, and where what it says cannot be used; `--lv0` … in the style sheet too. */
-export const USUAL: readonly LevelFacts[] = [
+export const USUAL: readonly FloodLevel[] = [
   facts(0, "平常", "normal", "#C8C8CB", "#000000"),
   facts(1, "水防団待機水位", "standby", "#FFFFFF", "#000000"),
   facts(2, "氾濫注意水位", "caution", "#F2E700", "#000000"),
@@ -58,7 +50,7 @@ const isName = (name: unknown): name is Bilingual => {
 };
 
 /** All six levels by the server's table; what is odd in a row is replaced by the usual, so that no level disappears. */
-export function levelTable(rows: readonly Partial<LevelFacts>[]): readonly LevelFacts[] {
+export function levelTable(rows: readonly Partial<FloodLevel>[]): readonly FloodLevel[] {
   return USUAL.map((usual) => {
     const row = rows.find((one) => one.level === usual.level);
     if (row === undefined) return usual;
@@ -76,7 +68,7 @@ export function levelTable(rows: readonly Partial<LevelFacts>[]): readonly Level
  * What people say for short, where there is no room for the name: 氾濫危険水位 is 氾濫危険. `known` are the short words
  * of the usual names; a name that is not one of them is shown whole.
  */
-export function shortWord(level: LevelFacts, lang: Lang, known: readonly string[]): string {
+export function shortWord(level: FloodLevel, lang: Lang, known: readonly string[]): string {
   const name = pick(level.name, lang);
   if (name === USUAL[level.level]?.name[lang]) return known[level.level] ?? name;
   return lang === "ja" ? name.replace(/水位$/, "") || name : name.charAt(0).toUpperCase() + name.slice(1);

@@ -1,6 +1,7 @@
 /** A net of latitude and longitude: the only background a city without Internet can count on. */
-import L from "leaflet";
+
 import { letterScale } from "../ui/scale";
+import * as L from "./leaflet";
 
 const STEPS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
 /** Lines closer together than this, in pixels, are clutter. */

@@ -1,6 +1,6 @@
 import { useEffect, useRef } from "preact/hooks";
-import { Missing, part } from "../shell/part";
 import { t } from "../store/store";
+import { Missing, part } from "../ui/part";
 import { mapHint } from "./base/under";
 
 /** The map itself comes in a file of its own, after the numbers. */

@@ -1,9 +1,10 @@
 /** A station on the map: digit, shape and colour, with its name and level beneath. */
-import L from "leaflet";
+
 import type { Freshness, StationLevel } from "../api/types";
 import { metres } from "../domain/format";
 import { believed } from "../domain/freshness";
 import { clampLevel, digit, SHAPES } from "../domain/levels";
+import * as L from "./leaflet";
 
 const SVG = "http://www.w3.org/2000/svg";
 

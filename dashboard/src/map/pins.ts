@@ -1,10 +1,11 @@
 /** Stations on the map: the most dangerous as pins with name and level, the rest as small marks of the same shapes. */
-import L from "leaflet";
+
 import type { StationLevel } from "../api/types";
 import { freshnessNow } from "../domain/freshness";
 import { clampLevel, hasThresholds } from "../domain/levels";
 import { pick } from "../i18n";
 import { chosen, lang, levels, now, order, selected, stations, t } from "../store/store";
+import * as L from "./leaflet";
 import { levelText, smallIcon, stationIcon } from "./marker";
 
 /** More names than this nobody reads, and no map has room for. */

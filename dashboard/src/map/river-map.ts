@@ -1,6 +1,6 @@
 /** Rivers and stations without any background tiles: nothing is asked of another host. */
 import { effect } from "@preact/signals";
-import L from "leaflet";
+import * as L from "./leaflet";
 import "leaflet/dist/leaflet.css";
 import "../styles/map.css";
 import type { GeoCollection } from "../api/types";
@@ -20,6 +20,15 @@ function riverLines(collection: GeoCollection | null) {
   return (collection?.features ?? []).filter(
     (f) => f.properties?.["kind"] === "river" && /^(Multi)?LineString$/.test(f.geometry?.type ?? ""),
   );
+}
+
+/** GeoJSON has longitude first, in a line as in a line of several parts. */
+function latLngs(coordinates: unknown): L.LatLngTuple[] {
+  const turn = (at: unknown): unknown => {
+    if (!Array.isArray(at)) return [];
+    return typeof at[0] === "number" ? [at[1], at[0]] : at.map(turn);
+  };
+  return turn(coordinates) as L.LatLngTuple[];
 }
 
 export function mountMap(host: HTMLElement): () => void {
@@ -84,9 +93,7 @@ export function mountMap(host: HTMLElement): () => void {
   };
   map.on("zoomend moveend resize", arrange);
 
-  L.control
-    .scale({ imperial: false, position: "bottomright", maxWidth: SCALE_PX * letterScale() })
-    .addTo(map);
+  L.scale({ imperial: false, position: "bottomright", maxWidth: SCALE_PX * letterScale() }).addTo(map);
   map.on("focus", () => map.scrollWheelZoom.enable());
   map.on("blur", () => map.scrollWheelZoom.disable());
 
@@ -95,19 +102,17 @@ export function mountMap(host: HTMLElement): () => void {
     effect(() => {
       const words = t.value;
       zoom?.remove();
-      zoom = L.control
-        .zoom({ position: "topright", zoomInTitle: words.zoomIn, zoomOutTitle: words.zoomOut })
-        .addTo(map);
+      zoom = L.zoom({ position: "topright", zoomInTitle: words.zoomIn, zoomOutTitle: words.zoomOut }).addTo(
+        map,
+      );
       map.getContainer().setAttribute("role", "application");
       map.getContainer().setAttribute("aria-label", `${words.map} – ${mapHint()}`);
     }),
     effect(() => {
       rivers.clearLayers();
       for (const feature of riverLines(geo.value)) {
-        L.geoJSON(feature as unknown as GeoJSON.GeoJsonObject, {
-          interactive: false,
-          style: { className: "river-line" },
-        }).addTo(rivers);
+        const style = { className: "river-line", interactive: false };
+        L.polyline(latLngs(feature.geometry?.coordinates), style).addTo(rivers);
       }
     }),
     effect(() => {

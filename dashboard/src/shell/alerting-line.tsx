@@ -1,7 +1,7 @@
 /** Whether people are being told of what happens. The line is always there, so that nothing jumps when it must shout. */
 
-import { word } from "../alerts/alert-words";
 import { judgingStopped } from "../domain/alerting";
+import { word } from "../i18n";
 import { impaired, unanswered } from "../store/answers";
 import { alertsKnown, heartbeat, lost, serverBehind, t } from "../store/store";
 import { SoundControl } from "./sound-control";

@@ -1,5 +1,5 @@
-import { placeName, timeOf, title } from "../alerts/alert-words";
 import { live, t } from "../store/store";
+import { placeName, timeOf, title } from "../ui/alert-words";
 
 /** Each read out once when it begins, rises or proves true while the page watches; never the history it starts with. */
 export function Announcer() {

@@ -1,48 +1,19 @@
-import { effect } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { AlertDialog } from "../alerts/alert-dialog";
-import { pick } from "../i18n";
+import { OpenedDialog } from "../alerts/opened-dialog";
 import { SituationView } from "../situation/situation-view";
-import { impaired } from "../store/answers";
-import { lang, levelTable, lost, site, t, theme } from "../store/store";
+import { t } from "../store/store";
+import { lazyView } from "../ui/lazy";
+import { route } from "../ui/route";
 import { AlertingLine } from "./alerting-line";
 import { Announcer } from "./announcer";
 import { Banners } from "./banners";
 import { Footer } from "./footer";
 import { Header } from "./header";
-import { lazy } from "./lazy";
-import { route } from "./route";
 
-const StationView = lazy(() => import("../station/station-view").then((m) => m.StationView));
-const AlertsView = lazy(() => import("../alerts/alerts-view").then((m) => m.AlertsView));
-const SystemView = lazy(() => import("../system/system-view").then((m) => m.SystemView));
-const WallView = lazy(() => import("../wall/wall-view").then((m) => m.WallView));
-
-effect(() => {
-  const root = document.documentElement;
-  root.lang = lang.value;
-  root.dataset["theme"] = theme.value;
-  root.dataset["status"] = site.value?.status ?? "actual";
-  root.toggleAttribute("data-lost", lost.value);
-  root.toggleAttribute("data-impaired", impaired.value.length > 0);
-  root.toggleAttribute("data-wall", route.value.view === "wall");
-});
-
-effect(() => {
-  const { style } = document.documentElement;
-  for (const { level, colour, text_colour } of levelTable.value) {
-    style.setProperty(`--lv${level}`, colour);
-    style.setProperty(`--lt${level}`, text_colour);
-  }
-});
-
-effect(() => {
-  const words = t.value;
-  const { status = "actual", name } = site.value ?? {};
-  const mark = status === "exercise" ? words.drill : status === "test" ? words.test : "";
-  const place = name ? `${pick(name, lang.value)} · ` : "";
-  document.title = `${lost.value ? `⚠ ${words.lost} · ` : ""}${mark}${place}${words.productName}`;
-});
+const StationView = lazyView(() => import("../station/station-view").then((m) => m.StationView));
+const AlertsView = lazyView(() => import("../alerts/alerts-view").then((m) => m.AlertsView));
+const SystemView = lazyView(() => import("../system/system-view").then((m) => m.SystemView));
+const WallView = lazyView(() => import("../wall/wall-view").then((m) => m.WallView));
 
 function View() {
   const at = route.value;
@@ -84,7 +55,7 @@ export function App() {
       <Announcer />
       <View />
       {!wall && <Footer />}
-      <AlertDialog />
+      <OpenedDialog />
     </>
   );
 }

@@ -1,6 +1,6 @@
 /** What must be known before any number is read: no connection, a drill, a wrong clock. */
 import { computed } from "@preact/signals";
-import type { Notice } from "../domain/alerting";
+import type { Notice } from "../api/types";
 import { clockOrDay, clockSeconds } from "../domain/format";
 import { pick } from "../i18n";
 import { impaired } from "../store/answers";
@@ -18,6 +18,8 @@ import {
   site,
   t,
 } from "../store/store";
+import { wordsMissing } from "../ui/language";
+import { Missing } from "../ui/part";
 import { outdated } from "./update";
 
 /** The levels as last received; seconds are told as the officer reads them out on the telephone. */
@@ -115,6 +117,11 @@ export function Banners() {
           </div>
         )}
         <Notices />
+        {wordsMissing() && (
+          <div class="banner banner-notice">
+            <Missing />
+          </div>
+        )}
         {outdated.value && (
           <div class="banner banner-notice" data-testid="banner-version">
             {words.newVersion}

@@ -1,6 +1,7 @@
 import { calendar, clockSeconds } from "../domain/format";
 import { pick } from "../i18n";
 import { connected, lang, now, site, t, theme } from "../store/store";
+import { speak } from "../ui/language";
 import { Nav } from "./nav";
 
 function Clock() {
@@ -38,7 +39,7 @@ function LangToggle() {
       lang={other}
       aria-label={`${t.value.langToggle} – ${t.value.langToggleLabel}`}
       onClick={() => {
-        lang.value = other;
+        void speak(other);
       }}
     >
       {t.value.langToggle}

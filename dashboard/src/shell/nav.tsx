@@ -1,8 +1,8 @@
 /** The views. On a phone the bar lies at the thumb, and the map is a view of its own. */
 import { unanswered } from "../store/answers";
 import { t } from "../store/store";
-import { phone } from "./media";
-import { mapOnPhone, query, route } from "./route";
+import { phone } from "../ui/media";
+import { mapOnPhone, query, route } from "../ui/route";
 
 const ICONS = {
   situation: "M3 17c3 0 3-3 6-3s3 3 6 3 3-3 6-3 M3 10c3 0 3-3 6-3s3 3 6 3 3-3 6-3",

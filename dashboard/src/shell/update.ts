@@ -2,8 +2,8 @@
 import { computed, effect } from "@preact/signals";
 import { reloadWaitMs } from "../domain/reload";
 import { live, lost } from "../store/store";
-import { incomplete } from "./part";
-import { route } from "./route";
+import { incomplete } from "../ui/part";
+import { route } from "../ui/route";
 
 const own = document.querySelector<HTMLMetaElement>('meta[name="version"]')?.content ?? null;
 

@@ -2,8 +2,8 @@
 import { computed } from "@preact/signals";
 import { EVERYTHING, type Filter, fits, isFiltering } from "../domain/filter";
 import { freshnessNow } from "../domain/freshness";
-import { query, setQuery } from "../shell/route";
 import { now, order, stationLevels } from "../store/store";
+import { query, setQuery } from "../ui/route";
 import { unansweredLevels } from "./order";
 
 export const filter = computed<Filter>(() => ({

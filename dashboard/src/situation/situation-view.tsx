@@ -2,8 +2,8 @@
 import { AlertPanel } from "../alerts/alert-panel";
 import { ChartPanel } from "../chart/chart-panel";
 import { MapPanel } from "../map/map-panel";
-import { matching, phone } from "../shell/media";
-import { mapOnPhone } from "../shell/route";
+import { matching, phone } from "../ui/media";
+import { mapOnPhone } from "../ui/route";
 import { Summary } from "./summary";
 import { LevelTable } from "./table";
 

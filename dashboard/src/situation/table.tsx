@@ -1,9 +1,9 @@
 import { computed, signal, useSignalEffect } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
-import { navigate, stationHref } from "../shell/route";
 import { wantedDatum, wantedInTable } from "../store/datum";
 import { keepSparks } from "../store/sparks";
 import { levels, stationLevels, t } from "../store/store";
+import { navigate, stationHref } from "../ui/route";
 import { Segments } from "../ui/segments";
 import { Filters, HiddenUnanswered, SEARCH_ID } from "./filters";
 import { sortNow, touchedMs, waiting } from "./order";

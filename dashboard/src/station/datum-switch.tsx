@@ -1,11 +1,11 @@
 /** What every height on this view is counted from; what the station cannot answer says why. */
 import { DATUMS, type DatumKind, datumOf } from "../domain/datum";
 import { wantedDatum } from "../store/datum";
-import { t } from "../store/store";
 import { datum, registered } from "./state";
+import { stationWords } from "./station-catalogue";
 
 export function DatumSwitch() {
-  const words = t.value.station;
+  const words = stationWords.value;
   const facts = registered.value;
   const missing = DATUMS.filter((kind) => datumOf(kind, facts) === null) as Exclude<DatumKind, "zero">[];
   return (

@@ -1,16 +1,18 @@
 /** The boxes at the station: when each was last heard, its battery and its link; and those before them. */
-import { word } from "../alerts/alert-words";
+
 import type { Device } from "../api/types";
 import { ageWords } from "../domain/age";
 import { clockOrDay, dayOrYear } from "../domain/format";
 import { ageSeconds } from "../domain/freshness";
+import { word } from "../i18n";
 import { now, t } from "../store/store";
 import { devices } from "./state";
+import { stationWords } from "./station-catalogue";
 
 const day = (iso: string) => dayOrYear(Date.parse(iso), now.value);
 
 function measures(device: Device): string {
-  const words = t.value.station;
+  const words = stationWords.value;
   const named = (quantity: string) => word(words.quantities, quantity);
   const { quantity, sensor_quantity: becomes } = device;
   return quantity === becomes
@@ -20,7 +22,7 @@ function measures(device: Device): string {
 
 /** Whatever the box tells, its battery and its signal first. */
 function Status({ device }: { device: Device }) {
-  const words = t.value.station;
+  const words = stationWords.value;
   const { battery_v: battery, rssi_dbm: rssi, ...rest } = device.status ?? {};
   const said: [string, string][] = [];
   if (typeof battery === "number") said.push([words.battery, `${battery.toFixed(2)} V`]);
@@ -41,7 +43,7 @@ function Status({ device }: { device: Device }) {
 }
 
 function Heard({ device }: { device: Device }) {
-  const words = t.value.station;
+  const words = stationWords.value;
   const age = ageSeconds(device.heard_at, now.value);
   if (age === null || device.heard_at === null) return <p>{words.neverHeard}</p>;
   return (
@@ -53,7 +55,7 @@ function Heard({ device }: { device: Device }) {
 }
 
 function Box({ device }: { device: Device }) {
-  const words = t.value.station;
+  const words = stationWords.value;
   const over = device.valid_to !== null && Date.parse(device.valid_to) <= now.value;
   return (
     <li class={over ? "device device-past" : "device"} data-testid="device" data-device-id={device.device_id}>
@@ -73,7 +75,7 @@ function Box({ device }: { device: Device }) {
 }
 
 export function Devices() {
-  const words = t.value.station;
+  const words = stationWords.value;
   const { value: known, failed } = devices.value;
   const isPast = (d: Device) => d.valid_to !== null && Date.parse(d.valid_to) <= now.value;
   const past = known?.filter(isPast) ?? [];

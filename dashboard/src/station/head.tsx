@@ -1,11 +1,10 @@
 /** The station now, in the numbers people say on the telephone. */
 import type { ComponentChildren } from "preact";
-import { word } from "../alerts/alert-words";
 import type { StationLevel } from "../api/types";
 import { GAUGE_ZERO, read } from "../domain/datum";
 import { clockOrDay, cmPer10min, metres, signed, trend } from "../domain/format";
 import { believed, failed, freshnessNow } from "../domain/freshness";
-import { pick } from "../i18n";
+import { pick, word } from "../i18n";
 import { lang, lost, now, t } from "../store/store";
 import { Age } from "../ui/age";
 import { FlagNote } from "../ui/flag-note";
@@ -13,6 +12,7 @@ import { LevelChip, levelWord } from "../ui/level-chip";
 import { TrendArrow } from "../ui/trend-arrow";
 import { DatumSwitch } from "./datum-switch";
 import { datum, level, name, registered } from "./state";
+import { stationWords } from "./station-catalogue";
 import { heightIn } from "./words";
 
 function Fact({ id, label, children }: { id: string; label: string; children: ComponentChildren }) {
@@ -30,7 +30,7 @@ function thresholdName(of: number): string {
 }
 
 function Next({ station }: { station: StationLevel }) {
-  const words = t.value.station;
+  const words = stationWords.value;
   const next = station.next_threshold;
   if (next)
     return (
@@ -53,7 +53,7 @@ function Next({ station }: { station: StationLevel }) {
 }
 
 function Crest({ left }: { left: number | null }) {
-  const words = t.value.station;
+  const words = stationWords.value;
   const crest = registered.value?.crest_m;
   const over = left !== null && left < 0;
   return (
@@ -81,7 +81,7 @@ function Crest({ left }: { left: number | null }) {
 function Trend({ perHour }: { perHour: number | null }) {
   const way = perHour === null ? null : trend(perHour);
   return (
-    <Fact id="trend" label={t.value.station.trend}>
+    <Fact id="trend" label={stationWords.value.trend}>
       {way === null || perHour === null ? (
         "—"
       ) : (
@@ -97,7 +97,7 @@ function Trend({ perHour }: { perHour: number | null }) {
 
 /** A straight line's guess, and marked as one. */
 function ArrivalFact({ station }: { station: StationLevel }) {
-  const words = t.value.station;
+  const words = stationWords.value;
   const { arrival, next_threshold: next } = station;
   if (!next || arrival === undefined) return null;
   const at = (iso: string) => clockOrDay(Date.parse(iso), now.value);
@@ -123,7 +123,7 @@ function ArrivalFact({ station }: { station: StationLevel }) {
 
 /** What is to be known of the number before anybody acts on it. */
 function Doubts({ station, dead }: { station: StationLevel; dead: boolean }) {
-  const words = t.value.station;
+  const words = stationWords.value;
   const said: string[] = [];
   if (lost.value) said.push(words.screen);
   else if (station.silence || (dead && !failed(station)))
@@ -153,7 +153,7 @@ function Now({ station }: { station: StationLevel }) {
       <div class={`now${dead ? " now-dead" : ""}`} data-testid="now" data-freshness={state}>
         <LevelChip station={station} dead={state === "dead"} />
         <p class="now-level">
-          <span class="now-datum">{words.station.datumUse[datum.value.kind]}</span>
+          <span class="now-datum">{stationWords.value.datumUse[datum.value.kind]}</span>
           <span class={`now-number${failed(station) ? " level-failed" : ""}`} data-testid="now-level">
             {value === null ? "—" : metres(read(value, datum.value))}
           </span>
@@ -196,7 +196,7 @@ function Back() {
       <svg viewBox="0 0 20 20" width="18" height="18" aria-hidden="true">
         <path d="M12 4L6 10l6 6" />
       </svg>
-      {t.value.station.back}
+      {stationWords.value.back}
     </a>
   );
 }
@@ -210,7 +210,7 @@ export function Head() {
   const where = [
     river && pick(river, lang.value),
     ward && pick(ward, lang.value),
-    typeof at?.km === "number" && words.station.km(at.km.toFixed(1)),
+    typeof at?.km === "number" && stationWords.value.km(at.km.toFixed(1)),
   ].filter(Boolean);
   return (
     <section class="panel station-head" aria-labelledby="station-name">

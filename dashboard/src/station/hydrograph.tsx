@@ -6,19 +6,20 @@ import { mountPlot, plotFile, rainWords } from "../chart/picture";
 import { extent, isGap, type Mark } from "../chart/series";
 import { spanBetween, windowOf } from "../domain/span";
 import { pick } from "../i18n";
-import { Missing } from "../shell/part";
-import { query, setQuery } from "../shell/route";
 import { lang, t } from "../store/store";
+import { Missing } from "../ui/part";
+import { query, setQuery } from "../ui/route";
 import { NumbersTable } from "./numbers-table";
 import { AnyRange, RangeButtons, Steps, step } from "./span-bar";
 import { datum, history, name, nowS, picture, pointed, show, shown, siteNow, span, stepBack } from "./state";
+import { stationWords } from "./station-catalogue";
 import { heightIn, markTime, qualityOf, spanWords } from "./words";
 
 const newest = (of: readonly Mark[]) => of.findLast((m) => m.value !== null && m.flag !== 4);
 
 /** What somebody who does not see the picture is told of it. */
 function summary(): string {
-  const words = t.value.station;
+  const words = stationWords.value;
   const marks = shown.value;
   const all = extent(marks);
   const last = newest(marks);
@@ -145,14 +146,14 @@ function Legend() {
   const single = past?.resolution === "raw";
   return (
     <ul class="legend">
-      {past && <li data-testid="resolution">{words.station.resolution[past.resolution]}</li>}
+      {past && <li data-testid="resolution">{stationWords.value.resolution[past.resolution]}</li>}
       {single && <li>{words.legendSuspect}</li>}
       {single && <li>{words.legendFail}</li>}
-      {single && <li>{words.station.legendLate}</li>}
+      {single && <li>{stationWords.value.legendLate}</li>}
       {past && !single && <li>{words.legendBand}</li>}
-      <li>{words.station.legendGap}</li>
+      <li>{stationWords.value.legendGap}</li>
       {past?.hasRain && <li>{words.rainLegend}</li>}
-      <li class="mouse-only">{words.station.hint}</li>
+      <li class="mouse-only">{stationWords.value.hint}</li>
     </ul>
   );
 }
@@ -169,7 +170,7 @@ function RainKnown() {
 }
 
 export function Hydrograph() {
-  const words = t.value.station;
+  const words = stationWords.value;
   const past = history.value;
   const all = query.value.get("points") === "all";
   return (

@@ -3,13 +3,14 @@ import type { StationLevel } from "../api/types";
 import { cmPer10min, signed, trend } from "../domain/format";
 import { believed, freshnessNow } from "../domain/freshness";
 import { pick } from "../i18n";
-import { stationHref } from "../shell/route";
 import { datumFor } from "../store/datum";
 import { lang, lost, now, stationLevels, stations, t } from "../store/store";
 import { Age } from "../ui/age";
 import { LevelChip } from "../ui/level-chip";
+import { stationHref } from "../ui/route";
 import { TrendArrow } from "../ui/trend-arrow";
 import { id, registered } from "./state";
+import { stationWords } from "./station-catalogue";
 import { heightIn } from "./words";
 
 function Numbers({ station }: { station: StationLevel }) {
@@ -49,7 +50,7 @@ function Near({ of, here = false }: { of: string; here?: boolean }) {
     >
       {here ? (
         <span class="near-name">
-          {name} <small>{t.value.station.here}</small>
+          {name} <small>{stationWords.value.here}</small>
         </span>
       ) : (
         <a class="near-name" href={stationHref(of)}>
@@ -62,7 +63,7 @@ function Near({ of, here = false }: { of: string; here?: boolean }) {
 }
 
 export function Neighbours() {
-  const words = t.value.station;
+  const words = stationWords.value;
   const near = registered.value?.neighbours;
   if (!near) return null;
   const { upstream, downstream } = near;

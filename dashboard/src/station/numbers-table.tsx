@@ -9,6 +9,7 @@ import { metres } from "../domain/format";
 import { windowOf } from "../domain/span";
 import { t } from "../store/store";
 import { asked, datum, history, id, nowS, registered, shown, span } from "./state";
+import { stationWords } from "./station-catalogue";
 import { markTime, qualityOf } from "./words";
 
 const ROWS = 48;
@@ -46,11 +47,11 @@ function Numbers({ marks }: { marks: readonly Row[] }) {
           <tr>
             <th scope="col">{words.tableTime}</th>
             <th scope="col" class="num">
-              {words.station.datumUse[datum.value.kind]}
+              {stationWords.value.datumUse[datum.value.kind]}
             </th>
             {hasRain && (
               <th scope="col" class="num">
-                {words.station.tableRain(words.perReport(rainMinutes))}
+                {stationWords.value.tableRain(words.perReport(rainMinutes))}
               </th>
             )}
             <th scope="col">{words.tableNote}</th>
@@ -74,7 +75,7 @@ function Numbers({ marks }: { marks: readonly Row[] }) {
 }
 
 function Pages() {
-  const words = t.value.station;
+  const words = stationWords.value;
   const all = rows.value;
   const pages = Math.max(1, Math.ceil(all.length / ROWS));
   const at = Math.min(page.value, pages - 1);
@@ -115,7 +116,7 @@ function Pages() {
 
 /** The file is what was measured, above the gauge's zero; how to come to the datum in use is said beside it. */
 function Csv() {
-  const words = t.value.station;
+  const words = stationWords.value;
   const past = history.value;
   const station = registered.value;
   const [from, to] = windowOf(span.value, nowS.value);
@@ -156,7 +157,7 @@ export function NumbersTable() {
           opened.value = event.currentTarget.open;
         }}
       >
-        <summary data-testid="as-table">{t.value.station.table}</summary>
+        <summary data-testid="as-table">{stationWords.value.table}</summary>
         {opened.value && <Pages />}
       </details>
     </>

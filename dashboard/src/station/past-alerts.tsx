@@ -4,9 +4,10 @@ import { AlertRow } from "../alerts/alert-row";
 import { isShown } from "../domain/alerts";
 import { t } from "../store/store";
 import { alerts, alertsFailed, alertsNext, datum, readAlerts } from "./state";
+import { stationWords } from "./station-catalogue";
 
 export function PastAlerts() {
-  const words = t.value.station;
+  const words = stationWords.value;
   const shown = alerts.value.filter(isShown);
   return (
     <section class="panel station-alerts" id="alerts" aria-labelledby="past-title" tabIndex={-1}>

@@ -11,6 +11,7 @@ import { pick } from "../i18n";
 import { lang, lost, now, t } from "../store/store";
 import { levelWord } from "../ui/level-chip";
 import { datum, detail, level, registered } from "./state";
+import { stationWords } from "./station-catalogue";
 import { heightIn } from "./words";
 
 interface Mark {
@@ -161,7 +162,7 @@ function Surface({ height, dead, x, y }: { height: number; dead: boolean; x: num
 }
 
 function describe(height: number | null, marks: readonly Mark[], more: readonly string[]): string {
-  const words = t.value.station;
+  const words = stationWords.value;
   const water = height === null ? t.value.noData : heightIn(height, datum.value);
   const parts = [...marks.map((m) => words.stands(m.name, heightIn(m.height, datum.value))), ...more];
   return words.sectionSays(water, parts.join("、"));
@@ -169,7 +170,7 @@ function describe(height: number | null, marks: readonly Mark[], more: readonly 
 
 function CrossSection({ points }: { points: readonly Point[] }) {
   const { width, height: bottom } = room.value;
-  const words = t.value.station;
+  const words = stationWords.value;
   const { height, dead } = waterNow();
   const at = detail.value.value;
   const marks = marksOf(false);
@@ -272,7 +273,7 @@ function Staff() {
 }
 
 export function Section() {
-  const words = t.value.station;
+  const words = stationWords.value;
   const box = useRoom();
   const surveyed = detail.value.value?.cross_section;
   const points = surveyed?.points ?? [];

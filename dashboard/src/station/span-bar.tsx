@@ -15,6 +15,7 @@ import {
 import { t } from "../store/store";
 import { Segments } from "../ui/segments";
 import { isNarrowed, isQuick, nowS, show, siteNow, span, stepBack } from "./state";
+import { stationWords } from "./station-catalogue";
 
 const RANGES: readonly RangeName[] = ["h6", "h24", "d3", "d30", "y1", "y10"];
 
@@ -26,7 +27,7 @@ const SIGNS: Record<string, string> = {
 };
 
 function Step({ name, does }: { name: "earlier" | "later" | "closer" | "wider"; does: () => void }) {
-  const word = t.value.station[name];
+  const word = stationWords.value[name];
   return (
     <button
       type="button"
@@ -52,7 +53,7 @@ export const step = {
 };
 
 export function RangeButtons() {
-  const words = t.value.station;
+  const words = stationWords.value;
   const names = isQuick.value ? (["m30", ...RANGES] as const) : RANGES;
   return (
     <Segments
@@ -68,7 +69,7 @@ export function RangeButtons() {
 }
 
 export function Steps() {
-  const words = t.value.station;
+  const words = stationWords.value;
   return (
     <div class="steps">
       <Step name="earlier" does={step.earlier} />
@@ -91,7 +92,7 @@ export function Steps() {
 
 /** Two times of the site's clock; the browser's own zone never enters. */
 export function AnyRange() {
-  const words = t.value.station;
+  const words = stationWords.value;
   const open = useSignal(false);
   const wrong = useSignal(false);
   const [from, to] = windowOf(span.value, nowS.value);

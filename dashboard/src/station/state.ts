@@ -6,9 +6,9 @@ import { type Asked, type Kept, keepHistory } from "../chart/history";
 import { inside, marksOf, pictureOf, steadyNow } from "../chart/picture";
 import { type Mark, onDatum } from "../chart/series";
 import { nameOf, parseSpan, type Span, spanQuery, windowOf } from "../domain/span";
-import { query, route, setQuery } from "../shell/route";
 import { datumFor } from "../store/datum";
 import { alerts as liveAlerts, now, QUICK_S, stationLevels, stations, tick } from "../store/store";
+import { query, route, setQuery } from "../ui/route";
 
 export const id = computed(() => (route.value.view === "station" ? route.value.id : ""));
 export const registered = computed(() => stations.value.get(id.value));

@@ -1,7 +1,7 @@
 /** One station: what its water did, what stands in its way, who is up and down the river. */
 import { useLayoutEffect } from "preact/hooks";
 import "../styles/station.css";
-import { chosen, stations, t } from "../store/store";
+import { chosen, stations } from "../store/store";
 import { Devices } from "./devices";
 import { Head } from "./head";
 import { Hydrograph } from "./hydrograph";
@@ -9,6 +9,7 @@ import { Neighbours } from "./neighbours";
 import { PastAlerts } from "./past-alerts";
 import { Section } from "./section";
 import { keepStation, level, registered } from "./state";
+import { stationWords } from "./station-catalogue";
 
 /** Made anew for each station. */
 export function StationView({ id }: { id: string }) {
@@ -20,7 +21,7 @@ export function StationView({ id }: { id: string }) {
   return (
     <main class="view view-station" id="view" tabIndex={-1} data-testid="station-view">
       {unknown ? (
-        <p class="empty">{t.value.station.unknown(id)}</p>
+        <p class="empty">{stationWords.value.unknown(id)}</p>
       ) : (
         <>
           <Head />

@@ -7,11 +7,12 @@ import { clockOrDay, dayOrYear, metres } from "../domain/format";
 import { nameOf, type Span, windowOf } from "../domain/span";
 import { now, t } from "../store/store";
 import { isQuick } from "./state";
+import { stationWords } from "./station-catalogue";
 
 /** `T.P. 14.65 m` */
 export function heightIn(levelM: number | null, datum: Datum): string {
   if (levelM === null) return "—";
-  const { height } = t.value.station;
+  const { height } = t.value;
   const value = read(levelM, datum);
   return datum.kind === "crest" && value < 0
     ? height.over(metres(-value))
@@ -32,12 +33,15 @@ export function qualityOf(mark: Mark, datum: Datum): string {
     const [low, high] = [read(mark.min, datum), read(mark.max, datum)].sort((a, b) => a - b);
     return words.minMax(metres(low ?? null), metres(high ?? null));
   }
-  const said = [mark.flag === null ? "" : words.flagWords[mark.flag], mark.late ? words.station.late : ""];
+  const said = [
+    mark.flag === null ? "" : words.flagWords[mark.flag],
+    mark.late ? stationWords.value.late : "",
+  ];
   return said.filter(Boolean).join("・");
 }
 
 export function spanWords(span: Span, nowS: number): string {
-  const words = t.value.station;
+  const words = stationWords.value;
   const name = nameOf(span);
   if (name !== null) return words.spanFollows(words.ranges[name]);
   const [from, to] = windowOf(span, nowS);

@@ -1,10 +1,10 @@
 /** The one store: everything the page shows hangs on these signals; only `session.ts` and the views write. */
 import { computed, effect, signal } from "@preact/signals";
-import type { GeoCollection, LevelsLatest, Site, Station, StreamReading } from "../api/types";
+import type { FloodLevel, GeoCollection, LevelsLatest, Site, Station, StreamReading } from "../api/types";
 import { type ClockSync, clockError, serverNow } from "../domain/clock";
 import { connection, type Link } from "../domain/connection";
-import { type LevelFacts, USUAL } from "../domain/levels";
-import { catalogues, type Lang } from "../i18n";
+import { USUAL } from "../domain/levels";
+import type { Catalogue, Lang } from "../i18n";
 import { type Live, START } from "./live";
 
 export type Range = "m30" | "h3" | "h24" | "d7";
@@ -30,17 +30,24 @@ export function remembered<T extends string>(key: string, allowed: readonly T[],
   return value;
 }
 
-export const lang = remembered<Lang>("kawamori.lang", ["ja", "en"], "ja");
+export const wantedLang = remembered<Lang>("kawamori.lang", ["ja", "en"], "ja");
 const askedLang = new URLSearchParams(location.search).get("lang");
-if (askedLang === "ja" || askedLang === "en") lang.value = askedLang;
+if (askedLang === "ja" || askedLang === "en") wantedLang.value = askedLang;
+/** The language on screen and its words, as soon as they are loaded: only `ui/language.ts` writes it. */
+export const spoken = signal<{ readonly lang: Lang; readonly words: Catalogue } | null>(null);
+export const lang = computed(() => spoken.value?.lang ?? wantedLang.value);
 export const theme = remembered<Theme>("kawamori.theme", ["dark", "light"], "dark");
 /** `auto`: nobody has chosen a range on this screen yet. */
 const chosenRange = remembered<Range | "auto">("kawamori.range", ["auto", "m30", "h3", "h24", "d7"], "auto");
-export const t = computed(() => catalogues[lang.value]);
+/** Nothing is drawn before the first catalogue is there. */
+export const t = computed(() => {
+  if (spoken.value === null) throw new Error("no catalogue is loaded yet");
+  return spoken.value.words;
+});
 
 export const site = signal<Site | null>(null);
 /** Names and colours of the flood levels in force, by their number. */
-export const levelTable = signal<readonly LevelFacts[]>(USUAL);
+export const levelTable = signal<readonly FloodLevel[]>(USUAL);
 export const levels = signal<LevelsLatest | null>(null);
 /** What is shown is what this device knew before it was switched on. */
 export const recalled = signal(false);

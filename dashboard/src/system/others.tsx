@@ -4,14 +4,15 @@ import type { System } from "../api/types";
 import { clockOrDay } from "../domain/format";
 import { others, type Part } from "../domain/others";
 import { pick } from "../i18n";
-import { lang, now, t } from "../store/store";
+import { lang, now } from "../store/store";
 import { PART_WORDS } from "./part-words";
+import { systemWords } from "./system-catalogue";
 
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d/;
 
 function said(value: unknown): string {
   if (value === null || value === undefined || value === "") return "—";
-  if (typeof value === "boolean") return value ? t.value.system.yes : t.value.system.no;
+  if (typeof value === "boolean") return value ? systemWords.value.yes : systemWords.value.no;
   if (typeof value === "string")
     return TIME.test(value) ? clockOrDay(Date.parse(value), now.value, true) : value;
   if (typeof value === "object") {
@@ -31,7 +32,7 @@ function label(name: string): string {
 
 function Table({ part }: { part: Extract<Part, { kind: "rows" }> }) {
   return (
-    <table class="facts" aria-label={label(part.name)}>
+    <table class="links-facts" aria-label={label(part.name)}>
       <thead>
         <tr>
           {part.columns.map((column) => (

@@ -1,8 +1,8 @@
 /** Is every part of the chain alive? Drawn as the way that a reading takes. */
+import "../styles/system.css";
 import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
-import { word } from "../alerts/alert-words";
 import { getQuarantine, getSystem } from "../api/client";
 import type { Refusal, System } from "../api/types";
 import { ageWords } from "../domain/age";
@@ -10,9 +10,11 @@ import { NOT_TOLD } from "../domain/alerting";
 import { chain, gatewayHealth, type Health, type LinkName } from "../domain/chain";
 import { clockSeconds } from "../domain/format";
 import { refusalKind } from "../domain/refusal";
+import { word } from "../i18n";
 import { live, lost, now, t } from "../store/store";
 import { keepLooking, type Look, NOT_YET } from "./look";
 import { Others } from "./others";
+import { systemWords } from "./system-catalogue";
 
 const SHOWN = 20;
 
@@ -40,7 +42,7 @@ function HealthMark({ health }: { health: Health }) {
       <svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">
         <path d={MARKS[health]} />
       </svg>
-      {t.value.system[health]}
+      {systemWords.value[health]}
     </span>
   );
 }
@@ -48,7 +50,7 @@ function HealthMark({ health }: { health: Health }) {
 const ago = (iso: string) => ageWords(Math.max(0, (now.value - Date.parse(iso)) / 1000), t.value);
 
 function span(seconds: number): string {
-  const words = t.value.system;
+  const words = systemWords.value;
   if (seconds < 120) return words.seconds(Math.round(seconds));
   return seconds < 7200 ? words.minutes(Math.round(seconds / 60)) : words.hours(Math.round(seconds / 3600));
 }
@@ -59,7 +61,7 @@ function bytes(n: number): string {
 
 /** What is said of one link, a line each. */
 function facts(name: LinkName, at: System): readonly string[] {
-  const words = t.value.system;
+  const words = systemWords.value;
   const { alerting } = at;
   switch (name) {
     case "sensors":
@@ -127,7 +129,7 @@ function Panel({ title, id, children }: { title: string; id: string; children: C
 }
 
 function Chain({ at }: { at: System }) {
-  const words = t.value.system;
+  const words = systemWords.value;
   const { failed } = system.value;
   return (
     <ol class="chain" data-testid="chain">
@@ -150,9 +152,9 @@ function Chain({ at }: { at: System }) {
 }
 
 function Gateways({ at }: { at: System }) {
-  const words = t.value.system;
+  const words = systemWords.value;
   return (
-    <table class="facts">
+    <table class="links-facts">
       <thead>
         <tr>
           <th scope="col">{words.gateway}</th>
@@ -185,13 +187,13 @@ function Reason({ text }: { text: string }) {
   if (kind === null) return own;
   return (
     <>
-      {t.value.system.refusals[kind]} <small>{own}</small>
+      {systemWords.value.refusals[kind]} <small>{own}</small>
     </>
   );
 }
 
 function Quarantine({ at }: { at: System }) {
-  const words = t.value.system;
+  const words = systemWords.value;
   const { quarantine } = at;
   const { found, failed } = refusals.value;
   return (
@@ -202,7 +204,7 @@ function Quarantine({ at }: { at: System }) {
         {found?.length === 0 && !failed && <p class="empty">{words.quarantineNone}</p>}
         {found && found.length > 0 && (
           <div>
-            <table class="facts" aria-label={words.messages}>
+            <table class="links-facts" aria-label={words.messages}>
               <thead>
                 <tr>
                   <th scope="col">{words.received}</th>
@@ -230,7 +232,7 @@ function Quarantine({ at }: { at: System }) {
 }
 
 export function SystemView() {
-  const words = t.value.system;
+  const words = systemWords.value;
   useEffect(keepSystem, []);
   const { found: at, failed } = system.value;
   return (

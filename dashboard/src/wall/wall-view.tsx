@@ -2,7 +2,6 @@
 import { computed, effect, signal, useComputed } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { AlertShape, DrillMark } from "../alerts/alert-state";
-import { placeName, timeOf, title } from "../alerts/alert-words";
 import type { StationLevel } from "../api/types";
 import { ChartPanel } from "../chart/chart-panel";
 import { isUnanswered } from "../domain/alerts";
@@ -27,6 +26,7 @@ import {
   tick,
 } from "../store/store";
 import { Age } from "../ui/age";
+import { placeName, timeOf, title } from "../ui/alert-words";
 import { FlagNote } from "../ui/flag-note";
 import { LevelChip } from "../ui/level-chip";
 import { TrendArrow } from "../ui/trend-arrow";

@@ -1,4 +1,4 @@
--- name: hold_alert
+-- name: lock_alert
 -- Nobody else changes it until this transaction ends.
 SELECT a.alert_id, a.kind, a.state, a.verified, a.incident_id, a.paged_at, a.acknowledged_at, a.confirmed_at, a.retracted_at
 FROM alert a LEFT JOIN station s USING (station_id)

@@ -11,7 +11,7 @@ ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.unti
     WHERE lease.holder = excluded.holder OR lease.until < clock_timestamp()
 RETURNING token, now()
 
--- name: describe_duty
+-- name: describe_alerting
 -- Said by whoever holds the lease; what is said already is not written again.
 UPDATE lease SET has_listeners = %(has_listeners)s, self_test_every = %(self_test_every)s,
     clock_off_s = %(clock_off_s)s, not_judged = %(not_judged)s WHERE name = 'alerts'
@@ -85,7 +85,7 @@ JOIN alert a ON a.alert_id = coalesce((SELECT b.alert_id FROM alert b WHERE own.
     ORDER BY b.started_at DESC LIMIT 1), own.alert_id)
 LEFT JOIN station s ON s.station_id = a.station_id
 
--- name: untold
+-- name: unpaged_alerts
 SELECT l.observed_at, l.received_at, a.alert_id, a.kind, a.station_id, coalesce(s.river_id, substring(a.subject FROM '^river:(.+)')), a.sensor_id, a.subject, a.flood_level, a.threshold_m, a.state, a.started_at,
     a.ended_at, a.value_m, a.peak_m, a.verified, a.status, a.paged_at, a.detail, a.incident_id, a.acknowledged_at,
     a.confirmed_at, a.dismissed_at
@@ -94,7 +94,7 @@ WHERE a.state = 'firing' AND a.paged_at IS NULL AND a.dismissed_at IS NULL AND a
     AND a.kind IN ('level', 'rise') AND l.received_at > %(since)s AND l.received_at <= %(now)s
 ORDER BY a.alert_id FOR NO KEY UPDATE OF a
 
--- name: tell_late
+-- name: mark_paged_late
 UPDATE alert SET paged_at = %(at)s, retroactive = false, verified = %(verified)s, detail = detail || %(detail)s::jsonb
 WHERE alert_id = %(alert)s
 
@@ -144,32 +144,32 @@ SELECT sensor_id, value, observed_at FROM latest_reading WHERE sensor_id = ANY(%
 -- name: announce
 INSERT INTO announcement (alert_id, event, at) VALUES (%(alert)s, %(event)s, %(at)s)
 
--- name: waiting
+-- name: announcements_to_tell
 SELECT n.announcement_id, n.event, n.at, a.alert_id, a.kind, a.station_id, coalesce(s.river_id, substring(a.subject FROM '^river:(.+)')), a.sensor_id, a.subject, a.flood_level, a.threshold_m, a.state, a.started_at,
     a.ended_at, a.value_m, a.peak_m, a.verified, a.status, a.paged_at, a.detail, a.incident_id, a.acknowledged_at,
     a.confirmed_at, a.dismissed_at
 FROM announcement n JOIN alert a USING (alert_id) LEFT JOIN station s USING (station_id)
 WHERE n.told_at IS NULL ORDER BY n.announcement_id
 
--- name: unlogged
+-- name: announcements_to_log
 SELECT n.announcement_id, n.event, n.at, a.alert_id, a.kind, a.station_id, coalesce(s.river_id, substring(a.subject FROM '^river:(.+)')), a.sensor_id, a.subject, a.flood_level, a.threshold_m, a.state, a.started_at,
     a.ended_at, a.value_m, a.peak_m, a.verified, a.status, a.paged_at, a.detail, a.incident_id, a.acknowledged_at,
     a.confirmed_at, a.dismissed_at
 FROM announcement n JOIN alert a USING (alert_id) LEFT JOIN station s USING (station_id)
 WHERE n.logged_at IS NULL ORDER BY n.announcement_id LIMIT 2000
 
--- name: told
+-- name: mark_told
 UPDATE announcement SET told_at = clock_timestamp(), dropped = %(dropped)s WHERE announcement_id = ANY(%(ids)s)
 
--- name: told_over
+-- name: told_ended
 -- Those of these alerts of which people were told that they are over, or were no water.
 SELECT DISTINCT alert_id FROM announcement WHERE alert_id = ANY(%(alerts)s) AND event IN ('resolved', 'withdrawn')
     AND told_at IS NOT NULL AND dropped IS NULL
 
--- name: logged
+-- name: mark_logged
 UPDATE announcement SET logged_at = clock_timestamp() WHERE announcement_id = ANY(%(ids)s)
 
--- name: hush
+-- name: mark_told_together
 -- What would be told of these alerts one by one is told together.
 UPDATE announcement SET told_at = clock_timestamp(), dropped = 'told together with others'
 WHERE alert_id = ANY(%(alerts)s) AND told_at IS NULL
@@ -193,7 +193,7 @@ WHERE incident_id = ANY(%(ids)s)
 SELECT incident_id, topic, river_id, status, escalation_id, step, round, escalate_at FROM incident
 WHERE escalate_at <= %(now)s AND closed_at IS NULL ORDER BY incident_id
 
--- name: place_incident
+-- name: set_incident_position
 UPDATE incident SET escalation_id = %(escalation)s, step = %(step)s, round = %(round)s, escalate_at = %(at)s
 WHERE incident_id = %(incident)s
 

@@ -1,6 +1,7 @@
 /** The operator's own map under rivers and stations. Loaded only where there is one. */
-import L from "leaflet";
+
 import type { Basemap } from "../../api/types";
+import * as L from "./leaflet";
 import "../../styles/base-map.css";
 import { addLines } from "./lines";
 
@@ -27,7 +28,7 @@ export function showBase(map: L.Map, base: Basemap): () => void {
     pane.style.pointerEvents = "none";
   }
   const credits = [base.tiles, ...base.layers].map((one) => one?.attribution ?? "").filter((text) => text);
-  const control = L.control.attribution({ prefix: false, position: "bottomright" });
+  const control = L.attribution({ prefix: false, position: "bottomright" });
   for (const text of new Set(credits)) control.addAttribution(plain(text));
   if (credits.length > 0) {
     control.addTo(map);

@@ -1,8 +1,8 @@
 /** A layer that came whole: drawn on one canvas, not touched by pointer or keyboard. */
 import type { FeatureCollection } from "geojson";
-import L from "leaflet";
 import { withInk } from "./ink";
 import { KINDS, kindOf, lookOf } from "./kinds";
+import * as L from "./leaflet";
 
 export async function addLines(map: L.Map, pane: string, name: string, url: string): Promise<() => void> {
   const answer = await fetch(url, { priority: "low" });

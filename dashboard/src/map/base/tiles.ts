@@ -1,11 +1,11 @@
 /** A layer of tiles in one file (PMTiles), of which only the pieces in sight are read. */
 import { VectorTile } from "@mapbox/vector-tile";
-import L from "leaflet";
 import { PbfReader } from "pbf";
 import { PMTiles, TileType } from "pmtiles";
 import type { BasemapLayer } from "../../api/types";
 import { type Ink, withInk } from "./ink";
 import { KINDS, type Kind, kindOf, lookOf } from "./kinds";
+import * as L from "./leaflet";
 import { tileFor } from "./tile-for";
 
 interface Shape {

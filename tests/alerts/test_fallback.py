@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from alerts.blackout import ONE_BY_ONE, TELLING, Blackout, Pace, Turn, blind_reading
-from alerts.messages import Told
+from alerts.fallback import ONE_BY_ONE, TELLING, FallbackAlerting, Pace, Turn, blind_reading
+from alerts.messages import AlertEvent
 from kawamori import wire
 from kawamori.domain.flood import Threshold
 from kawamori.domain.quantity import Unit
@@ -95,12 +95,12 @@ def test_what_ingest_would_refuse_or_fail_is_told_to_nobody(device: str, more: d
     assert blind_reading(validator(registry()), device, one, NOW) is None
 
 
-def blackout(steady: Steady, found: Registry) -> Blackout:
+def fallback(steady: Steady, found: Registry) -> FallbackAlerting:
     class Leads:
         leads = True
         names: Mapping[int, tuple[str, str]] = MappingProxyType({})
 
-    one = Blackout(Settings(), [], None, Leads(), lambda: NOW, steady=steady)  # type: ignore[arg-type]
+    one = FallbackAlerting(Settings(), [], None, Leads(), lambda: NOW, steady=steady)  # type: ignore[arg-type]
     one._validator = validator(found)
     return one
 
@@ -115,7 +115,7 @@ def said(device: str, value: float) -> Message:
 
 
 def test_a_level_is_told_once_and_a_higher_one_again() -> None:
-    one, turn = blackout(Steady(), registry()), Turn("b", Steady(), led=True)
+    one, turn = fallback(Steady(), registry()), Turn("b", Steady(), led=True)
     told = [one.hear(said("p0", value), turn) for value in (0.5, 2.5, 2.6, 4.1, 1.0)]
     assert [[t.alert.level for t in found] for found in told] == [[], [2], [], [4], []]
 
@@ -124,7 +124,7 @@ def test_a_level_is_told_once_and_a_higher_one_again() -> None:
     "payload", [b"", b"\xff\xfe", b"[]", b"{}", b'{"readings":[1,2]}', b"9" * 400, b'{"value":' + b"9" * 400 + b"}"]
 )
 def test_garbage_on_the_broker_costs_itself_alone(payload: bytes) -> None:
-    one, turn = blackout(Steady(), registry()), Turn("b", Steady(), led=True)
+    one, turn = fallback(Steady(), registry()), Turn("b", Steady(), led=True)
     assert one.hear(message(wire.device_topic("p0", "reading"), payload), turn) == []
     assert one.hear(message(TELLING, payload), turn) == []
     assert len(one.hear(said("p0", 2.5), turn)) == 1
@@ -132,8 +132,8 @@ def test_garbage_on_the_broker_costs_itself_alone(payload: bytes) -> None:
 
 def test_a_thousand_crossings_are_ten_messages_and_one_more_a_minute() -> None:
     steady = Steady()
-    one, turn, pace = blackout(steady, registry(1000)), Turn("b", steady, led=True), Pace(steady)
-    alone: list[Told] = []
+    one, turn, pace = fallback(steady, registry(1000)), Turn("b", steady, led=True), Pace(steady)
+    alone: list[AlertEvent] = []
     for n in range(1000):
         steady.now += 0.01
         alone += [told for told in one.hear(said(f"p{n}", 5.5), turn) if pace.take(told)]

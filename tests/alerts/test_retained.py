@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.enums import CallbackAPIVersion
 
-from alerts.mirror import Mirror, station_state
+from alerts.retained import RetainedState, station_state
 from kawamori import wire
 from kawamori.domain.reading import RiverId, SensorId, StationId
 from kawamori.domain.silence import Silence
@@ -81,8 +81,8 @@ async def until(condition: Callable[[], Any], within: float = 10) -> None:
 async def mirroring(
     rivers: Any, broker: BrokerServer, leading: Callable[[], bool] = lambda: True
 ) -> AsyncIterator[asyncio.Task[None]]:
-    mirror = Mirror(rivers.database, Settings(mqtt_url=broker.url), leading, lambda: rivers.clock)
-    task = asyncio.create_task(mirror.run())
+    retained = RetainedState(rivers.database, Settings(mqtt_url=broker.url), leading, lambda: rivers.clock)
+    task = asyncio.create_task(retained.run())
     try:
         yield task
     finally:

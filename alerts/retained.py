@@ -72,7 +72,7 @@ def _drill_status(alert: Alert) -> Literal["exercise", "test"]:
     return "test" if alert.status == "test" else "exercise"
 
 
-class Mirror:
+class RetainedState:
     """Shows what changed, and everything now and then; only while this engine leads."""
 
     def __init__(
@@ -93,7 +93,7 @@ class Mirror:
 
     async def run(self) -> None:
         """Look and show until cancelled; raises StorageUnavailable."""
-        async with Publisher(self._settings.mqtt(), f"kawamori-mirror-{uuid4().hex[:12]}") as publisher:
+        async with Publisher(self._settings.mqtt(), f"kawamori-retained-{uuid4().hex[:12]}") as publisher:
             self._connection = 0
             while True:
                 await publisher.wait_connected()

@@ -1,39 +1,31 @@
-/** What an alert is called, where it is, and what it measured: in the words of the page's language. */
+/** What an alert is called, where it is, and what it measured, in one language. Pure. */
 import type { Alert } from "../api/types";
-import { place } from "../domain/alerts";
-import { clockOrDay, metres } from "../domain/format";
-import { pick } from "../i18n";
-import type { Action } from "../store/answers";
-import { lang, now, stationLevels, stations, t } from "../store/store";
-import { levelWord } from "../ui/level-chip";
+import { type Catalogue, type Lang, pick, word } from "../i18n";
+import { place } from "./alerts";
+import { clockOrDay, metres } from "./format";
 
-export function stationName(id: string): string {
-  const name = stationLevels.value.get(id)?.name ?? stations.value.get(id)?.name;
-  return name ? pick(name, lang.value) : id;
+/** The language and the names that the words are made of. */
+export interface Vocabulary {
+  readonly words: Catalogue;
+  readonly lang: Lang;
+  /** The server's time, ms since 1970: times of another day are written with it. */
+  readonly nowMs: number;
+  readonly stationName: (id: string) => string;
+  readonly riverName: (id: string) => string;
+  readonly levelWord: (level: number) => string;
 }
 
-function riverName(id: string): string {
-  for (const { river } of stations.value.values())
-    if (river.river_id === id) return pick(river.name, lang.value);
-  return id;
-}
-
-export function placeName(alert: Alert): string {
-  if (alert.station_id !== null) return stationName(alert.station_id);
+export function placeName(alert: Alert, using: Vocabulary): string {
+  const { words } = using;
+  if (alert.station_id !== null) return using.stationName(alert.station_id);
   const { kind, name } = place(alert);
-  if (kind === "gateway") return t.value.alertGateway(name);
-  return kind === "river" ? t.value.alertRiverWhole(riverName(name)) : t.value.alertSite;
+  if (kind === "gateway") return words.alertGateway(name);
+  return kind === "river" ? words.alertRiverWhole(using.riverName(name)) : words.alertSite;
 }
 
-export const timeOf = (iso: string) => clockOrDay(Date.parse(iso), now.value);
+export const timeOf = (iso: string, { nowMs }: Vocabulary) => clockOrDay(Date.parse(iso), nowMs);
 
-/** A word of a catalogue by a code of the server's; a newer server may know more of them. */
-export function word(words: Readonly<Record<string, string>>, code: string, otherwise = code): string {
-  return Object.hasOwn(words, code) ? (words[code] ?? otherwise) : otherwise;
-}
-
-export function title(alert: Alert): string {
-  const words = t.value;
+export function title(alert: Alert, { words, levelWord }: Vocabulary): string {
   const level = alert.flood_level ?? 0;
   if (level > 0 && alert.kind === "level") return words.alertTitle(levelWord(level));
   if (level > 0 && alert.kind === "forecast") return words.alertForecastTitle(levelWord(level));
@@ -41,11 +33,11 @@ export function title(alert: Alert): string {
 }
 
 /** What was measured, where the kind has something to say of it. */
-export function measured(alert: Alert): string {
-  const words = t.value;
+export function measured(alert: Alert, using: Vocabulary): string {
+  const { words, lang } = using;
   const { value_m: value = null, threshold_m: threshold = null, detail = {} } = alert;
   const number = (key: string) => (typeof detail[key] === "number" ? (detail[key] as number) : null);
-  const time = (key: string) => (typeof detail[key] === "string" ? timeOf(detail[key] as string) : "");
+  const time = (key: string) => (typeof detail[key] === "string" ? timeOf(detail[key] as string, using) : "");
   switch (alert.kind) {
     case "level":
       return value === null || threshold === null ? "" : words.alertValue(metres(value), metres(threshold));
@@ -69,7 +61,7 @@ export function measured(alert: Alert): string {
       const said = detail["words"];
       if (typeof said === "object" && said !== null) {
         const { ja = "", en = "" } = said as Record<string, unknown>;
-        return pick({ ja: String(ja), en: String(en) }, lang.value);
+        return pick({ ja: String(ja), en: String(en) }, lang);
       }
       const ahead = number("ahead_s");
       return ahead === null ? "" : words.alertClock(Math.round(ahead));
@@ -84,22 +76,9 @@ export function measured(alert: Alert): string {
       const message = detail["message"];
       if (typeof message !== "object" || message === null) return "";
       const { ja = "", en = "" } = message as Record<string, unknown>;
-      return pick({ ja: String(ja), en: String(en) }, lang.value);
+      return pick({ ja: String(ja), en: String(en) }, lang);
     }
     default:
       return "";
   }
-}
-
-export function actionWord(action: Action): string {
-  const words = t.value;
-  const called: Record<Action, string> = {
-    acknowledge: words.acknowledge,
-    notes: words.memo,
-    shelve: words.shelve,
-    unshelve: words.unshelve,
-    confirm: words.confirmTrue,
-    withdraw: words.withdrawFalse,
-  };
-  return called[action];
 }

@@ -16,7 +16,7 @@ from uuid import uuid4
 from alerts.channels import Channel
 from alerts.delivery import send_directly, watchers
 from alerts.engine import Engine
-from alerts.messages import JST, Names, Told, first_line
+from alerts.messages import JST, AlertEvent, Names, first_line
 from kawamori import wire
 from kawamori.domain.flood import Threshold, flood_level
 from kawamori.domain.reading import SensorId, StationId
@@ -77,9 +77,9 @@ class Pace:
     def __init__(self, steady: Callable[[], float]) -> None:
         self._steady = steady
         self._told: deque[float] = deque()
-        self._kept: list[Told] = []
+        self._kept: list[AlertEvent] = []
 
-    def take(self, told: Told) -> bool:
+    def take(self, told: AlertEvent) -> bool:
         """Whether it may be told by itself now; else it is kept for `rest`."""
         now = self._steady()
         while self._told and now - self._told[0] >= MINUTE_S:
@@ -90,7 +90,7 @@ class Pace:
         self._kept.append(told)
         return False
 
-    def rest(self) -> list[Told]:
+    def rest(self) -> list[AlertEvent]:
         """What is to be told together now; nothing before a minute has passed since the first of those told."""
         now = self._steady()
         if not self._kept or (self._told and now - self._told[0] < MINUTE_S):
@@ -123,7 +123,7 @@ class Turn:
         return self._tells
 
 
-class Blackout:
+class FallbackAlerting:
     """Watches whether the database answers; while it does not, tells people directly what the devices say."""
 
     def __init__(
@@ -275,7 +275,7 @@ class Blackout:
                     group.create_task(self._tell(rest), name="blind-tell")
             await asyncio.sleep(_SAY_S)
 
-    def hear(self, message: Message, turn: Turn) -> list[Told]:
+    def hear(self, message: Message, turn: Turn) -> list[AlertEvent]:
         """What a message says that nobody knows yet; one that breaks this costs itself alone."""
         if message.topic == TELLING:
             turn.hear(message.payload[:64].decode("ascii", "replace"))
@@ -299,7 +299,7 @@ class Blackout:
                 found.append(told)
         return found
 
-    def _judged(self, device: str, reading: wire.DeviceReading) -> Told | None:
+    def _judged(self, device: str, reading: wire.DeviceReading) -> AlertEvent | None:
         """What people do not know yet: a level higher than they were told of."""
         now = self._clock()
         found = blind_reading(self._validator, device, reading, now)
@@ -315,12 +315,12 @@ class Blackout:
             return None
         self._known[sensor.station] = level
         threshold = next(t for t in thresholds if t.level == level)
-        return Told(
+        return AlertEvent(
             event="raised", alert=_blind_alert(sensor.id, threshold, at, metres, self._settings.site.status),
             station=registry.stations[sensor.station],
         )  # fmt: skip
 
-    async def _tell(self, found: Sequence[Told]) -> None:
+    async def _tell(self, found: Sequence[AlertEvent]) -> None:
         worst = max(found, key=lambda told: told.alert.level)
         names = self._names or self._engine.names
         lines = [first_line(told, names) for told in sorted(found, key=lambda told: -told.alert.level)]

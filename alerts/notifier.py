@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from alerts.messages import Links, Names, Told, compose, record_of
+from alerts.messages import AlertEvent, Links, Names, compose, record_of
 from alerts.paging import WINDOW, Audience, Event, Lately, bundles
-from kawamori.domain.escalation import Escalation, Place, after, choose
+from kawamori.domain.escalation import Escalation, Position, after, choose
 from kawamori.domain.links import sign
 from kawamori.domain.people import Address, Contact, Person, persons
 from kawamori.domain.registry import Registry
@@ -21,7 +21,7 @@ from kawamori.observe import log
 from kawamori.settings import Settings
 from kawamori.storage import alerts as record
 from kawamori.storage import people
-from kawamori.storage.alerts import Alert, Incident, Sent, Waiting
+from kawamori.storage.alerts import Alert, Announcement, Incident, Sent
 from kawamori.storage.database import Connection, translated
 from kawamori.storage.outbox import Draft, put_notifications
 
@@ -32,45 +32,45 @@ _SOON = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Duty:
+class Roster:
     """Who is there to be told, as of one moment."""
 
     contacts: Mapping[str, Contact]
     escalations: Mapping[str, Escalation]
     now: datetime
 
-    def reach(self, place: Place | None) -> tuple[Place | None, list[Person]]:
-        """The persons at that place of an escalation, or at the next where somebody is on call."""
+    def reach(self, position: Position | None) -> tuple[Position | None, list[Person]]:
+        """The persons at that position of an escalation, or at the next where somebody is on call."""
         for _ in range(1000):
-            if place is None:
+            if position is None:
                 return None, []
-            escalation = self.escalations.get(place.escalation)
+            escalation = self.escalations.get(position.escalation)
             if escalation is None:
                 return None, []
             # a step that is there no more has nobody: somebody shortened the chain while it was gone through
-            to = escalation.steps[place.step].to if place.step < len(escalation.steps) else ()
+            to = escalation.steps[position.step].to if position.step < len(escalation.steps) else ()
             found = persons(to, self.contacts, self.now)
             if any(person.addresses for person in found):
-                return place, found
-            place = after(self.escalations, place)
+                return position, found
+            position = after(self.escalations, position)
         return None, []
 
-    def next_at(self, place: Place) -> datetime:
+    def next_at(self, position: Position) -> datetime:
         """When to go on from there."""
-        return self.now + self.escalations[place.escalation].steps[place.step].wait
+        return self.now + self.escalations[position.escalation].steps[position.step].wait
 
 
-def sift(
-    waiting: Sequence[Waiting], silences: Iterable[Silence], now: datetime
-) -> tuple[list[Waiting], dict[str, list[Waiting]]]:
+def filter_silenced(
+    waiting: Sequence[Announcement], silences: Iterable[Silence], now: datetime
+) -> tuple[list[Announcement], dict[str, list[Announcement]]]:
     """What may be told now, and why the rest is not to be told any more. Pure.
 
     A raise that is silenced goes on waiting.
     What waits is held against the alert as it stands: an end is not told of what lasts again, and nothing of what was
     withdrawn before anybody was told of it.
     """
-    ready: list[Waiting] = []
-    dropped: dict[str, list[Waiting]] = {}
+    ready: list[Announcement] = []
+    dropped: dict[str, list[Announcement]] = {}
     silences = list(silences)
     for one in waiting:
         alert = one.alert
@@ -105,7 +105,7 @@ def lately_of(sent: Iterable[Sent]) -> Lately:
     return Lately(incidents=counts, sent=totals, together_at=together)
 
 
-class Herald:
+class Notifier:
     """Puts messages into the outbox."""
 
     def __init__(self, settings: Settings, clock: Callable[[], datetime]) -> None:
@@ -117,49 +117,51 @@ class Herald:
     async def tell(self, connection: Connection, registry: Registry) -> None:
         """Put what is new into the log, and into the outbox what may be told now."""
         await self._log(connection, registry)
-        waiting = await record.waiting(connection)
+        waiting = await record.announcements_to_tell(connection)
         if not waiting:
             return
         now = self._clock()
         silences = await people.silences(connection, now)
-        ready, dropped = sift(waiting, silences.values(), now)
+        ready, dropped = filter_silenced(waiting, silences.values(), now)
         for why, those in dropped.items():
-            await record.told(connection, [w.id for w in those], why)
+            await record.mark_told(connection, [w.id for w in those], why)
         if not ready:
             return
-        incidents, pairs = await self._converse(connection, ready, now)
+        incidents, pairs = await self._incidents_of(connection, ready, now)
         lately = lately_of(await record.sent_since(connection, now - WINDOW))
         gathering = [i.id for i in incidents.values() if i.topic == "equipment"]
-        duty = await self.duty(connection, now)
+        roster = await self.roster(connection, now)
         before = await record.told_persons(connection, incidents)
         audiences = {
-            id_: self._audience(incident, [w for i, w in pairs if i == id_], duty, before.get(id_, []))
+            id_: self._audience(incident, [w for i, w in pairs if i == id_], roster, before.get(id_, []))
             for id_, incident in incidents.items()
         }
         for bundle in bundles(pairs, lately, gathering, now, audiences):
             try:
                 async with translated():
-                    await self._send(connection, registry, bundle, incidents, duty, before)
+                    await self._send(connection, registry, bundle, incidents, roster, before)
             except KawamoriError:
                 raise
             except Exception as error:  # noqa: BLE001 - the root of one message: the others go out, it is tried again
                 log().error("a message could not be made: report this", alert=bundle[0][1].alert.id, exc_info=error)
                 continue
-            await record.told(connection, [w.id for _, w in bundle])
+            await record.mark_told(connection, [w.id for _, w in bundle])
 
-    def _audience(self, incident: Incident, news: Sequence[Waiting], duty: Duty, before: Sequence[str]) -> Audience:
+    def _audience(
+        self, incident: Incident, news: Sequence[Announcement], roster: Roster, before: Sequence[str]
+    ) -> Audience:
         """Who would be told of this news, as far as can be said without moving the escalation."""
-        found = {p.id for p in persons(before, duty.contacts, duty.now)}
+        found = {p.id for p in persons(before, roster.contacts, roster.now)}
         raised = [w.alert.level for w in news if w.event == Event.RAISED]
         if raised:
-            escalation = choose(duty.escalations, topic=incident.topic, river=incident.river, level=max(raised))
-            first = [] if escalation is None else duty.reach(Place(escalation=escalation.id))[1]
-            found |= {p.id for p in first or self._everybody(duty)}
+            escalation = choose(roster.escalations, topic=incident.topic, river=incident.river, level=max(raised))
+            first = [] if escalation is None else roster.reach(Position(escalation=escalation.id))[1]
+            found |= {p.id for p in first or self._everybody(roster)}
         return Audience(topic=incident.topic, persons=frozenset(found))
 
     async def _log(self, connection: Connection, registry: Registry) -> None:
         """Every event, one by one, whatever people are told of it and when."""
-        new = await record.unlogged(connection)
+        new = await record.announcements_to_log(connection)
         if not new:
             return
         told = await self._told(connection, registry, [(w.event, w.alert) for w in new])
@@ -174,16 +176,16 @@ class Herald:
                 )
             )  # fmt: skip
         await put_notifications(connection, drafts)
-        await record.logged(connection, [w.id for w in new])
+        await record.mark_logged(connection, [w.id for w in new])
 
     async def _told(
         self, connection: Connection, registry: Registry, entries: Sequence[tuple[str, Alert]]
-    ) -> list[Told]:
+    ) -> list[AlertEvent]:
         """The alerts with their stations and trends."""
         sensors = [a.sensor for _, a in entries if a.sensor is not None]
         trends = await record.trends(connection, sensors) if sensors else {}
         return [
-            Told(
+            AlertEvent(
                 event=event,
                 alert=alert,
                 station=registry.stations.get(alert.station) if alert.station else None,
@@ -195,13 +197,13 @@ class Herald:
             for event, alert in entries
         ]
 
-    async def _converse(
-        self, connection: Connection, ready: Sequence[Waiting], now: datetime
-    ) -> tuple[dict[int, Incident], list[tuple[int, Waiting]]]:
+    async def _incidents_of(
+        self, connection: Connection, ready: Sequence[Announcement], now: datetime
+    ) -> tuple[dict[int, Incident], list[tuple[int, Announcement]]]:
         """The conversation of each alert: a river's flood wave, the upstream crossing first; or the equipment's."""
         incidents = await record.incidents_by_id(connection, {w.alert.incident for w in ready if w.alert.incident})
         opened: dict[tuple[str, str | None, str], Incident] = {}
-        pairs: list[tuple[int, Waiting]] = []
+        pairs: list[tuple[int, Announcement]] = []
         joined: dict[int, set[int]] = {}
         for one in ready:
             alert = one.alert
@@ -220,36 +222,40 @@ class Herald:
             await record.join_incident(connection, incident_id, alerts)
         return incidents, pairs
 
-    async def duty(self, connection: Connection, now: datetime) -> Duty:
+    async def roster(self, connection: Connection, now: datetime) -> Roster:
         """Who is there to be told, those whom the settings name included."""
         contacts = await people.contacts(connection)
         for address in self._settings.mail_to if self._settings.smtp_host else ():
             mailed = Person(id=f"mail:{address}", name=address, addresses=(Address(channel="smtp", address=address),))
             contacts[mailed.id] = mailed
-        return Duty(contacts, await people.escalations(connection), now)
+        return Roster(contacts, await people.escalations(connection), now)
 
     async def has_listeners(self, connection: Connection) -> bool:
         """Whether a flood that begins now would be told to anybody: in the file that the settings name, by their mail,
         or by any escalation of floods.
         """
-        duty = await self.duty(connection, self._clock())
+        roster = await self.roster(connection, self._clock())
+        chains = [e.id for e in roster.escalations.values() if "flood" in e.topics]
         return bool(
-            self._settings.log or self._everybody(duty)
-            or any(duty.reach(Place(escalation=e.id))[1] for e in duty.escalations.values() if "flood" in e.topics)
-        )  # fmt: skip
+            self._settings.log
+            or self._everybody(roster)
+            or any(roster.reach(Position(escalation=id_))[1] for id_ in chains)
+        )
 
-    def _everybody(self, duty: Duty) -> list[Person]:
+    def _everybody(self, roster: Roster) -> list[Person]:
         """Whom the settings name, told while no escalation says otherwise."""
-        return [c for c in duty.contacts.values() if isinstance(c, Person) and c.id.startswith("mail:")]
+        return [c for c in roster.contacts.values() if isinstance(c, Person) and c.id.startswith("mail:")]
 
     async def _send(
-        self, connection: Connection, registry: Registry, bundle: Sequence[tuple[int, Waiting]],
-        incidents: Mapping[int, Incident], duty: Duty, before: Mapping[int, list[str]],
+        self, connection: Connection, registry: Registry, bundle: Sequence[tuple[int, Announcement]],
+        incidents: Mapping[int, Incident], roster: Roster, before: Mapping[int, list[str]],
     ) -> None:  # fmt: skip
         found: dict[str, Person] = {}
         for incident in dict.fromkeys(i for i, _ in bundle):
             news = [w for i, w in bundle if i == incident]
-            for person in await self._listeners(connection, incidents[incident], news, duty, before.get(incident, [])):
+            for person in await self._listeners(
+                connection, incidents[incident], news, roster, before.get(incident, [])
+            ):
                 found[person.id] = person
         several = len({i for i, _ in bundle}) > 1
         unheard = any(w.event == Event.RAISED and w.alert.kind != "self_test" for _, w in bundle)
@@ -262,33 +268,43 @@ class Herald:
         number = max(w.id for _, w in bundle)
         await self._post(
             connection, registry, [(w.event, w.alert) for _, w in bundle], found.values(), incident=bundle[0][0],
-            several=several, key=f"i{bundle[0][0]}-n{number}", now=duty.now,
+            several=several, key=f"i{bundle[0][0]}-n{number}", now=roster.now,
             event="digest" if several else bundle[0][1].event,
         )  # fmt: skip
 
     async def _listeners(
-        self, connection: Connection, incident: Incident, news: Sequence[Waiting], duty: Duty, before: Sequence[str]
+        self,
+        connection: Connection,
+        incident: Incident,
+        news: Sequence[Announcement],
+        roster: Roster,
+        before: Sequence[str],
     ) -> list[Person]:
         """Whoever has been told of this conversation, and for something new whoever is to be told first."""
         if incident.topic == "self_test":
-            return [p for p in duty.contacts.values() if isinstance(p, Person) and p.self_test]
-        listeners = {p.id: p for p in persons(before, duty.contacts, duty.now)}
+            return [p for p in roster.contacts.values() if isinstance(p, Person) and p.self_test]
+        listeners = {p.id: p for p in persons(before, roster.contacts, roster.now)}
         raised = [w.alert for w in news if w.event == Event.RAISED]
         if raised:
             level = max(a.level for a in raised)
-            escalation = choose(duty.escalations, topic=incident.topic, river=incident.river, level=level)
+            escalation = choose(roster.escalations, topic=incident.topic, river=incident.river, level=level)
             if escalation is None:
-                listeners |= {p.id: p for p in self._everybody(duty)}
+                listeners |= {p.id: p for p in self._everybody(roster)}
             else:
-                place, new = incident.place, {a.id for a in raised}
+                position, new = incident.position, {a.id for a in raised}
                 waiting = [a for a in await record.unanswered(connection, incident.id) if a.id not in new]
-                if not waiting or incident.escalate_at is None or place is None or place.escalation != escalation.id:
-                    place, first = duty.reach(Place(escalation=escalation.id))
-                    at = None if place is None else duty.next_at(place)
-                    await record.place_incident(connection, incident.id, place, at)
+                if (
+                    not waiting
+                    or incident.escalate_at is None
+                    or position is None
+                    or position.escalation != escalation.id
+                ):
+                    position, first = roster.reach(Position(escalation=escalation.id))
+                    at = None if position is None else roster.next_at(position)
+                    await record.set_incident_position(connection, incident.id, position, at)
                 else:
-                    _, first = duty.reach(place)
-                listeners |= {p.id: p for p in first or self._everybody(duty)}
+                    _, first = roster.reach(position)
+                listeners |= {p.id: p for p in first or self._everybody(roster)}
         return list(listeners.values())
 
     async def _post(
@@ -296,7 +312,7 @@ class Herald:
         listeners: Iterable[Person], *, incident: int, several: bool, key: str, event: str, now: datetime,
     ) -> None:  # fmt: skip
         told = await self._told(connection, registry, entries)
-        again = await record.told_over(connection, [a.id for e, a in entries if e == Event.RAISED])
+        again = await record.told_ended(connection, [a.id for e, a in entries if e == Event.RAISED])
         told = [replace(t, event="returned") if t.event == "raised" and t.alert.id in again else t for t in told]
         secret = await record.link_secret(connection)
         page = self._settings.public_url and self._settings.public_url.rstrip("/")
@@ -348,24 +364,26 @@ class Herald:
             a for a in unanswered
             if not silenced(silences, now, alert=a.id, kind=a.kind, station=a.station, river=a.river, level=a.level)
         ]  # fmt: skip
-        if not loud or incident.place is None:
-            await record.place_incident(connection, incident.id, incident.place, now + _SOON if unanswered else None)
+        if not loud or incident.position is None:
+            await record.set_incident_position(
+                connection, incident.id, incident.position, now + _SOON if unanswered else None
+            )
             return
-        duty = await self.duty(connection, now)
-        place, next_ = duty.reach(after(duty.escalations, incident.place))
-        if place is None:
-            await record.place_incident(connection, incident.id, incident.place, None)
+        roster = await self.roster(connection, now)
+        position, next_ = roster.reach(after(roster.escalations, incident.position))
+        if position is None:
+            await record.set_incident_position(connection, incident.id, incident.position, None)
             await record.note(connection, subject_id=loud[0].id, alert=loud[0].id, event="nobody_answered")
             log().error("nobody has answered an alert, and there is nobody left to be told: call them",
                         alert=loud[0].id)  # fmt: skip
             return
-        await record.place_incident(connection, incident.id, place, duty.next_at(place))
+        await record.set_incident_position(connection, incident.id, position, roster.next_at(position))
         await record.note(
             connection, subject_id=loud[0].id, alert=loud[0].id, event="escalated",
-            detail={"to": [p.id for p in next_], "step": place.step, "round": place.round},
+            detail={"to": [p.id for p in next_], "step": position.step, "round": position.round},
         )  # fmt: skip
         await self._post(
             connection, registry, [("escalated", a) for a in loud], next_, incident=incident.id, several=False,
-            key=f"i{incident.id}-e{place.escalation}.{place.round}.{place.step}-{now:%Y%m%d%H%M%S}",
+            key=f"i{incident.id}-e{position.escalation}.{position.round}.{position.step}-{now:%Y%m%d%H%M%S}",
             event="escalated", now=now,
         )  # fmt: skip
