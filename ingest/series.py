@@ -203,6 +203,8 @@ def insert_among(
     `final`: the moments at which the incoming value is what stands, whatever was stated before.
     """
     waiting = sorted(incoming, key=_when)
+    if len(around) == 1:
+        return insert(tail, around[0], waiting, limits, late_after, final=final, corrections=corrections)
     stretches: list[dict[datetime, Reading]] = []
     for context in around:
         if stretches and context and stretches[-1] and context[0].observed_at <= max(stretches[-1]):
@@ -330,11 +332,17 @@ def _reassess(
     """Judge again what a change between `first` and `last` can reach. A value that a person gave is not judged."""
     inside = [r for r in series if not r.reasons & _OUT]
     times, values = [r.observed_at for r in inside], [r.value for r in inside]
-    found, since = assess(times, values, limits), runs(times, values)
+    may_be_flat = limits.flat_after is not None and limits.flat_above is not None
+    if not values or is_quiet(values, limits):
+        if not may_be_flat and not any(r.reasons & _NEIGHBOURLY for r in inside):
+            return series
+        found = [0] * len(values)
+    else:
+        found = assess(times, values, limits)
     low = bisect_left(times, first) - REACH_ON
     high = bisect_left(times, last) + REACH_AFTER
     judged: dict[datetime, Reading] = {}
-    may_be_flat = limits.flat_after is not None and limits.flat_above is not None
+    since = runs(times, values) if may_be_flat else []
     for i in range(max(0, low), len(inside) if may_be_flat else min(high + 1, len(inside))):
         reading = inside[i]
         reasons = reading.reasons
@@ -351,7 +359,12 @@ def _reassess(
 
 def _compare(tail: Tail, series: list[Reading], before: dict[datetime, Reading], added: set[datetime]) -> Outcome:
     """What differs from what was stored, and the tail as it is now."""
-    changed = tuple((old, r) for r in series if (old := before.get(r.observed_at)) is not None and old != r)
+    changed = tuple(
+        [(old, r) for r in series if (old := before.get(r.observed_at)) is not None and old is not r and old != r]
+    )
+    rows = tuple([r for r in series if r.observed_at in added])
+    if len(tail.recent) == REACH_BACK and series[-1].observed_at < tail.recent[0].observed_at:
+        return Outcome(tail, rows, changed)  # history, all of it before what the tail holds
     latest = series[-1] if tail.latest is None or series[-1].observed_at >= tail.latest.observed_at else tail.latest
     recent = {r.observed_at: r for r in tail.recent} | {r.observed_at: r for r in series}
     kept = sorted([r for r in recent.values() if not r.reasons & _OUT], key=_when)[-REACH_BACK:]
@@ -362,7 +375,6 @@ def _compare(tail: Tail, series: list[Reading], before: dict[datetime, Reading],
         flat_since = since[-1] if since else None
         if flat_since and tail.flat_since and flat_since == inside[0].observed_at:
             flat_since = min(flat_since, tail.flat_since)
-    rows = tuple(r for r in series if r.observed_at in added)
     return Outcome(Tail(latest, tuple(kept), flat_since), rows, changed)
 
 
