@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Whole floods through the whole chain, without a page whose seconds are measured.
 FLOODS := tests/e2e/test_recorded_floods.py
+# Kept in the output of each stage: the slowest tests, and what took their time (set-up, call, tear-down).
+SLOWEST := --durations=40 --durations-min=3
 CODE := kawamori gateway ingest alerts api simulators tests deploy
 
 .PHONY: help demo test check format lint types imports unit integration e2e faults bench screenshots wheel clean setup setup-test \
@@ -16,9 +18,9 @@ demo: setup ## Watch a typhoon flood rise through a small city's rivers
 	@exec $(BIN)/kawamori demo $(ARGS)
 
 test: setup-test check ## Everything that must hold: style, types, imports, the page, all tests
-	$(BIN)/python -m pytest -m "not (slow or faults or e2e)" -n 3 --dist loadfile
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile tests/faults $(FLOODS)
-	$(BIN)/python -m pytest -m "e2e and not slow" --ignore $(FLOODS)
+	$(BIN)/python -m pytest $(SLOWEST) -m "not (slow or faults or e2e)" -n 3 --dist loadfile
+	$(BIN)/python -m pytest $(SLOWEST) -m "not slow" -n 2 --dist load --maxschedchunk 1 tests/faults $(FLOODS)
+	$(BIN)/python -m pytest $(SLOWEST) -m "e2e and not slow" --ignore $(FLOODS)
 
 setup setup-test setup-bench:
 	@$(PYTHON) deploy/setup.py $(patsubst setup,demo,$(@:setup-%=%))

@@ -19,8 +19,7 @@ from email.policy import default
 from itertools import product
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
-from uuid import uuid4
+from urllib.parse import urlsplit
 
 import paho.mqtt.client as paho
 import psycopg
@@ -29,8 +28,9 @@ from aiosmtpd.controller import Controller
 from paho.mqtt.enums import CallbackAPIVersion
 from pmtiles.tile import Compression, TileType, zxy_to_tileid
 from pmtiles.writer import Writer
+from support.databases import fresh_database, migrated_database
 
-from kawamori.operate.servers import BrokerServer, DatabaseServer, free_port, private_broker, private_database
+from kawamori.operate.servers import BrokerServer, DatabaseServer, free_port, private_broker
 from kawamori.storage.database import Database
 from kawamori.storage.migrate import migrate
 from kawamori.storage.registry import StationPlan, register
@@ -53,7 +53,7 @@ def wait_until(condition: Callable[[], Any], within: float, what: str) -> Any:
 
 @pytest.fixture(scope="session")
 def database_server() -> Iterator[DatabaseServer]:
-    with private_database() as server:
+    with migrated_database() as server:
         with psycopg.connect(server.url) as connection:  # it is our own server, and no other
             (folder,) = connection.execute("SHOW data_directory").fetchone() or ("",)
         assert Path(folder) == server.data_directory
@@ -64,27 +64,6 @@ def database_server() -> Iterator[DatabaseServer]:
 def broker() -> Iterator[BrokerServer]:
     with private_broker() as server:
         yield server
-
-
-#: Registered in each database of a test.
-_GATEWAYS = ["g", "g1", "test"]
-
-
-@contextmanager
-def fresh_database(database_server: DatabaseServer) -> Iterator[str]:
-    """A migrated database that is dropped afterwards."""
-    name = f"t_{uuid4().hex}"
-    with psycopg.connect(database_server.url, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    url = urlunsplit(urlsplit(database_server.url)._replace(path=f"/{name}"))
-    migrate(url)
-    with psycopg.connect(url) as connection:  # what tests call the gateways whose batches they make by hand
-        connection.execute(
-            "INSERT INTO gateway (gateway_id) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING", (_GATEWAYS,)
-        )
-    yield url
-    with psycopg.connect(database_server.url, autocommit=True) as connection:
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,9 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from support.databases import migrated_database
 
-from kawamori.operate.servers import private_broker, private_database
+from kawamori.operate.servers import private_broker
 
 CASES = Path(__file__).parents[3] / "shared" / "cases"
 
@@ -139,7 +140,7 @@ def site(
         pytest.skip(f"the cases are not here ({CASES.name}): they are laid beside the project, never in it")
     folder = tmp_path_factory.mktemp("cases")
     with ExitStack() as stack:
-        broker, database = stack.enter_context(private_broker()), stack.enter_context(private_database(durable=False))
+        broker, database = stack.enter_context(private_broker()), stack.enter_context(migrated_database(durable=False))
         chain = fresh_chain_on(stack, broker, database, folder, KAWAMORI_GATEWAY__ID="gateway-1")
         chain.start("gateway", "ingest", "alerts", "api")
         made = Site(chain, wait_until, folder)

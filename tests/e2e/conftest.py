@@ -14,8 +14,9 @@ from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from support.databases import migrated_database
 
-from kawamori.operate.servers import DatabaseServer, cache_folder, private_broker, private_database
+from kawamori.operate.servers import DatabaseServer, cache_folder, private_broker
 from kawamori.storage.registry import StationPlan
 from simulators.city import plans
 
@@ -89,7 +90,7 @@ def town_of(
     with ExitStack() as stack:
 
         def make(stations: list[StationPlan] | None = None, **extra: str) -> Town:
-            database = stack.enter_context(private_database())
+            database = stack.enter_context(migrated_database(durable=False))
             chain = fresh_chain_on(
                 stack, stack.enter_context(private_broker()), database, tmp_path_factory.mktemp("town"),
                 KAWAMORI_API__OPEN="true", **extra,

@@ -13,8 +13,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from support.databases import migrated_database
 
-from kawamori.operate.servers import BrokerServer, private_broker, private_database
+from kawamori.operate.servers import BrokerServer, private_broker
 
 
 def _module(name: str) -> ModuleType:
@@ -93,7 +94,7 @@ def site_of(
     with ExitStack() as stack:
 
         def make(*names: str, broker: BrokerServer | None = None, **extra: str) -> Any:
-            database = stack.enter_context(private_database())
+            database = stack.enter_context(migrated_database())
             broker = broker or stack.enter_context(private_broker())
             folder = Path(tempfile.mkdtemp(prefix="site-", dir=tmp_path))  # a journal of its own
             chain = fresh_chain_on(stack, broker, database, folder, **extra)

@@ -117,7 +117,7 @@ def test_a_database_whose_schema_does_not_fit_is_said_to_and_used_once_it_does(f
 @pytest.mark.integration
 def test_a_database_that_was_never_migrated_is_named_as_such(database_server):
     async def scene():
-        async with Database(database_server.url, "test", size=1) as database:
+        async with Database(database_server.url_of("postgres"), "test", size=1) as database:
             with pytest.raises(StorageBroken, match="step 0001 is missing: run `kawamori db migrate`"):
                 await database.ping()
 

@@ -40,16 +40,20 @@ NOT_DURABLE_CONF = "fsync = off\nsynchronous_commit = off\nfull_page_writes = of
 
 
 class DatabaseServer(Server):
-    """A private PostgreSQL with TimescaleDB and an empty database `kawamori`."""
+    """A private PostgreSQL with TimescaleDB and an empty database `kawamori`, or a copy of a cluster given as template.
+
+    `template` is a folder with `data` (a cluster that was stopped in good order) and `password`, both the server
+    user's.
+    """
 
     kind = "database"
     gentle = signal.SIGINT  # PostgreSQL's "fast": ends the sessions, keeps every commit
 
-    def __init__(self, *, durable: bool = True) -> None:
+    def __init__(self, *, durable: bool = True, template: Path | None = None) -> None:
         self._programs = postgres_programs()
         super().__init__()
         try:
-            self._fill(_template(self._programs, self._user), durable=durable)
+            self._fill(template or empty_cluster(self._programs, self._user), durable=durable)
         except BaseException:  # Ctrl-C too
             self._folder.remove()
             raise
@@ -94,7 +98,7 @@ class DatabaseServer(Server):
         return False
 
 
-def _template(programs: Path, user: pwd.struct_passwd) -> Path:
+def empty_cluster(programs: Path, user: pwd.struct_passwd) -> Path:
     """The result of `initdb` with our settings, made once for these programs, and copied at every start."""
     version = re.sub(r"\W+", "-", run_checked([str(programs / "postgres"), "--version"], "start PostgreSQL")).strip("-")
     key = hashlib.sha256(DATABASE_CONF.encode()).hexdigest()[:8]
@@ -141,7 +145,7 @@ def _make_template(programs: Path, user: pwd.struct_passwd, base: Path, template
 
 
 @contextlib.contextmanager
-def private_database(*, durable: bool = True) -> Iterator[DatabaseServer]:
+def private_database(*, durable: bool = True, template: Path | None = None) -> Iterator[DatabaseServer]:
     """A running database, removed afterwards; `durable=False` trades power-cut safety for speed."""
-    with served(lambda: DatabaseServer(durable=durable)) as server:
+    with served(lambda: DatabaseServer(durable=durable, template=template)) as server:
         yield server
