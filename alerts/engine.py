@@ -24,7 +24,7 @@ from kawamori.runtime import DatabaseClock, fail_point
 from kawamori.settings import Settings
 from kawamori.storage import alerts as record
 from kawamori.storage.changes import Change as Batch
-from kawamori.storage.changes import changes_after, hold_cursor, move_cursor
+from kawamori.storage.changes import changes_after, move_cursor
 from kawamori.storage.database import Connection, Database
 from kawamori.storage.registry import load_registry, registry_version, rules_of
 
@@ -57,6 +57,11 @@ class Engine:
         self._host_off = False
         #: When the newest batch that was evaluated had been committed.
         self.followed_until: datetime | None = None
+        #: Whether the last visit left something that can be evaluated at once.
+        self.is_behind = False
+        #: Whether the last call of `advance` may have put messages into the outbox.
+        self.has_told = False
+        self._late_waits = False
 
     @property
     def leads(self) -> bool:
@@ -78,26 +83,34 @@ class Engine:
 
         Raises StorageUnavailable: then nothing happened.
         """
+        self.is_behind = self.has_told = False
         try:
             moved = await self._advance(carefully=False)
         except StorageRefused as error:
             log().error("the database refuses an alert: judging sensor by sensor, so that one keeps back no other",
                         error=str(error))  # fmt: skip
             moved = await self._advance(carefully=True)
-        return await self._advance_late() or moved
+        if not self._late_waits:
+            return moved
+        if await self._advance_late():
+            self.is_behind = moved = True
+        return moved
 
     async def _advance(self, *, carefully: bool) -> bool:
         try:
             async with self._database.transaction() as connection:
-                if not await self._lead(connection):
+                visit = await record.begin_visit(connection, self._holder, self._settings.alerts.lease, FOLLOWER)
+                self._late_waits = visit is not None and visit.late_waits
+                if not self._leads_by(None if visit is None else (visit.token, visit.at)) or visit is None:
                     return False
-                cursor = await hold_cursor(connection, FOLLOWER)
-                changes = _bounded(await changes_after(connection, cursor, _TOGETHER))
+                found = await changes_after(connection, visit.cursor, _TOGETHER)
+                changes = _bounded(found)
                 if not changes:
                     return False
-                await self._refresh_registry(connection)
+                await self._refresh_registry(connection)  # after the changes: it knows the sensors that they name
                 fail_point("alerts.read")
-                if await self._evaluation.evaluate(connection, changes, carefully=carefully):
+                told = await self._evaluation.evaluate(connection, changes, carefully=carefully)
+                if told:
                     fail_point("alerts.recorded_alerts")
                     await self._notifier.tell(connection, self._registry)
                 fail_point("alerts.evaluated")
@@ -107,6 +120,8 @@ class Engine:
             raise
         fail_point("alerts.committed")
         self.followed_until = changes[-1].committed_at
+        self.has_told = told
+        self.is_behind = len(found) == _TOGETHER or len(changes) < len(found)
         return True
 
     async def _advance_late(self) -> bool:
@@ -122,6 +137,7 @@ class Engine:
         except BaseException:
             self._evaluation.forget()
             raise
+        self.has_told = True
         return True
 
     async def tick(self) -> None:
@@ -176,7 +192,10 @@ class Engine:
             await record.announce(connection, [(alert.id, Event.RAISED)], now)
 
     async def _lead(self, connection: Connection) -> bool:
-        lease = await record.take_lease(connection, self._holder, self._settings.alerts.lease)
+        return self._leads_by(await record.take_lease(connection, self._holder, self._settings.alerts.lease))
+
+    def _leads_by(self, lease: tuple[int, datetime] | None) -> bool:
+        """Note the lease's token and the database's time; whether this engine leads."""
         token = None if lease is None else lease[0]
         if lease is not None:
             self._time.hear(lease[1])

@@ -85,6 +85,8 @@ class Evaluation:
         self._registry = Registry(version=0)
         self._rules: list[DatedRule] = []
         self._watches: dict[SensorId, SensorWatch] = {}
+        #: Sensors whose readings any rule judges.
+        self._watched: frozenset[SensorId] = frozenset()
         #: What was put off, as far as it has come.
         self._late: Late | None = None
         #: Sensors that contradict themselves now.
@@ -100,6 +102,7 @@ class Evaluation:
     def learn(self, registry: Registry, rules: list[DatedRule]) -> None:
         """Judge by this registry and these rules from now on."""
         self._registry, self._rules = registry, rules
+        self._watched = frozenset(id_ for id_, sensor in registry.sensors.items() if self._is_watched(sensor))
         self.forget()
 
     async def evaluate(self, connection: Connection, news: list[Batch], *, carefully: bool) -> bool:
@@ -158,21 +161,28 @@ class Evaluation:
     async def _evaluate_spans(self, connection: Connection, spans: dict[SensorId, Span]) -> bool:
         live: list[tuple[SensorId, datetime, datetime]] = []
         late: dict[SensorId, Span] = {}
-        lasting = await record.recorded_since(connection, self._unwatched(spans), SERIES_KINDS)
-        for id_, span in sorted(spans.items()):
+        unwatched: dict[SensorId, Span] = {}
+        for id_, span in spans.items():
             start, end, high = span
             watch = self._watches.get(id_)
-            if watch is not None and watch.last is not None and start > watch.last:
-                if watch.is_calm_below(high):
-                    watch.last = end
+            if watch is None or watch.last is None or start <= watch.last:
+                unwatched[id_] = span
+            elif watch.is_calm_below(high):
+                watch.last = end
+                if self.problems:
                     self.problems.pop(id_, None)
-                else:
-                    live.append((id_, watch.last, end))
-            elif id_ in lasting or not self._starts_calm(id_, high):
+            else:
+                live.append((id_, watch.last, end))
+        live.sort()
+        since = self._padded({id_: start for id_, (start, _, _) in unwatched.items()})
+        lasting = await record.recorded_since(connection, since, SERIES_KINDS)
+        for id_, span in sorted(unwatched.items()):
+            start, end, high = span
+            if id_ in lasting or not self._starts_calm(id_, high):
                 late[id_] = span
                 if self._late is not None and self._late.sensor.id == id_ and start <= self._late.after:
                     self._late = None  # what it has read has changed
-            elif watch is None:
+            elif id_ not in self._watches:
                 self._watches[id_] = SensorWatch(self._watching(self._registry.sensors[id_]), end)
         if not live and not late:
             return False
@@ -290,31 +300,21 @@ class Evaluation:
     def _touched(self, news: list[Batch]) -> dict[SensorId, Span]:
         """Of each sensor that rules watch the span that changed, and the highest value new in it."""
         spans: dict[SensorId, Span] = {}
+        watched = self._watched
         for batch in news:
-            for id_, start, end, high in batch.touched:
+            for touched in batch.touched:
+                id_ = touched[0]
                 known = spans.get(id_)
                 if known is not None:
-                    spans[id_] = (min(known[0], start), max(known[1], end), max(known[2], high))
-                    continue
-                sensor = self._registry.sensors.get(id_)
-                if sensor is not None and self._is_watched(sensor):
-                    spans[id_] = (start, end, high)
+                    spans[id_] = (min(known[0], touched[1]), max(known[1], touched[2]), max(known[2], touched[3]))
+                elif id_ in watched:
+                    spans[id_] = touched[1:]
         return spans
 
     def _is_watched(self, sensor: Sensor) -> bool:
         if sensor.quantity == SELF_TEST:
             return True
         return sensor.quantity == "water_level" and bool(self._thresholds(sensor) or self._dated_kinds(sensor))
-
-    def _unwatched(self, spans: dict[SensorId, Span]) -> dict[SensorId, datetime]:
-        """Sensors whose change is not after all that was watched, and where it begins."""
-        return self._padded(
-            {
-                id_: start
-                for id_, (start, _, _) in spans.items()
-                if (watch := self._watches.get(id_)) is None or watch.last is None or start <= watch.last
-            }
-        )
 
     def _padded(self, since: dict[SensorId, datetime]) -> dict[SensorId, datetime]:
         """Each moment as long before as an end may still be undone: while the water had to stay below, and a doubtful

@@ -50,7 +50,10 @@ class SensorWatch:
 
     def is_calm_below(self, value: float) -> bool:
         """Whether readings up to this value change nothing."""
-        return all(watch.is_calm_below(value) for watch in self._watches)
+        for watch in self._watches:  # noqa: SIM110 - asked of every sensor of every batch: a generator costs more
+            if not watch.is_calm_below(value):
+                return False
+        return True
 
     def lasting(self) -> list[Episode]:
         """The episodes that last or are pending."""

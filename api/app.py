@@ -8,19 +8,21 @@ from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.gzip import GZipMiddleware
 
-from api import acknowledge, chronology, problems
-from api.acknowledge import acknowledge_routes
-from api.alerting import act_routes
-from api.basemap import basemap_routes
-from api.bulletins import bulletin_routes
-from api.configuration import configuration_routes
-from api.corrections import correction_routes
-from api.levels import Levels
-from api.lite import lite_routes
-from api.page import DOCS_STYLE, Page, SecurityHeaders, docs_html
-from api.routes import Dependencies, read_routes
-from api.system import system_routes
-from api.who import Writes
+from api.answer import acknowledge_page
+from api.answer.acknowledge_page import acknowledge_routes
+from api.answer.alerts import act_routes
+from api.answer.corrections import correction_routes
+from api.auth.actors import Writes
+from api.configure.routes import configuration_routes
+from api.contract import problems
+from api.feeds import chronology
+from api.feeds.routes import bulletin_routes
+from api.live.levels import Levels
+from api.pages.console import DOCS_STYLE, Page, SecurityHeaders, docs_html
+from api.pages.lite import lite_routes
+from api.read.basemap import basemap_routes
+from api.read.routes import Dependencies, read_routes
+from api.read.system import system_routes
 from kawamori.observe import Health
 
 DESCRIPTION = """Water levels, their history, and alerts of a city's rivers. Times are RFC 3339 with offset, units SI,
@@ -77,8 +79,8 @@ def create_app(using: Dependencies, health: Health, page: Path | None) -> FastAP
     async def docs_style() -> Response:
         return Response(DOCS_STYLE, media_type="text/css; charset=utf-8")
 
-    for part in (chronology, acknowledge):
-        app.add_api_route(f"/{part.__name__.replace('.', '/')}.css", _styled(part.STYLE), include_in_schema=False)
+    for name, style in (("chronology", chronology.STYLE), ("acknowledge", acknowledge_page.STYLE)):
+        app.add_api_route(f"/api/{name}.css", _styled(style), include_in_schema=False)
 
     @app.get("/healthz", include_in_schema=False)
     async def alive() -> Response:

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from api.app import create_app
+from api.auth.actors import Auth
 from api.clock import DatabaseClock
-from api.directory import DirectoryCache
-from api.levels import Levels
-from api.live_levels import LiveLevels
-from api.page import find_page, page_version
-from api.routes import Dependencies
-from api.stream import Hub, LiveFeed
-from api.who import Who
+from api.live.level_events import LiveLevels
+from api.live.levels import Levels
+from api.live.stream import Hub, LiveFeed
+from api.pages.console import find_page, page_version
+from api.read.routes import Dependencies
+from api.registry_cache import RegistryCache
 from kawamori.errors import ConfigurationError
 from kawamori.observe import Health, log, serve
 from kawamori.runtime import stopping
@@ -77,7 +77,7 @@ async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[str],
         ):
             await say_started(live, "api")
             clock = DatabaseClock()
-            directory = DirectoryCache(live.within(ANSWER), clock)
+            directory = RegistryCache(live.within(ANSWER), clock)
             page = find_page()
             feed = LiveFeed(
                 live, directory, clock, Hub(settings.api.stream_clients), page_version(page), resuming=database
@@ -86,7 +86,7 @@ async def run(settings: Settings, stop: asyncio.Event, on_ready: Callable[[str],
             health.check("live feed", feed.trouble)
             using = Dependencies(
                 database=database, directory=directory, feed=feed, clock=clock, site=settings.site,
-                who=Who(database, open_to_all=settings.api.open), public_url=settings.alerts.public_url,
+                auth=Auth(database, open_to_all=settings.api.open), public_url=settings.alerts.public_url,
                 api=settings.api, host_ahead=lambda: clock.host_off,
             )  # fmt: skip
             app = create_app(using, health, page)

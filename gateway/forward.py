@@ -38,7 +38,7 @@ _HOLD = 15.0
 _LOOK_BACK_BYTES = 2 * 1024 * 1024
 _QUIET_PIECES = 5
 #: While rows wait for longer than this, what has just been measured overtakes them, so often.
-_HURRY_EVERY = 5.0
+_LIVE_FIRST_EVERY = 5.0
 #: Seconds that an acknowledgement should take at most; more, and less is sent at once.
 _ACK_WITHIN = 0.5
 #: What nobody acknowledges is sent again after so many seconds at the latest.
@@ -125,8 +125,8 @@ class Forwarder:
         #: A packet of this size was too large, though the broker had not said so.
         self._too_large: int | None = None
         #: When, and up to which row, live readings were last looked for among those that wait.
-        self._hurried_at = 0.0
-        self._hurried = 0
+        self._live_first_at = 0.0
+        self._live_first_to = 0
         #: The newest reading of every series in the rows up to `_looked_to`, and what of it ingest has.
         self._newest: Newest = {}
         self._looked_to = 0
@@ -196,8 +196,8 @@ class Forwarder:
             return
         self._send_urgent_again(moment)
         await self._send_again(moment)
-        if moment - self._hurried_at > _HURRY_EVERY:
-            self._hurried_at = moment
+        if moment - self._live_first_at > _LIVE_FIRST_EVERY:
+            self._live_first_at = moment
             await self._send_live_first(moment)
         # So much under way that an acknowledgement takes half a second: what is live must not queue behind what is old.
         # But enough that some of it is with another worker, should one freeze.
@@ -235,10 +235,10 @@ class Forwarder:
             return False
         if stalled:
             self._hold_until = None
-            if moment - self._hurried_at > self._settings.resend_after.total_seconds():
+            if moment - self._live_first_at > self._settings.resend_after.total_seconds():
                 await self._look(moment)
             return True
-        if self._hold_until is None and (self._last_ack > self._hurried_at or not self._urgent):
+        if self._hold_until is None and (self._last_ack > self._live_first_at or not self._urgent):
             # It answers. What came since the last look is newer than what was sent then.
             self._hold_until = moment + _HOLD
             await self._look(moment)
@@ -250,7 +250,7 @@ class Forwarder:
 
     async def _look(self, moment: float) -> None:
         """Find the newest reading of every series in rows that were not looked at, and send what ingest has not."""
-        self._hurried_at = moment
+        self._live_first_at = moment
         await self._look_back()
         fresh = {key: one for key, one in self._newest.items() if self._unseen(key, one)}
         for urgent in self._urgent.values():
@@ -293,10 +293,10 @@ class Forwarder:
         if not self._urgent:
             self._newest, self._seen = {}, {}
         rows = [row for row in self._fresh if row[0] > self._last_sent]
-        if not rows or (rows[0][0] == self._last_sent + 1 and moment - rows[0][2] < _HURRY_EVERY):
+        if not rows or (rows[0][0] == self._last_sent + 1 and moment - rows[0][2] < _LIVE_FIRST_EVERY):
             return
-        found = live_ones([payload for seq, payload, _ in rows if seq > self._hurried])
-        self._hurried = rows[-1][0]
+        found = live_ones([payload for seq, payload, _ in rows if seq > self._live_first_to])
+        self._live_first_to = rows[-1][0]
         self._send_out_of_turn(found, moment)
 
     def _send_out_of_turn(self, newest: Newest, moment: float) -> None:

@@ -48,7 +48,7 @@ _APART = timedelta(hours=6)
 _SEQ = 1 << 16
 
 
-class Tail(NamedTuple):
+class QcWindow(NamedTuple):
     """A sensor's recent past: the newest reading, and the last in-range ones for quality control."""
 
     latest: Reading | None = None
@@ -77,7 +77,7 @@ class Former(NamedTuple):
 class Outcome(NamedTuple):
     """What a sensor's new readings come to."""
 
-    tail: Tail
+    tail: QcWindow
     #: Not stored before.
     added: tuple[Reading, ...] = ()
     #: Stored before, now with another flag, value or time of arrival: (before, after).
@@ -93,7 +93,7 @@ class Outcome(NamedTuple):
         return not any(after.reasons & _OUT and not before.reasons & _OUT for before, after in self.changed)
 
 
-def without_known(tail: Tail, incoming: list[Reading], final: Collection[datetime] = ()) -> list[Reading]:
+def without_known(tail: QcWindow, incoming: list[Reading], final: Collection[datetime] = ()) -> list[Reading]:
     """Leave out what the tail holds already: a gateway sends again what nobody acknowledged, and newest first.
 
     `final` as for `insert_among`.
@@ -115,7 +115,7 @@ def without_known(tail: Tail, incoming: list[Reading], final: Collection[datetim
 
 
 def restated(
-    tail: Tail, known: Mapping[datetime, Reading], incoming: Iterable[Reading], final: Collection[datetime] = ()
+    tail: QcWindow, known: Mapping[datetime, Reading], incoming: Iterable[Reading], final: Collection[datetime] = ()
 ) -> Outcome | None:
     """What comes of readings that only state stored rows once more; `known` holds those rows by their moment.
 
@@ -138,12 +138,12 @@ def restated(
     return Outcome(tail._replace(latest=latest, recent=recent), repeated=again)
 
 
-def follows(tail: Tail, incoming: Iterable[Reading]) -> bool:
+def follows(tail: QcWindow, incoming: Iterable[Reading]) -> bool:
     """Whether all of these are newer than everything stored: then the tail is all that quality control needs."""
     return tail.latest is None or all(r.observed_at > tail.latest.observed_at for r in incoming)
 
 
-def append(tail: Tail, incoming: list[Reading], limits: Limits, late_after: timedelta) -> Outcome:
+def append(tail: QcWindow, incoming: list[Reading], limits: Limits, late_after: timedelta) -> Outcome:
     """Add readings newer than all stored ones."""
     added, outvoted = _settle(incoming)
     low, high = possible(limits)
@@ -153,7 +153,7 @@ def append(tail: Tail, incoming: list[Reading], limits: Limits, late_after: time
     values = [r.value for r in line]
     flat = limits.flat_after is not None and limits.flat_above is not None
     if not flat and (not inside or is_quiet(values, limits)):
-        return Outcome(Tail(fresh[-1], tuple(line[-REACH_BACK:])), tuple(fresh), outvoted=tuple(outvoted))
+        return Outcome(QcWindow(fresh[-1], tuple(line[-REACH_BACK:])), tuple(fresh), outvoted=tuple(outvoted))
     times = [r.observed_at for r in line]
     found = assess(times, values, limits)
     known = len(tail.recent)
@@ -172,7 +172,7 @@ def append(tail: Tail, incoming: list[Reading], limits: Limits, late_after: time
         elif after is not before:
             changed.append((before, after))
     rows = tuple([judged.get(r.observed_at, r) for r in fresh])
-    newest = Tail(rows[-1], tuple(line[-REACH_BACK:]), since[-1] if since else tail.flat_since)
+    newest = QcWindow(rows[-1], tuple(line[-REACH_BACK:]), since[-1] if since else tail.flat_since)
     return Outcome(newest, rows, tuple(changed), outvoted=tuple(outvoted))
 
 
@@ -189,7 +189,7 @@ def spans_of(incoming: list[Reading], margin: timedelta) -> list[tuple[datetime,
 
 
 def insert_among(
-    tail: Tail,
+    tail: QcWindow,
     around: list[list[Reading]],
     incoming: list[Reading],
     limits: Limits,
@@ -233,7 +233,7 @@ def insert_among(
 
 
 def insert(
-    tail: Tail,
+    tail: QcWindow,
     context: list[Reading],
     incoming: list[Reading],
     limits: Limits,
@@ -280,7 +280,7 @@ def insert(
 
 
 def amend(
-    tail: Tail,
+    tail: QcWindow,
     context: list[Reading],
     start: datetime,
     end: datetime,
@@ -357,7 +357,7 @@ def _reassess(
     return [judged.get(r.observed_at, r) for r in series]
 
 
-def _compare(tail: Tail, series: list[Reading], before: dict[datetime, Reading], added: set[datetime]) -> Outcome:
+def _compare(tail: QcWindow, series: list[Reading], before: dict[datetime, Reading], added: set[datetime]) -> Outcome:
     """What differs from what was stored, and the tail as it is now."""
     changed = tuple(
         [(old, r) for r in series if (old := before.get(r.observed_at)) is not None and old is not r and old != r]
@@ -375,7 +375,7 @@ def _compare(tail: Tail, series: list[Reading], before: dict[datetime, Reading],
         flat_since = since[-1] if since else None
         if flat_since and tail.flat_since and flat_since == inside[0].observed_at:
             flat_since = min(flat_since, tail.flat_since)
-    return Outcome(Tail(latest, tuple(kept), flat_since), rows, changed)
+    return Outcome(QcWindow(latest, tuple(kept), flat_since), rows, changed)
 
 
 def _settle(incoming: list[Reading]) -> tuple[list[Reading], list[Former]]:

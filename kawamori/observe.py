@@ -33,7 +33,7 @@ def configure_logs(service: str, level: str = "info") -> None:
 
 
 class Health:
-    """Whether a service does its work now: each part says what is wrong with it, or nothing."""
+    """Health of a service: each part reports its fault, or None."""
 
     def __init__(self) -> None:
         self._checks: dict[str, Callable[[], str | None]] = {}
@@ -133,4 +133,4 @@ async def serve(
         server.should_exit = True
     await task
     if not stop.is_set():
-        raise RuntimeError(f"the HTTP server on {host}:{port} ended by itself")
+        raise RuntimeError(f"the HTTP server on {host}:{port} ended unexpectedly")

@@ -42,7 +42,7 @@ class _Part(BaseModel):
 
 
 class GatewaySettings(_Part):
-    """The gateway: who it is and where it keeps what nobody has acknowledged yet."""
+    """The gateway: its id, and where it keeps messages until ingest has acknowledged them."""
 
     id: str = Field("gateway-1", pattern=r"^[A-Za-z0-9_-]{1,64}$")
     journal: Path = Path("kawamori-journal.db")
@@ -114,11 +114,11 @@ class ApiSettings(_Part):
     host: str = "127.0.0.1"
     #: The next free port is taken when this one is not free.
     port: Port = 8000
-    #: A client that takes nothing of what waits for it for so long is let go; it comes back by itself.
+    #: A client that reads nothing of what waits for it for so long is disconnected; it connects again.
     frozen_after: Positive = timedelta(seconds=20)
     #: Clients on the live stream at once; each holds a connection. More are told to try again.
     stream_clients: int = Field(500, ge=1)
-    #: Whoever reaches the API acts as manager, under the name they give: for demos, and behind a proxy that knows who
+    #: Every client acts as manager, under the name that it gives: for demos, and behind a proxy that knows who
     #: is who.
     open: bool = False
     #: The folder that `kawamori basemap import` keeps the operator's own map in; all API processes read the same one.

@@ -30,6 +30,10 @@ _GROUPED = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _SPACED = re.compile(r"[+-]?\d{1,3}(?:[ \u00a0\u202f']\d{3})+(?:\.\d+)?")
 _COMMA = re.compile(r"[+-]?\d+,\d+")
 _POINT_GROUPED = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+,\d+")
+#: `1.012`: three decimals, or a point that groups thousands.
+_POINT_OR_GROUP = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+")
+#: ISO 8601's other forms, such as 20250904T0100; a number of 13 digits (milliseconds since 1970) is none of them.
+_ISO = re.compile(r"[\dW-]{7,10}(?:[T ].*)?")
 
 
 class Refused(ValueError):
@@ -41,37 +45,72 @@ def comma_means(values: Iterable[str], lines: Iterable[int], name: str) -> Liter
 
     A comma that is followed by other than three digits, or stands behind a leading zero or behind points that group,
     is decimal. One before a point, several of them, or whole numbers of three digits beside it group thousands.
+    Where the comma is decimal, points group thousands; a point that may do so without that being certain is refused.
     """
-    decimal: list[int] = []
-    thousands: list[int] = []
-    either: list[tuple[int, str]] = []
-    whole = False
+    found = _Separators()
     for text, line in zip(values, lines, strict=True):
-        found = _NUMBER.fullmatch(unicodedata.normalize("NFKC", text).strip())
-        if found is None:
-            continue
-        digits = found["number"].strip()
-        whole = whole or re.fullmatch(r"[+-]?[1-9]\d\d", digits) is not None
-        if "," not in digits:
-            continue
-        if _POINT_GROUPED.fullmatch(digits) or _GROUPED.fullmatch(digits) is None or re.match(r"[+-]?0", digits):
-            decimal.append(line)
-        elif "." in digits or digits.count(",") > 1:
-            thousands.append(line)
-        else:
-            either.append((line, digits))
-    if decimal and thousands:
+        found.take(text, line)
+    if found.decimal and found.thousands:
         raise ConfigurationError(
-            f"{name}: the comma is a decimal comma in line {decimal[0]} and groups thousands in line {thousands[0]}:"
-            " mend the file, or say --comma decimal or --comma thousands"
+            f"{name}: the comma is a decimal comma in line {found.decimal[0]} and groups thousands in line"
+            f" {found.thousands[0]}: mend the file, or say --comma decimal or --comma thousands"
         )
-    if either and not decimal and not thousands and not whole:
-        line, digits = either[0]
+    if found.either and not found.decimal and not found.thousands and not found.whole:
+        line, digits = found.either[0]
         raise ConfigurationError(
             f"{name}, line {line}: the comma in {digits} may group thousands or be a decimal comma:"
             " say --comma thousands or --comma decimal"
         )
-    return "decimal" if decimal else "thousands"
+    if found.points and found.is_point_unsure():
+        line, digits = found.points[0]
+        raise ConfigurationError(
+            f"{name}, line {line}: the point in {digits} may group thousands or be a decimal point:"
+            " say --comma decimal (points group) or --comma thousands (points are decimal)"
+        )
+    return "decimal" if found.decimal else "thousands"
+
+
+class _Separators:
+    """What the commas and points of a file's numbers can mean, each with its line."""
+
+    def __init__(self) -> None:
+        self.decimal: list[int] = []
+        self.thousands: list[int] = []
+        self.either: list[tuple[int, str]] = []
+        #: `1.012`, which may be three decimals or thousands.
+        self.points: list[tuple[int, str]] = []
+        #: There is a whole number of three digits; a point that groups before a comma; another point.
+        self.whole = self.grouped = self.pointed = False
+
+    def take(self, text: str, line: int) -> None:
+        """Look at one cell."""
+        found = _NUMBER.fullmatch(unicodedata.normalize("NFKC", text).strip())
+        if found is None:
+            return
+        digits = found["number"].strip()
+        if "," not in digits:
+            self.whole = self.whole or re.fullmatch(r"[+-]?[1-9]\d\d", digits) is not None
+            if _POINT_OR_GROUP.fullmatch(digits):
+                self.points.append((line, digits))
+            elif "." in digits:
+                self.pointed = True
+            return
+        grouped = _POINT_GROUPED.fullmatch(digits) is not None
+        self.grouped = self.grouped or grouped
+        if grouped or _GROUPED.fullmatch(digits) is None or re.match(r"[+-]?0", digits):
+            self.decimal.append(line)
+        elif "." in digits or digits.count(",") > 1:
+            self.thousands.append(line)
+        else:
+            self.either.append((line, digits))
+
+    def is_point_unsure(self) -> bool:
+        """Whether `1.012` could be a thousand and twelve: beside whole numbers of three digits and no other decimals
+        it is what comes after 987.
+        """
+        if self.decimal:
+            return self.pointed or not self.grouped
+        return self.whole and not (self.pointed or self.thousands or self.either)
 
 
 def number(text: str, comma: Literal["decimal", "thousands"] = "thousands") -> tuple[float, str | None]:
@@ -79,8 +118,10 @@ def number(text: str, comma: Literal["decimal", "thousands"] = "thousands") -> t
 
     `4.10e`, `4.35*`, `>5.00` and `4.70 est` are numbers in doubt: estimated, or a bound of what the gauge can show.
     """
+    if any(unicodedata.category(c) in ("No", "Cc") for c in text.strip()):  # 4² is no 42
+        raise Refused(f"{text[:40]!r} is not a number")
     text = unicodedata.normalize("NFKC", text).strip().replace("\u2212", "-")
-    if _PLAIN.fullmatch(text):
+    if _PLAIN.fullmatch(text) and not (comma == "decimal" and _POINT_OR_GROUP.fullmatch(text)):
         value, mark = float(text), None
     else:
         found = _NUMBER.fullmatch(text)
@@ -95,6 +136,8 @@ def number(text: str, comma: Literal["decimal", "thousands"] = "thousands") -> t
 
 
 def _plain(digits: str, comma: Literal["decimal", "thousands"], text: str) -> str:
+    if comma == "decimal" and _POINT_OR_GROUP.fullmatch(digits):
+        return digits.replace(".", "")
     if _PLAIN.fullmatch(digits):
         return digits
     if _SPACED.fullmatch(digits):
@@ -110,6 +153,8 @@ def wall_clock(text: str) -> datetime:
     """The time in a cell, with its offset if it has one; 24:00 is the next day's 00:00. Raises Refused."""
     text = unicodedata.normalize("NFKC", text).strip()
     found = _TIME.fullmatch(text)
+    if found is None and _ISO.fullmatch(text) is None:
+        raise Refused(f"{text[:40]!r} is not a time such as 2026-07-14T02:10:00+09:00")
     try:
         if found is None:
             return datetime.fromisoformat(text)

@@ -191,7 +191,7 @@ class _Lane:
         whole = len(data) // 4
         # A PUBACK of plain success is 4 bytes, 40 02 and the packet's id; nothing else is expected here.
         if data[0 : whole * 4 : 4].count(0x40) != whole or data[1 : whole * 4 : 4].count(2) != whole:
-            raise BrokerUnavailable("the broker answered something else than PUBACK: does nobody subscribe?")
+            raise BrokerUnavailable("the broker answered something else than PUBACK: is there no subscriber?")
         self.confirmed += whole
         self._rest = data[whole * 4 :]
 

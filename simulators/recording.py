@@ -1,7 +1,7 @@
 """Read a recorded flood from a CSV file as people write them: what a row says, or by line why it says nothing. Pure.
 
 A row is read or refused, never bent: a number that could be two numbers, a time that came twice or never, and a unit
-or a zone that nobody named are refused with their line and the option that settles them.
+or a zone that is not named are refused with their line and the option that settles them.
 """
 
 import csv
@@ -17,8 +17,10 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
+from kawamori.domain.registration.names import check_name
 from kawamori.errors import ConfigurationError
 from simulators.cells import NO_MEASUREMENT, Refused, comma_means, number, wall_clock
+from simulators.units import known_unit, unit_in_name, unit_of
 
 #: Column names that speak for themselves, most telling first.
 STATION = ("station", "code_station", "stationreference", "station_id", "site", "観測所", "観測所名", "地点")
@@ -29,19 +31,6 @@ UNIT = ("unit", "units", "unitname", "単位")
 KIND = ("parameter", "quantity", "variable", "項目")
 _ZONES = {"time_utc": "UTC", "time_jst": "Asia/Tokyo"}
 
-#: What agencies write for metres, with the height that they count from.
-_UNITS = {
-    "masd": "m",
-    "maod": "m",
-    "m asd": "m",
-    "m aod": "m",
-    "metre": "m",
-    "metres": "m",
-    "meter": "m",
-    "meters": "m",
-}
-#: Units that people write beside a number.
-_LENGTHS = ("m", "cm", "mm", "ft")
 #: Seconds by which a local clock may be ambiguous or missing at most (Lord Howe: half an hour; Antarctica: two hours).
 _WIDEST_CHANGE = timedelta(hours=3)
 _MOST_TOLD = 20
@@ -140,7 +129,9 @@ def decoded(data: bytes, name: str) -> tuple[str, list[str]]:
 def read_text(text: str, how: Reading, name: str = "the file") -> Recording:
     """Read the text of a CSV file; raises ConfigurationError where the whole file cannot be understood."""
     recording = Recording()
-    raw, zone_column = _table(text, how, name, recording)
+    raw, zone_column, named = _table(text, how, name, recording)
+    unit = how.unit or named or "m"
+    has_units = any(row.unit for row in raw)
     zone = how.time_zone or (ZoneInfo(_ZONES[zone_column]) if zone_column in _ZONES else None)
     comma = how.comma or comma_means([r.value for r in raw], [r.line for r in raw], name)
     kept: list[tuple[_Raw, datetime, float, str | None]] = []
@@ -151,7 +142,7 @@ def read_text(text: str, how: Reading, name: str = "the file") -> Recording:
             continue
         try:
             value, mark = number(word, comma)
-            row, mark = _with_unit(row, mark)
+            row, mark = _with_unit(row, mark, has_units=has_units)
             when = wall_clock(row.time)
             if when.tzinfo is None and zone is None:
                 raise ConfigurationError(
@@ -167,12 +158,15 @@ def read_text(text: str, how: Reading, name: str = "the file") -> Recording:
             recording.refused.append(f"line {row.line}: {at}")
             continue
         first = seen.setdefault((row.station, at), (row.line, value))
+        if first[0] != row.line and _is_a_day(row.time):
+            recording.refused.append(f"line {row.line}: the day of line {first[0]} again, without an hour")
+            continue
         if first[0] != row.line and first[1] != value:
             recording.refused.append(
                 f"line {row.line}: {row.station} has another value for the same moment in line {first[0]}"
             )
             continue
-        recording.rows.append(Row(row.station, at, value, row.unit or how.unit or "m", mark, row.line))
+        recording.rows.append(Row(row.station, at, value, row.unit or unit, mark, row.line))
         if how.limit and len(recording.rows) >= how.limit:
             break
     recording.rows.sort(key=lambda r: r.at)
@@ -180,29 +174,42 @@ def read_text(text: str, how: Reading, name: str = "the file") -> Recording:
     return recording
 
 
-def _with_unit(row: _Raw, mark: str | None) -> tuple[_Raw, str | None]:
+def _is_a_day(time: str) -> bool:
+    """Whether a cell holds a date alone."""
+    return ":" not in time and "T" not in time.upper()
+
+
+def _with_unit(row: _Raw, mark: str | None, *, has_units: bool) -> tuple[_Raw, str | None]:
     """A unit written beside the number is the row's unit, not a mark; raises Refused where another one is named."""
-    if mark is None or mark not in _LENGTHS:
+    unit = None if mark is None else known_unit(mark.rstrip("."))
+    if unit is None and row.unit == "" and has_units:
+        raise Refused("the unit is empty")
+    if unit is None:
         return row, mark
-    if row.unit not in (None, mark):
-        raise Refused(f"the number says {mark}, the column says {row.unit}")
-    return row._replace(unit=mark), None
+    if row.unit not in (None, "", unit):
+        raise Refused(f"the number says {unit}, the column says {row.unit}")
+    return row._replace(unit=unit), None
 
 
 def _line_of(text: str) -> int:
     return int(re.findall(r"\d+", text)[0])
 
 
-def _table(text: str, how: Reading, name: str, recording: Recording) -> tuple[list[_Raw], str]:
-    """The cells that matter, and the time column's name; raises ConfigurationError without the columns."""
+def _table(text: str, how: Reading, name: str, recording: Recording) -> tuple[list[_Raw], str, str | None]:
+    """The cells that matter, the time column's name and the unit in the value column's name; raises
+    ConfigurationError without the columns.
+    """
     delimiter = _delimiter(text, how.columns)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         names = [cell.strip() for cell in next(rows, [])]
         station = _column("station", how.columns.station, STATION, names)
         at = _column("time", how.columns.time, TIME, names)
         value = _column("value", how.columns.value, VALUE, names)
         unit = _unit_column(how, names, name)
+        named = unit_in_name(names[value])
+        if unit is None and named is not None and how.unit not in (None, named):
+            raise ConfigurationError(f"{name}: the column `{names[value]}` says {named}, --unit says {how.unit}")
         only = None if how.only is None else (_column("filter", how.only[0], (), names), how.only[1])
         kind = next((i for i, n in enumerate(names) if n.lower() in KIND), None)
         kinds: set[str] = set()
@@ -219,11 +226,12 @@ def _table(text: str, how: Reading, name: str, recording: Recording) -> tuple[li
                 continue
             if kind is not None:
                 kinds.add(cells[kind].strip())
-            who = unicodedata.normalize("NFC", cells[station].strip())
-            if not who:
-                recording.refused.append(f"line {line}: the station is empty")
+            try:
+                who = _station(cells[station])
+            except Refused as error:
+                recording.refused.append(f"line {line}: {error}")
                 continue
-            found.append(_Raw(line, who, cells[at], cells[value], None if unit is None else _unit(cells[unit])))
+            found.append(_Raw(line, who, cells[at], cells[value], None if unit is None else unit_of(cells[unit])))
     except csv.Error as error:
         raise ConfigurationError(f"{name}, line {rows.line_num}: {error}") from None
     if kind is not None and len(kinds) > 1:
@@ -232,12 +240,18 @@ def _table(text: str, how: Reading, name: str, recording: Recording) -> tuple[li
             f"{name}: the column {names[kind]} holds several quantities ({words}):"
             f" choose with --only {names[kind]}=WORD"
         )
-    return found, names[at].lower()
+    return found, names[at].lower(), named
 
 
-def _unit(text: str) -> str:
-    text = unicodedata.normalize("NFKC", text).strip()
-    return _UNITS.get(text.lower(), text)
+def _station(cell: str) -> str:
+    """A station's name; raises Refused where it is empty, or holds what nobody sees or what ends a line."""
+    name = unicodedata.normalize("NFC", cell.strip())
+    if not name:
+        raise Refused("the station is empty")
+    try:
+        return check_name(name)
+    except ValueError as error:
+        raise Refused(f"the station's name: {error}") from None
 
 
 def _unit_column(how: Reading, names: Sequence[str], name: str) -> int | None:
@@ -260,15 +274,22 @@ def _delimiter(text: str, columns: Columns) -> str:
 def _column(what: str, wanted: str | None, known: tuple[str, ...], names: Sequence[str]) -> int:
     if wanted is not None:
         if wanted in names:
-            return list(names).index(wanted)
+            return _only_one(names, list(names).index(wanted))
     else:
         by_lower = {name.lower(): i for i, name in reversed(list(enumerate(names)))}
         for name in known:
             if name in by_lower:
-                return by_lower[name]
+                return _only_one(names, by_lower[name])
     raise ConfigurationError(
         f"no {what} column{f' {wanted}' if wanted else ''} among {', '.join(names)}; name it with --{what}-column"
     )
+
+
+def _only_one(names: Sequence[str], place: int) -> int:
+    """The place of a column whose name no other has; raises ConfigurationError."""
+    if sum(name.lower() == names[place].lower() for name in names) > 1:
+        raise ConfigurationError(f"two columns are called {names[place]}: which one is meant?")
+    return place
 
 
 def _moments(

@@ -21,6 +21,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from kawamori.domain.quantity import Unit, convert
+from kawamori.domain.registration.heights import check_height
 from kawamori.errors import BrokerUnavailable, ConfigurationError
 from kawamori.mqtt.publisher import Publisher
 from kawamori.runtime import now
@@ -155,8 +156,9 @@ def read_thresholds(file: Path | None, stations: set[str]) -> dict[str, dict[int
         return found
     text, _ = decoded(_bytes(file), str(file))
     wrong: list[str] = []
-    table = csv.DictReader(io.StringIO(text, newline=""))
-    if missing := {"station", "level", "value_m"} - {(name or "").strip() for name in table.fieldnames or []}:
+    table = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    table.fieldnames = [(name or "").strip() for name in table.fieldnames or []]
+    if missing := {"station", "level", "value_m"} - set(table.fieldnames):
         raise ConfigurationError(
             f"{file}: needs the columns station,level,value_m; {', '.join(sorted(missing))} missing"
         )
@@ -180,11 +182,16 @@ def _threshold(
 ) -> tuple[str, int, float]:
     """Station, level and height (m) of one line; raises Refused that names the field."""
     name = row["station"] or ""
-    value, mark = number(row["value_m"] or "")
+    text = row["value_m"] or ""
+    value, mark = number(text)
     if row["level"] not in ("1", "2", "3", "4", "5"):
         raise Refused("level: must be 1 to 5")
-    if mark is not None or not -500 < value < 9000:
-        raise Refused(f"value_m: {row['value_m']} is not the height of a threshold in metres")
+    try:
+        check_height(value)
+    except ValueError as error:
+        raise Refused(f"value_m: {error}") from None
+    if mark is not None or "," in text:
+        raise Refused(f"value_m: {text} is not the height of a threshold in metres, such as 3.40")
     if name not in stations:
         near = difflib.get_close_matches(name.strip(), stations, n=1)
         raise Refused(f"station: {name!r} is not in the recording" + (f"; is {near[0]!r} meant?" if near else ""))

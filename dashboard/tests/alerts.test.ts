@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { actorHeaders, refusal } from "../src/api/client";
 import { heardWord, impairments, judgingStopped } from "../src/domain/alerting";
@@ -11,6 +12,7 @@ import {
   mustBeSaid,
   neighbours,
   place,
+  shownState,
   stateOf,
 } from "../src/domain/alerts";
 import { en } from "../src/i18n/en";
@@ -192,4 +194,12 @@ describe("acting over HTTP", () => {
     ]);
     expect(refusal("/alerts/1/shelve", 502, null).fields.size).toBe(0);
   });
+});
+
+test("the state that people see is the server's", () => {
+  const file = new URL("../../tests/contracts/shown_state.json", import.meta.url);
+  for (const { state, acknowledged, shelved_for_s, shown } of JSON.parse(readFileSync(file, "utf8")).vectors)
+    expect(shownState(state, acknowledged, shelved_for_s), `${state} ${acknowledged} ${shelved_for_s}`).toBe(
+      shown,
+    );
 });

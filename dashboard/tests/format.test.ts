@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { ageWords } from "../src/domain/age";
 import {
@@ -60,6 +61,12 @@ describe("numbers", () => {
     expect(cmPer10min(0.72)).toBe(12);
     expect(cmPer10min(-0.01)).toBe(0);
     expect([12, 0, -3].map(signed)).toEqual(["+12", "0", "−3"]);
+  });
+
+  test("trends are rounded as the server rounds them", () => {
+    const file = new URL("../../tests/contracts/change_per_10min.json", import.meta.url);
+    for (const given of JSON.parse(readFileSync(file, "utf8")).vectors)
+      expect(cmPer10min(given.trend_m_per_h), JSON.stringify(given)).toBe(given.cm_per_10min);
   });
 
   test("the arrow follows the number shown beside it", () => {

@@ -1,7 +1,7 @@
 """The operator's own map under the stations: a folder of files that the API hands out.
 
 `layers.json` names the layers; each file is named by what is in it, so that a browser may keep it for ever. A file is
-whole on the disk before the list names it, and the list is replaced in one step: whoever reads meanwhile, an API
+whole on the disk before the list names it, and the list is replaced in one step: a reader meanwhile, an API
 process or a machine that lost its power, finds the former map or the new one.
 """
 
@@ -147,7 +147,7 @@ def _store(folder: Path, file: Path, checked: Checked) -> Path:
 
 
 def _rewrite(folder: Path, after: list[Layer]) -> None:
-    """Replace the list in one step, then let go of what it names no more."""
+    """Replace the list in one step, then delete the files that it names no more."""
     part = folder / f".{_LIST}"
     with part.open("wb") as opened:
         opened.write(msgspec.json.format(msgspec.json.encode(after), indent=1))

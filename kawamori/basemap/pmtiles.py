@@ -19,7 +19,7 @@ _NONE, _GZIP = 1, 2
 _DEEPEST = 24
 #: Metadata beyond this is no map's, packed or unpacked: four megabytes of gzip may unfold to four gigabytes.
 _LARGEST_METADATA = 4 << 20
-#: So much of an attribution is looked at: markup included, nobody's is longer.
+#: Characters of an attribution that are looked at, markup included: longer ones do not occur.
 _LONGEST_MARKUP = 20_000
 _GZIP_WINDOW = 31
 

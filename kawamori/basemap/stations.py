@@ -1,4 +1,4 @@
-"""Does a map lie where the stations are? Asked at import, while somebody looks."""
+"""Check at import that a map lies where the stations are."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from kawamori.settings import Settings
 
 
 def stations_box(settings: Settings) -> Bounds | None:
-    """The box around all stations; None where there are none, or nobody can be asked."""
+    """Return the bounding box of all stations in degrees; None where there are none, or no database answers."""
     from kawamori.storage.database import Database
     from kawamori.storage.registry import load_registry
 

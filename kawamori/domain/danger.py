@@ -1,21 +1,21 @@
-"""The order of danger: what a person must look at first stands first. The page's is dashboard/src/domain/sort.ts."""
+"""The order of danger: sorts stations, the most dangerous first. The page's is dashboard/src/domain/sort.ts."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
-#: Stands after every time and below every share: what is not known lifts nothing.
+#: Sorts an unknown time or share last.
 _NEVER = float("inf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Danger:
-    """What a station's place in the order is made of.
+    """The values that a station is sorted by.
 
     A silent station keeps its last known level: silence is no reason to sink out of sight.
     """
 
     station: str
-    #: The highest level of an alert that nobody has answered; 0 where there is none.
+    #: The highest level of an unacknowledged alert; 0 where there is none.
     unanswered: int = 0
     flood_level: int = 0
     #: When the water likely reaches the next threshold (参考).

@@ -1,4 +1,4 @@
-"""Who is told, and who next when nobody answers. Pure."""
+"""Escalation: who is notified, and who next without an acknowledgement. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """Tell these contacts; when nobody has acknowledged after `wait`, go on."""
+    """Notify these contacts; without an acknowledgement after `wait`, go on."""
 
     to: tuple[str, ...]
     wait: timedelta = timedelta(minutes=5)
@@ -68,9 +68,9 @@ def choose(escalations: Mapping[str, Escalation], *, topic: str, river: str | No
 
 
 def after(escalations: Mapping[str, Escalation], position: Position) -> Position | None:
-    """Where to go when nobody has answered at `position`; None when the last round is over.
+    """The next position without an acknowledgement at `position`; None when the last round is over.
 
-    Ends after `most_steps` at the latest: an escalation that would lead back to itself goes on to nobody.
+    Ends after `most_steps` at the latest: an escalation that would lead back to itself ends there.
     """
     escalation = escalations.get(position.escalation)
     if escalation is None:
@@ -95,6 +95,6 @@ def chain(escalations: Mapping[str, Escalation], id_: str) -> list[str]:
 
 
 def most_steps(escalations: Mapping[str, Escalation], id_: str) -> int:
-    """How often people are told at most, from the first step of an escalation until nobody is left to be told."""
+    """The most notifications that an escalation sends, from its first step to its end."""
     involved = [id_, *(e for e in chain(escalations, id_) if e != id_)]
     return sum(len(e.steps) * (e.repeat + 1) for e in (escalations[i] for i in involved if i in escalations))

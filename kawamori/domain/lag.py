@@ -27,7 +27,7 @@ class Lag:
     """How much later the newest reading came than it says it was measured."""
 
     behind: timedelta
-    #: zone, gps, reset; constant (always the same: a clock that is off, or a usual delay nobody registered); else late.
+    #: zone, gps, reset; constant (always the same: a wrong clock, or a usual delay, unregistered); else late.
     kind: str
     #: The readings come at the pace at which they were measured: no backlog, no replay.
     live: bool

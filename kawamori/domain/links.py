@@ -1,4 +1,4 @@
-"""Signed links that answer one conversation and nothing else. Pure."""
+"""Signed links that acknowledge the alerts of one incident and nothing else. Pure."""
 
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -9,7 +9,7 @@ from hashlib import sha256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """What a link lets its holder do: acknowledge a conversation's alerts up to one, as one contact."""
+    """What a link lets its holder do: acknowledge an incident's alerts up to one, as one contact."""
 
     incident: int
     up_to_alert: int

@@ -39,7 +39,7 @@ class Notice:
     kind: str
     key: str
     since: datetime
-    #: None: until somebody changes it.
+    #: None: until a person changes it.
     until: datetime | None = None
     by: str | None = None
     text_ja: str

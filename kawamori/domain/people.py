@@ -42,7 +42,7 @@ class Hours:
 
 
 def check_time_zone(name: str) -> None:
-    """Raise ValueError for a time zone that nobody knows."""
+    """Raise ValueError for an unknown time zone."""
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -51,7 +51,7 @@ def check_time_zone(name: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Somebody, or a duty desk, reached by channels in order of preference."""
+    """A person or a duty desk, reached by channels in order of preference."""
 
     id: str
     name: str
@@ -104,7 +104,7 @@ def members(contact: Contact) -> tuple[str, ...]:
 
 
 def persons(ids: Iterable[str], contacts: Mapping[str, Contact], at: datetime) -> list[Person]:
-    """The persons behind these contacts at that moment, each once. Unknown contacts and loops lead to nobody."""
+    """The persons behind these contacts at that moment, each once. Unknown contacts and loops are left out."""
     found: dict[str, Person] = {}
     seen: set[str] = set()
 

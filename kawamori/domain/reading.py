@@ -30,9 +30,17 @@ class Flag(IntEnum):
 FLAGS = {int(flag): flag for flag in Flag}
 
 
+def failed(flag: int | None) -> bool:
+    """Return whether quality control has failed a value, or it is missing: nothing may be concluded from it.
+
+    The page decides the same: both read tests/contracts/believed.json.
+    """
+    return flag is not None and flag >= Flag.FAIL
+
+
 def believed(value: float | None, flag: int | None) -> float | None:
-    """The value, unless it failed its checks: then nothing is to be concluded from it."""
-    return None if flag is not None and flag >= Flag.FAIL else value
+    """Return the value, in the sensor's stored unit; None where it has failed."""
+    return None if failed(flag) else value
 
 
 class Reason(IntFlag):
@@ -83,7 +91,7 @@ class Reading(NamedTuple):
     """
 
     sensor: SensorId
-    #: When the sensor measured it, not when we heard of it. Always UTC-aware.
+    #: When the sensor measured it, not when it arrived. Always UTC-aware.
     observed_at: datetime
     value: float
     #: When the gateway heard of it. Always UTC-aware.

@@ -1,4 +1,4 @@
-"""The registry: what is where, since when, and how a device's number becomes a sensor's reading."""
+"""The registry: stations, sensors, devices and deployments, dated, with units, scales and limits."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -59,7 +59,7 @@ class Heard:
     anything: bool = False
 
 
-#: Nobody has tried to tell them of it.
+#: No delivery was attempted.
 NOTHING = Heard()
 
 

@@ -1,4 +1,4 @@
-"""How fast the water rises: the trend, what is said of it, and when a rising river reaches a threshold."""
+"""Trend of the water level: its slope, its display as cm/10 min, and when a rising river reaches a threshold."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ LEAST_READINGS = 4
 LEAST_SPAN = timedelta(minutes=25)
 #: The slope lies in its interval in so many cases at least, where the readings' errors are independent.
 CONFIDENCE = 0.90
-#: When the latest arrival lies beyond this, nobody can plan with it.
+#: When the latest arrival lies beyond this, it is of no use for planning.
 LATEST = timedelta(hours=24)
 
 

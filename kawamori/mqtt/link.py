@@ -162,7 +162,7 @@ class Link:
             bad = [code for code in packet.reason_codes if code != mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE]
             if bad:
                 self._complain("our subscription", reason_word(bad[0].name))
-                wire.abort()  # and try again: somebody may mend the rules
+                wire.abort()  # and try again: the access rules may be mended meanwhile
             else:
                 self._refused.pop("our subscription", None)
                 log().info("connected to the broker", host=self._host, port=self._port)

@@ -85,7 +85,7 @@ class Publisher:
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Hand a QoS 1 message to the connection; raises BrokerUnavailable when there is none or it is full.
 
-        The broker shows the last one that it is to `retain` to whoever subscribes later.
+        With `retain` the broker keeps it and sends it to every later subscriber.
         """
         if not self._up.is_set():
             raise BrokerUnavailable("not connected to the broker")

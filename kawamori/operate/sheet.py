@@ -80,6 +80,13 @@ def _across(points: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float
     return points
 
 
+def _level(value: object) -> object:
+    """A level is written one way: `2` and `02` would be two heights of one level, and one of them lost."""
+    if isinstance(value, str) and (not value.isascii() or not value.isdigit() or value.startswith("0")):
+        raise ValueError("a level is 1 to 5, written as one digit")
+    return value
+
+
 def _by_value(value: object) -> object:
     """A threshold may be its height alone."""
     return value if isinstance(value, Mapping) else {"value_m": value}
@@ -206,7 +213,8 @@ class StationEntry(_Entry):
     gauge_zero_tp_m: Height | None = None
     marks: dict[Mark, Height | None] = {}
     thresholds: dict[
-        Annotated[int, Field(ge=1, le=5)], Annotated[ThresholdEntry, BeforeValidator(_by_value)]
+        Annotated[int, BeforeValidator(_level), Field(ge=1, le=5)],
+        Annotated[ThresholdEntry, BeforeValidator(_by_value)]
     ] = {}  # fmt: skip
     hysteresis_m: Annotated[Number, Field(ge=0, le=100)] | None = None
     hold: Annotated[Duration, Field(le=timedelta(days=1))] | None = None

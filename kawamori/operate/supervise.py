@@ -31,7 +31,7 @@ LOOP_ENDS, LOOP_WITHIN, LOOP_AGAIN = 5, 150.0, 600.0
 
 
 class Ends:
-    """The ends of one service, and whether they are a crash loop that somebody must be told of now."""
+    """Counts the ends of one service, and decides when they are a crash loop to report."""
 
     def __init__(self, steady: Callable[[], float] = time.monotonic) -> None:
         self._steady = steady

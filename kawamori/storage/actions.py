@@ -15,7 +15,7 @@ from kawamori.storage.database import Connection, Database, query
 
 @dataclass(frozen=True, slots=True)
 class LockedAlert:
-    """An alert that nobody else changes until the transaction ends."""
+    """An alert, locked until the transaction ends."""
 
     id: int
     kind: str
@@ -35,34 +35,34 @@ async def lock_alert(connection: Connection, alert: int) -> LockedAlert | None:
 
 
 async def incident_exists(connection: Connection, incident: int) -> bool:
-    """Whether there is such a conversation."""
+    """Whether there is such an incident."""
     return await (await connection.execute(query("hold_incident"), {"incident": incident})).fetchone() is not None
 
 
 async def alerts_of_incident(connection: Connection, incident: int) -> list[int]:
-    """A conversation's alerts that people may see."""
+    """An incident's alerts that people may see."""
     rows = await (await connection.execute(query("alerts_of_incident"), {"incident": incident})).fetchall()
     return [row[0] for row in rows]
 
 
 async def alerts_to_acknowledge(connection: Connection, incident: int, up_to: int) -> list[int]:
-    """A conversation's alerts up to that one that nobody has acknowledged, locked."""
+    """Lock and return an incident's unacknowledged alerts, up to that id."""
     rows = await connection.execute(query("alerts_to_acknowledge"), {"incident": incident, "up_to": up_to})
     return [row[0] for row in await rows.fetchall()]
 
 
 async def acknowledge(connection: Connection, alerts: Iterable[int], who: str) -> None:
-    """Somebody has seen these alerts, and answers for them."""
+    """Acknowledge these alerts in the name of a person."""
     await connection.execute(query("acknowledge_alerts"), {"alerts": list(alerts), "who": who})
 
 
 async def confirm(connection: Connection, alert: int, who: str) -> None:
-    """A person has seen the water: it is true."""
+    """Confirm an alert: a person has seen the water."""
     await connection.execute(query("confirm_alert"), {"alert": alert, "who": who})
 
 
 async def dismiss(connection: Connection, alert: int, who: str) -> None:
-    """A person has looked: it is no water."""
+    """Dismiss an alert: a person has looked and found no water."""
     await connection.execute(query("dismiss_alert"), {"alert": alert, "who": who})
 
 
@@ -89,7 +89,7 @@ async def shelvings(connection: Connection, alert: int) -> list[tuple[int, datet
 
 
 async def change_configuration(connection: Connection) -> datetime:
-    """Wait until nobody else changes rules or people; returns the database's time, from which the change holds."""
+    """Take the lock on rules and people; returns the database's time, from which the change holds."""
     row = await (await connection.execute(query("change_configuration"))).fetchone()
     assert row is not None
     at: datetime = row[1]
@@ -122,7 +122,7 @@ async def close_rule(connection: Connection, rule: int, at: datetime) -> None:
 
 
 async def add_rule(connection: Connection, rule: RuleRow) -> int:
-    """A rule that holds from its `valid_from` on; returns its id, whatever the object's own says."""
+    """A rule that holds from its `valid_from` on; returns its new id; the object's own is ignored."""
     values = {
         "kind": rule.kind, "station": rule.station, "river": rule.river, "enabled": rule.enabled,
         "status": rule.status, "parameters": Jsonb(dict(rule.parameters)), "at": rule.valid_from, "author": rule.author,
@@ -218,7 +218,7 @@ async def told_of_alert(connection: Connection, alert: int) -> list[tuple[str, d
 
 
 async def newest_told(connection: Connection, status: str, limit: int) -> list[tuple[int, int]]:
-    """What people were told lately, newest first: alert, and the how-manieth message of it that was."""
+    """The newest announcements, newest first: alert, and the ordinal of the announcement among the alert's own."""
     rows = await (await connection.execute(query("newest_told"), {"status": status, "limit": limit})).fetchall()
     return [(row[0], row[1]) for row in rows]
 

@@ -15,6 +15,7 @@ from kawamori.domain.reading import FLAGS, Reading, RiverId, SensorId, StationId
 from kawamori.domain.registry import Registry
 from kawamori.domain.rules import GatewayFacts
 from kawamori.storage.binary import Int4s, Times
+from kawamori.storage.changes import Cursor, hold_cursor
 from kawamori.storage.database import Connection, query
 
 Span = tuple[SensorId, datetime, datetime]
@@ -63,6 +64,32 @@ async def take_lease(connection: Connection, holder: str, length: timedelta) -> 
     if row is None:
         row = await (await connection.execute(query("take_lease"), values)).fetchone()
     return None if row is None else (int(row[0]), row[1])
+
+
+class Visit(NamedTuple):
+    """What an engine that holds the lease begins its visit to the change feed with."""
+
+    token: int
+    #: The database's time when the transaction began.
+    at: datetime
+    #: The last change that was evaluated.
+    cursor: Cursor
+    #: Whether late readings wait to be judged.
+    late_waits: bool
+
+
+async def begin_visit(connection: Connection, holder: str, length: timedelta, follower: str) -> Visit | None:
+    """Take or renew the lease (see `take_lease`), then lock the follower's cursor; None where another engine leads."""
+    values = {"holder": holder, "length": length, "follower": follower}
+    row = await (await connection.execute(query("hold_lease_and_cursor"), values)).fetchone()
+    if row is not None:
+        return Visit(int(row[0]), row[1], Cursor(int(row[2]), row[3]), row[4])
+    lease = await take_lease(connection, holder, length)
+    if lease is None:
+        return None
+    cursor = await hold_cursor(connection, follower)
+    (late_waits,) = await (await connection.execute(query("late_waits"))).fetchone() or (False,)
+    return Visit(*lease, cursor, late_waits)
 
 
 async def describe_alerting(

@@ -1,7 +1,9 @@
 """The change feed: committed batches in an order that skips none, however late one commits."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from math import inf
 from typing import NamedTuple
 
@@ -36,6 +38,10 @@ class Touched(NamedTuple):
     high: float = inf
 
 
+#: A named tuple's own constructor is a function of Python; there is one of these a reading.
+_touched: Callable[[tuple[SensorId, datetime, datetime, float]], Touched] = partial(tuple.__new__, Touched)
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One committed batch."""
@@ -56,7 +62,7 @@ async def changes_after(connection: Connection, cursor: Cursor, limit: int) -> l
         Change(
             Cursor(int(xid), batch_id),
             committed_at,
-            tuple(map(Touched, sensors, starts, ends, highs or [inf] * len(sensors))),
+            tuple(map(_touched, zip(sensors, starts, ends, highs or [inf] * len(sensors), strict=True))),
             readings,
         )
         for xid, batch_id, committed_at, sensors, starts, ends, highs, readings in await found.fetchall()

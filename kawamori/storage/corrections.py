@@ -33,7 +33,7 @@ class CorrectionRow:
 
 
 async def add_correction(connection: Connection, correction: Correction) -> int:
-    """Record a correction for ingest to apply; returns its id, whatever the object's own says."""
+    """Record a correction for ingest to apply; returns its new id; the object's own is ignored."""
     values = {
         "sensor": correction.sensor, "starts_at": correction.starts_at, "ends_at": correction.ends_at,
         "kind": correction.kind.value, "amount": correction.amount, "who": correction.who, "why": correction.why,
@@ -85,7 +85,7 @@ class ToApply:
 
 
 async def next_to_apply(connection: Connection) -> ToApply | None:
-    """The oldest correction that waits to be applied and that nobody else applies now, locked."""
+    """Lock and return the oldest correction that waits to be applied and that no other worker holds."""
     row = await (await connection.execute(query("next_correction_to_apply"))).fetchone()
     if row is None:
         return None

@@ -1,4 +1,4 @@
-"""The way to TimescaleDB: a pool, named queries from .sql files, and errors translated once."""
+"""Connections to TimescaleDB: a pool, named queries from .sql files, and errors translated once."""
 
 import asyncio
 import os
@@ -113,7 +113,7 @@ async def translated() -> AsyncIterator[None]:
 
 
 def _sever(connection: Connection) -> None:
-    """Cut the line, so that whoever waits on it hears at once that it is broken: a frozen server closes nothing.
+    """Shut the socket down, so that every waiter on it fails at once: a frozen server closes nothing.
 
     Cancelling instead would ask that same server to stop, and wait for its answer.
     """
@@ -123,7 +123,7 @@ def _sever(connection: Connection) -> None:
 
 @contextmanager
 def _severed_at(when: float, connection: Connection) -> Iterator[None]:
-    """Whatever still waits on the connection at `when`, by the loop's clock, fails with the library's error."""
+    """Fail every wait on the connection that lasts past `when` (the loop's clock) with the library's error."""
     timer = asyncio.get_running_loop().call_at(when, _sever, connection)
     try:
         yield
@@ -183,7 +183,7 @@ class Database:
         await self._pool.close(timeout=2)
 
     def within(self, limit: timedelta) -> Self:
-        """The same pool for somebody who can wait only so long."""
+        """Return a view of the same pool with a shorter time limit."""
         hurried = copy(self)
         hurried.limit = limit
         return hurried
@@ -218,7 +218,7 @@ class Database:
         self._fitting.add(connection)
 
     async def _borrow(self) -> Connection:
-        """A connection of the pool; whoever is cancelled while he waits leaves none behind.
+        """A connection of the pool; a waiter that is cancelled leaves none checked out.
 
         The pool itself gives connections to waiters that are gone, and loses those whose return is cancelled: screens
         that hang up would use it up for good. So what it does is never cancelled.

@@ -8,8 +8,8 @@ from kawamori.storage.page_keys import LARGEST_ID
 
 
 @dataclass(frozen=True, slots=True)
-class Conversation:
-    """A river's flood wave, or the equipment's troubles: the alerts that people were told of together."""
+class Incident:
+    """An incident: a river's flood wave, or the equipment's troubles, with the alerts that are announced together."""
 
     id: int
     topic: str
@@ -26,7 +26,7 @@ class Conversation:
 
 async def incidents_page(
     database: Database, *, is_open: bool | None = None, before: int = LARGEST_ID, limit: int
-) -> list[Conversation]:
-    """Conversations, the newest first, older than the id `before`."""
+) -> list[Incident]:
+    """Incidents, the newest first, older than the id `before`."""
     rows = await database.fetch("incidents_page", {"before_id": before, "open": is_open, "limit": limit})
-    return [Conversation(*row) for row in rows]
+    return [Incident(*row) for row in rows]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from kawamori.domain.reading import FLAGS, Flag, Reason, SensorId
+from kawamori.domain.reading import FLAGS, Flag, Reason, SensorId, failed
 from kawamori.storage.database import Database
 
 #: A trustworthy reading older than this says nothing of now.
@@ -30,13 +30,13 @@ class Latest:
 async def latest_levels(database: Database, stations: Sequence[str] | None = None) -> tuple[list[Latest], int]:
     """The newest reading of every water level sensor, or of these stations', and the registry's version then."""
     rows = await database.fetch("latest_levels", {"stations": None if stations is None else list(stations)})
-    failed = {row[0]: row[1] for row in rows if row[3] is not None and row[3] >= Flag.FAIL}
+    before_failed = {row[0]: row[1] for row in rows if failed(row[3])}
     trusted = {}
-    if failed:
-        before = list(failed.values())
+    if before_failed:
+        before = list(before_failed.values())
         found = await database.fetch(
             "trusted_before",
-            {"sensors": list(failed), "before": before, "earliest": min(before) - _REACH, "latest": max(before)},
+            {"sensors": list(before_failed), "before": before, "earliest": min(before) - _REACH, "latest": max(before)},
         )
         trusted = {sensor: (at, value) for sensor, at, value in found}
     latest = [

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 #: Waves and the resolution of common gauges; noisier sensors take three times their noise.
 LEAST_HYSTERESIS_M = 0.05
-#: Where the days of a station begin whose time zone nobody knows: only for showing it, nothing is stored by it.
+#: Time zone of a station whose own is not a known one: only for display, nothing is stored by it.
 _SHOWN_IN = "Asia/Tokyo"
 
 

@@ -1,4 +1,4 @@
-"""How housekeeping takes its locks: it waits a moment and gives way, so that writers never wait long behind it."""
+"""Take strong locks for housekeeping with a short timeout and retries, so that writers never wait long behind them."""
 
 import random
 import time
@@ -12,9 +12,9 @@ import psycopg
 from kawamori.errors import StorageUnavailable
 from kawamori.observe import log
 
-#: Whoever waits for a strong lock holds up all who come after: no longer than this at once.
+#: A transaction that waits for a strong lock blocks all that come after it: no longer than this at once.
 LOCK_TIMEOUT = timedelta(milliseconds=500)
-#: How long to go on trying.
+#: How long to retry.
 PATIENCE = timedelta(minutes=5)
 
 Connection = psycopg.Connection[Any]
@@ -32,7 +32,7 @@ def briefly_locking(connection: Connection) -> Iterator[None]:
 
 
 def patiently(connection: Connection, what: str, work: Callable[[], T], patience: timedelta = PATIENCE) -> T:
-    """Do `work` in a transaction that gives way, again and again until it got its locks.
+    """Do `work` in a transaction with a short lock timeout, and retry until it got its locks.
 
     Raises StorageUnavailable when the time is over: nothing was done, and the same may be tried later.
     """

@@ -1,4 +1,4 @@
-"""What everybody must see (kawamori.domain.notices): worked out from what is stored, and which of it was told."""
+"""Notices for every screen (kawamori.domain.notices): the stored facts they are made of, and which were announced."""
 
 from collections.abc import Sequence
 from datetime import datetime

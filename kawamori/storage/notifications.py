@@ -11,7 +11,7 @@ from kawamori.storage.page_keys import LARGEST_ID
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """What somebody was told, or is still to be told."""
+    """A message to one recipient: delivered, given up, or still to be sent."""
 
     id: int
     alert: int | None

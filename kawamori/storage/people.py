@@ -134,7 +134,7 @@ async def row_problems(connection: Connection, now: datetime) -> list[str]:
 
 
 async def put_silence(connection: Connection, silence: Silence) -> int:
-    """Add a silence; returns its id, whatever the object's own says."""
+    """Add a silence; returns its new id; the object's own is ignored."""
     values = {
         name: getattr(silence, name)
         for name in ("alert", "station", "river", "up_to_level", "starts_at", "ends_at", "reason", "author")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from kawamori.storage.database import Connection, Database, query
 
 #: What quarantine takes within an hour of one device or, for what no device sent, of one gateway. A week of minutes of
-#: a gauge that nobody registered is 10,000 readings of 100 bytes.
+#: an unregistered gauge is 10,000 readings of 100 bytes.
 MESSAGES_AN_HOUR, BYTES_AN_HOUR = 20_000, 16 * 1024 * 1024
 #: Rows tried again in one transaction, and their bytes.
 _PAGE, _PAGE_BYTES = 500, 4 * 1024 * 1024

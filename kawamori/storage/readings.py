@@ -1,6 +1,6 @@
 """Writing readings: lock the sensors, store rows, keep the newest of each, summaries and the change feed in step.
 
-Everything here runs inside the caller's transaction. Whoever holds a sensor's row of `latest_reading` is alone
+Everything here runs inside the caller's transaction. The one that holds a sensor's row of `latest_reading` is alone
 with that sensor, so rows known to be new go in by COPY.
 """
 

@@ -1,4 +1,4 @@
-"""Reading what is registered at a place. All of it is loaded in `loading`, and written by `registration`."""
+"""Registry rows of one station, for display. The whole registry is loaded by `loading`, written by `registration`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

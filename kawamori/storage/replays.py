@@ -1,4 +1,4 @@
-"""What was played from files: registered beside what is there, and taken off again exactly."""
+"""Replays of recorded files: registered beside the real stations, and removed again exactly."""
 
 import asyncio
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Let go of what is very old: raw readings chunk by chunk, and rows of the feed that everybody has read.
+"""Retention: drop old raw readings chunk by chunk, and rows of the feed that every follower has read.
 
 Hour and day summaries, alerts, the audit and revisions stay. Quarantine is bounded by age, and by size for each device:
 nothing younger than 14 days goes, unless its device alone fills more than its share. First the boundary is written
@@ -36,7 +36,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retained:
-    """What was let go of, or would be."""
+    """What was dropped, or would be."""
 
     kept_from: datetime
     chunks: tuple[Chunk, ...]

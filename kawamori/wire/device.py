@@ -1,4 +1,4 @@
-"""What a device published: each reading of a message is judged by itself, and a status beside it too. Pure."""
+"""Decode what a device published: each reading of a message on its own, and the status beside it. Pure."""
 
 from datetime import datetime
 from typing import Annotated, NamedTuple
@@ -238,7 +238,7 @@ class _Verdict(NamedTuple):
 
 
 def _judged(raw: bytes) -> _Verdict:
-    """Judge each reading of a list by itself."""
+    """Decode each reading of a list on its own."""
     try:
         found = _readings.decode(raw)
     except DECODING:

@@ -36,7 +36,7 @@ class DeviceReading(Struct, frozen=True, forbid_unknown_fields=True, gc=False, o
     quantity: Word
     value: Annotated[float, Meta(ge=-LARGEST_VALUE, le=LARGEST_VALUE)]
     unit: Word
-    #: Judged by itself (`judged_status`).
+    #: Validated separately (`judged_status`).
     status: Raw | UnsetType = UNSET
     seq: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
     #: What its source writes beside the number: it is estimated, or only a bound. Such a value is in doubt.
@@ -168,7 +168,7 @@ class StationState(Struct, frozen=True, kw_only=True):
     #: Since when, and the reading that showed it.
     since: Time | None
     value_m: float | None
-    #: Somebody has acknowledged every alert of that level.
+    #: Every alert of that level is acknowledged.
     acknowledged: bool
     #: A person has silenced something that is higher.
     silenced: bool

@@ -1,4 +1,4 @@
-"""Cut JSON into the pieces at its top without decoding them, so that each is judged by itself. Pure.
+"""Cut JSON into the pieces at its top without decoding them, so that each is decoded on its own. Pure.
 
 A strict decoder gives up on a whole message for one `NaN` or one byte that is no UTF-8. Here only strings and brackets
 are looked at: linear in the length, whatever the bytes are.

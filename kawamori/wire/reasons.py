@@ -6,7 +6,7 @@ import msgspec
 
 #: What the decoder raises for bytes of any kind.
 DECODING = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-#: What may be repeated of a field that nobody knows.
+#: Names of unknown fields that may be repeated in a reason.
 _PLAIN_NAME = re.compile(r"unknown field `[a-z_]{1,32}`$")
 
 

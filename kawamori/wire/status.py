@@ -1,4 +1,4 @@
-"""What a device says of itself: battery, signal, and whatever else it tells. Pure."""
+"""Device status: battery (V), signal (dBm) and other numbers that the device reports. Pure."""
 
 import math
 from collections.abc import Mapping

@@ -1,6 +1,7 @@
 """How long a person waits for a chart, over real HTTP; and whether a full table makes it longer."""
 
 import http.client
+import re
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -90,17 +91,27 @@ def fill(site: Site, first: int, last: int, *, quick: bool = False) -> None:
     site.psql("ANALYZE;" if quick else "VACUUM ANALYZE;\nCHECKPOINT;")
 
 
+def literal(name: str, **values: str) -> str:
+    """The named query with SQL literals in place of its parameters, as psql takes it.
+
+    Raises BenchFailed when the query has a parameter without a value: psql would see only a syntax error.
+    """
+    text = str(query(name))
+    for key, value in values.items():
+        text = text.replace(f"%({key})s", value)
+    if left := re.search(r"%\((\w+)\)", text):
+        raise BenchFailed(f"query {name}: the bench gives no value for its parameter {left[1]!r}")
+    return text.replace("%%", "%")
+
+
 def questions(site: Site) -> list[Question]:
     """What is asked, of the first station."""
     end = _end()
     sensor = "1"
 
     def sql(name: str, start: datetime, limit: int) -> str:
-        text = query(name)
-        for key, value in (("sensor", sensor), ("start", f"'{start}'"), ("end", f"'{end}'"), ("limit", str(limit)),
-                           ("time_zone", "'Asia/Tokyo'")):  # fmt: skip
-            text = text.replace(f"%({key})s", value)
-        return text
+        return literal(name, sensor=sensor, start=f"'{start}'", end=f"'{end}'", limit=str(limit),
+                       time_zone="'Asia/Tokyo'", stations="NULL")  # fmt: skip
 
     station = site.psql("SELECT station_id FROM sensor WHERE sensor_id = 1;")[0]
 
@@ -109,8 +120,8 @@ def questions(site: Site) -> list[Question]:
         return f"/api/v1/stations/{station}/readings?{times}&resolution={resolution}"
 
     return [
-        Question(name="levels/latest of 1,000 stations", path="/api/v1/levels/latest", sql=(query("latest_levels"),),
-                 target_ms=15),
+        Question(name="levels/latest of 1,000 stations", path="/api/v1/levels/latest", target_ms=15,
+                 sql=(sql("latest_levels", end, 0),)),
         Question(name="10 years, auto", path=path(YEARS, "auto"), target_ms=30,
                  sql=(sql("count_hourly_readings", end - YEARS, 2001), sql("weekly_readings", end - YEARS, 2001))),
         Question(name="a day, raw", path=path(_DAY, "raw"), sql=(sql("raw_readings", end - _DAY, 2001),), target_ms=5),

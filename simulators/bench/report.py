@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import subprocess
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -41,7 +42,18 @@ def machine() -> dict[str, Any]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "load_before": os.getloadavg()[0],
+        "commit": commit(Path(__file__).parents[2]),
     }
+
+
+def commit(clone: Path) -> str:
+    """The short commit of a clone, with `+changes` when tracked files differ from it; empty where there is none."""
+    words = ["git", "-C", str(clone), "describe", "--always", "--exclude=*", "--abbrev=7", "--dirty=+changes"]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603 - no input
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 @dataclass(slots=True)
@@ -78,7 +90,8 @@ class Report:
         """For docs/performance.md."""
         of = self.machine
         system = f"{of['cores']} cores of {of['processor']}, {of['memory_gib']} GiB, Python {of['python']}"
-        lines = [f"Measured {of['measured']} on {system}. Load before it began: {of['load_before']:.2f}.", ""]
+        build = f" at {of['commit']}" if of.get("commit") else ""  # earlier runs' files name none
+        lines = [f"Measured {of['measured']}{build} on {system}. Load before it began: {of['load_before']:.2f}.", ""]
         lines += ["| part | what | measured | target | | |", "|---|---|---|---|---|---|"]
         for f in self.figures:
             target = "" if f.target is None else f"{'≥' if f.at_least else '≤'} {_number(f.target)}"

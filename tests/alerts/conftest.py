@@ -9,7 +9,7 @@ import pytest
 from msgspec import Raw
 
 from alerts.engine import Engine
-from ingest.service import Ingest
+from ingest.batches import Ingest
 from kawamori import wire
 from kawamori.domain.escalation import Escalation, Step
 from kawamori.domain.people import Address, Person

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from alerts.engine import FOLLOWER
-from ingest.service import Ingest
+from ingest.batches import Ingest
 from kawamori.domain.reading import FLAGS, Reading, SensorId, StationId
 from kawamori.domain.rules import Episode, SeriesRule
 from kawamori.domain.rules.forecast import ForecastRule

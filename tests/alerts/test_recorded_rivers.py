@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ingest.series import Tail, append
+from ingest.series import QcWindow, append
 from kawamori.domain.flood import Threshold
 from kawamori.domain.reading import Flag, Reading, SensorId, StationId
 from kawamori.domain.registry import Limits
@@ -55,7 +55,7 @@ def recorded(name: str) -> River:
 
 
 def judged(series: dict[datetime, float]) -> list[Reading]:
-    tail, rows = Tail(), {}
+    tail, rows = QcWindow(), {}
     for at, value in sorted(series.items()):
         outcome = append(tail, [Reading(SensorId(1), at, value, at)], LIMITS, timedelta(minutes=30))
         tail = outcome.tail
@@ -161,7 +161,7 @@ def test_each_rise_is_raised_at_the_very_reading_that_reached_it_as_it_arrives(g
         top = max(thresholds, key=lambda t: t.level)
         settled = episodes(line, [top])
         arriving: list[Reading] = []
-        tail = Tail()
+        tail = QcWindow()
         for row in line:
             outcome = append(tail, [Reading(SensorId(1), row.observed_at, row.value, row.observed_at)], LIMITS,
                              timedelta(minutes=30))  # fmt: skip

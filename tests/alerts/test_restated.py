@@ -49,11 +49,11 @@ async def test_a_person_who_condemns_the_readings_ends_the_alert_and_undoing_bri
             0, sensor, minute(10), minute(50), CorrectionKind.OFFSET, -2.9, "佐藤", "silt in the stilling well"
         )
         id_ = await add_correction(connection, one)
-    assert await rivers.ingest.correct()
+    assert await rivers.ingest.corrections.apply_next()
     await rivers.settle(engine)
     assert "firing" not in (await states(rivers)).values()
     async with rivers.database.transaction() as connection:
         assert await undo_correction(connection, "s0", id_, "佐藤")
-    assert await rivers.ingest.correct()
+    assert await rivers.ingest.corrections.apply_next()
     await rivers.settle(engine)
     assert (await states(rivers))[3] == "firing"

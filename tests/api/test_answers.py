@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 import pytest
 
-from api import schemas
-from api.problems import WrongField
-from api.who import given_name
+from api.auth.actors import given_name
+from api.contract import schemas
+from api.contract.problems import WrongField
 
 pytestmark = pytest.mark.integration
 SATO = "佐藤"

@@ -9,14 +9,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api import schemas
 from api.app import create_app
-from api.directory import DirectoryCache
-from api.page import SECURITY_HEADERS, Page, SecurityHeaders, docs_html, page_version
-from api.routes import Dependencies
+from api.auth.actors import Auth
+from api.contract import schemas
+from api.live.stream import Hub, LiveFeed
+from api.pages.console import SECURITY_HEADERS, Page, SecurityHeaders, docs_html, page_version
+from api.read.routes import Dependencies
+from api.registry_cache import RegistryCache
 from api.service import listener
-from api.stream import Hub, LiveFeed
-from api.who import Who
 from kawamori.observe import Health
 from kawamori.runtime import now
 from kawamori.settings import SiteSettings
@@ -27,10 +27,10 @@ NOBODY = "postgresql://nobody@127.0.0.1:9/none"
 
 
 def app_of(database: Database, page: Path | None = None):
-    directory = DirectoryCache(database, now)
+    directory = RegistryCache(database, now)
     feed = LiveFeed(database, directory, now, Hub())
     using = Dependencies(database=database, directory=directory, feed=feed, clock=now, site=SiteSettings(),
-                         who=Who(database, open_to_all=False))  # fmt: skip
+                         auth=Auth(database, open_to_all=False))  # fmt: skip
     return create_app(using, Health(), page)
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from api import schemas
+from api.contract import schemas
 from kawamori import basemap
 from kawamori.errors import ConfigurationError
 from kawamori.settings import ApiSettings, load

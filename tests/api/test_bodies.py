@@ -3,7 +3,7 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from api.bodies import Line, Note, PersonBody, Ref, SilenceBody
+from api.contract.requests import Line, Note, PersonBody, Ref, SilenceBody
 
 HIDDEN = ["\u2028", "\u2029", "\x85", "\u202e", "\u2066", "\u200f", "\ufeff", "\x1c", "\x0b", "\x00"]
 

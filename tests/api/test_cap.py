@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from api import cap
+from api.feeds import cap
 from kawamori.domain.reading import RiverId, StationId
 from kawamori.domain.registry import Station
 from kawamori.domain.rules import KINDS

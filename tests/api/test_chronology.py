@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import schemas
-from api.chronology import COLUMNS, Line, as_csv, as_html, defused
+from api.contract import schemas
+from api.feeds.chronology import COLUMNS, Line, as_csv, as_html, defused
 
 NIGHT = datetime(2026, 9, 1, 15, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

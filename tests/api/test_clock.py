@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from api import schemas
 from api.clock import DatabaseClock
-from api.directory import DirectoryCache
-from api.levels import Levels
-from api.system import host_clock as system_clock
+from api.contract import schemas
+from api.live.levels import Levels
+from api.read.system import host_clock as system_clock
+from api.registry_cache import RegistryCache
 from kawamori.storage.database import Database
 
 NOW = datetime(2026, 7, 14, 2, 0, tzinfo=UTC)
@@ -59,7 +59,7 @@ async def test_on_a_host_with_a_wrong_clock_a_dead_station_is_dead_and_a_fresh_o
     clock = DatabaseClock(host=lambda: datetime.now(UTC) + off)
     async with Database(rows.url, "test") as database:
         await clock.ask(database)
-        body, _ = await Levels(database, DirectoryCache(database, clock), clock).now([f"{name}_dead", f"{name}_fresh"])
+        body, _ = await Levels(database, RegistryCache(database, clock), clock).now([f"{name}_dead", f"{name}_fresh"])
     assert {s["station_id"]: s["freshness"] for s in body["stations"]} == {
         f"{name}_dead": "dead",
         f"{name}_fresh": "fresh",

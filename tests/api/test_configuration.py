@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from api import schemas
+from api.contract import schemas
 
 pytestmark = pytest.mark.integration
 DUTY = {

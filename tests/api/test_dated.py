@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from api import schemas
+from api.contract import schemas
 from kawamori.storage.database import Database
 from kawamori.storage.registry import SensorPlan, StationPlan, register
 

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from api import schemas
-from api.directory import USUAL, levels_in_force
-from api.lite import style
+from api.contract import schemas
+from api.pages.lite import style
+from api.registry_cache import USUAL, levels_in_force
 
 OLD = datetime(2000, 1, 1, tzinfo=UTC)
 REFORM = {"ja": "危険水位", "en": "danger level"}

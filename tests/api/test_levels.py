@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from api import schemas, shapes
-from api.arrivals import KEPT, Arrivals
-from api.directory import DirectoryCache
+from api.contract import schemas, shapes
+from api.live.arrivals import KEPT, Arrivals
+from api.registry_cache import RegistryCache
 from kawamori.storage.database import Database
 from kawamori.storage.levels import latest_levels
 
@@ -168,7 +168,7 @@ def test_screens_that_ask_while_a_line_grows_old_all_get_one(rows):
 
     async def scene():
         async with Database(rows.url, "test", size=4) as database:
-            directory = await DirectoryCache(database, lambda: now).get()
+            directory = await RegistryCache(database, lambda: now).get()
             arrivals = Arrivals()
 
             found, _ = await latest_levels(database, ["race_1", "race_2"])

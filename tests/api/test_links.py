@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.page import SECURITY_HEADERS
+from api.pages.console import SECURITY_HEADERS
 from kawamori.domain.links import sign, verify
 
 NOW = datetime(2026, 9, 1, tzinfo=UTC)

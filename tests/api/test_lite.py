@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api import cap
-from api.lite import LARGEST, STYLE, Asked, Now, asked, by_danger, cut, page, unreadable
-from api.lite_words import WORDS
+from api.feeds import cap
+from api.pages.lite import LARGEST, STYLE, Asked, Now, asked, by_danger, cut, page, unreadable
+from api.pages.lite_words import WORDS
 from kawamori.domain.notices import Notice
 from kawamori.settings import SiteSettings
 from kawamori.storage.alert_pages import Alert

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from api import schemas
-from api.stream import HEARTBEAT_S
+from api.contract import schemas
+from api.live.stream import HEARTBEAT_S
 
 pytestmark = pytest.mark.integration
 NIGHT = datetime(2026, 9, 9, 12, tzinfo=UTC)

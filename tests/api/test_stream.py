@@ -12,11 +12,11 @@ import httpx
 import psycopg
 import pytest
 
-from api import schemas
-from api.directory import DirectoryCache
-from api.levels import Levels
-from api.live_levels import LiveLevels
-from api.stream import HEARTBEAT_S, Hub, LiveFeed, Position, frame
+from api.contract import schemas
+from api.live.level_events import LiveLevels
+from api.live.levels import Levels
+from api.live.stream import HEARTBEAT_S, Hub, LiveFeed, Position, frame
+from api.registry_cache import RegistryCache
 from kawamori.runtime import now
 from kawamori.storage.changes import Cursor
 from kawamori.storage.database import Database
@@ -91,7 +91,7 @@ async def test_what_changes_while_nobody_listens_is_told_to_none_and_lost_to_non
     sensor = rows.station("unheard", thresholds={1: 1.0})
     rows.newest(sensor, 0.5)
     async with Database(rows.url, "test") as database:
-        hub, directory = Hub(), DirectoryCache(database, now)
+        hub, directory = Hub(), RegistryCache(database, now)
         live = LiveLevels(Levels(database, directory, now), LiveFeed(database, directory, now, hub))
         assert await live.look() == 0
         rows.newest(sensor, 1.5)
@@ -136,7 +136,7 @@ def test_a_client_that_comes_back_misses_nothing(api, rows, sensor):
 async def test_a_client_that_resumes_before_the_follower_has_begun_misses_nothing(rows, sensor):
     last_id = f"{rows.batch(sensor, [7.0], start=ago(3))}-0-0"
     async with Database(rows.url, "test") as database:
-        feed = LiveFeed(database, DirectoryCache(database, now), now, Hub())
+        feed = LiveFeed(database, RegistryCache(database, now), now, Hub())
         stream = feed.subscribe(last_id)
         async with asyncio.timeout(10), asyncio.TaskGroup() as group:
             while b"event: heartbeat" not in await anext(stream):
@@ -246,7 +246,7 @@ async def test_a_threshold_that_comes_into_force_by_the_clock_is_announced_once(
     at = before = datetime(2029, 12, 31, 23, 59, 30, tzinfo=UTC)
     async with Database(rows.url, "test") as database:
         hub = Hub()
-        directory = DirectoryCache(database, lambda: at, steady=lambda: at.timestamp())  # noqa: PLW0108 - `at` moves
+        directory = RegistryCache(database, lambda: at, steady=lambda: at.timestamp())  # noqa: PLW0108 - `at` moves
         feed = LiveFeed(database, directory, lambda: at, hub)
         hub.position = Position(*await newest(database))
         client = hub.join()
@@ -271,7 +271,7 @@ async def test_a_clock_that_is_set_back_an_hour_keeps_no_dated_fact_from_coming_
     rows.station("set_back", thresholds={2: 2.0})
     at, passed = datetime.now(UTC), 0.0
     async with Database(rows.url, "test") as database:
-        directory = DirectoryCache(database, lambda: at, lambda: passed)
+        directory = RegistryCache(database, lambda: at, lambda: passed)
         assert [t.level for t in (await directory.get()).thresholds["set_back"]] == [2]
         rows.sql("ALTER TABLE threshold DISABLE TRIGGER registry_changed")
         rows.sql(
@@ -284,7 +284,7 @@ async def test_a_clock_that_is_set_back_an_hour_keeps_no_dated_fact_from_coming_
 
 
 async def test_a_registration_during_a_reading_of_the_registry_is_read_too(rows):
-    class Overtaken(DirectoryCache):
+    class Overtaken(RegistryCache):
         async def _read(self):
             found = await super()._read()
             if "overtaking" not in found.registry.stations:
@@ -368,7 +368,7 @@ def test_the_service_ends_within_two_seconds_with_clients_on_the_stream(serve_ag
 async def test_a_client_who_comes_while_nobody_listened_hears_what_is_being_read(rows, sensor):
     """The follower leaves readings unread while nobody listens; one who joins in the middle must not miss them."""
 
-    class Meanwhile(DirectoryCache):
+    class Meanwhile(RegistryCache):
         client = None
 
         async def get(self, version=0):
@@ -437,7 +437,7 @@ def test_however_much_comes_at_once_whoever_reads_hears_all_of_it(api, rows):
 async def test_the_stream_is_complete_only_until_the_question_and_only_when_nothing_waits(rows, sensor):
     async with Database(rows.url, "test") as database:
         hub = Hub()
-        feed = LiveFeed(database, DirectoryCache(database, now), now, hub)
+        feed = LiveFeed(database, RegistryCache(database, now), now, hub)
         hub.position = Position(*(await newest(database)))
         client = hub.join()
         for n in range(BATCHES + 1):

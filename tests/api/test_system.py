@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from api import schemas
-from api.stream import HEARTBEAT_S
-from api.system import KEPT
+from api.contract import schemas
+from api.live.stream import HEARTBEAT_S
+from api.read.system import KEPT
 from kawamori.storage.system import judge
 
 NOW = datetime(2026, 9, 1, tzinfo=UTC)

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from simulators.bench.docs import read, write
+from simulators.bench.history import literal
 from simulators.bench.listener import arrivals
-from simulators.bench.report import Report, percentile
+from simulators.bench.report import Report, commit, percentile
+from simulators.bench.site import BenchFailed
 from simulators.load import Board, Load, levels, moments, packets
 
 pytestmark = pytest.mark.timeout(240)
@@ -45,6 +47,18 @@ def test_an_unknown_part_is_named_beside_those_that_exist():
     assert "floor" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["latest_levels", "count_hourly_readings", "weekly_readings", "raw_readings"])
+def test_a_query_is_given_to_psql_without_placeholders(name):
+    text = literal(name, sensor="1", start="'2026-01-01Z'", end="'2026-01-02Z'", limit="9", time_zone="'UTC'",
+                   stations="NULL")  # fmt: skip
+    assert "%(" not in text
+
+
+def test_a_parameter_without_a_value_is_named_before_psql_sees_it():
+    with pytest.raises(BenchFailed, match=r"latest_levels.*'stations'"):
+        literal("latest_levels")
+
+
 def test_a_target_is_met_or_missed_on_the_right_side():
     report = Report()
     report.add("chain", "rate", 20_000, "readings/s", target=20_000, at_least=True)
@@ -54,6 +68,18 @@ def test_a_target_is_met_or_missed_on_the_right_side():
     report.add("memory", "api", 90, "MiB")
     assert [figure.verdict for figure in report.figures] == ["met", "missed", "met", "missed", ""]
     assert report.table().count("missed") == 2
+
+
+def test_the_table_names_the_commit_that_was_measured_where_one_is_known():
+    report = Report()
+    report.machine["commit"] = "1234567+changes"
+    assert " at 1234567+changes on " in report.markdown()
+    del report.machine["commit"]  # an earlier run's file
+    assert " at " not in report.markdown().splitlines()[0]
+
+
+def test_a_folder_outside_any_clone_has_no_commit(tmp_path):
+    assert commit(tmp_path) == ""
 
 
 def test_a_percentile_is_one_of_the_values():

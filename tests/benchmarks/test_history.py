@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from api import shapes
-from api.directory import DirectoryCache
+from api.contract import shapes
+from api.registry_cache import RegistryCache
 from kawamori.domain.reading import StationId
 from kawamori.runtime import now
 from kawamori.storage.charts import CHART_POINTS, choose_resolution, readings_page
@@ -53,7 +53,7 @@ def fastest_ms(url, work):
 
     async def measure() -> float:
         async with Database(url, "bench") as database:
-            directory = DirectoryCache(database, now)
+            directory = RegistryCache(database, now)
             times = []
             for _ in range(40):
                 began = time.perf_counter()

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from api.stream import RESUME_OVER, RESUME_READINGS
+from api.live.stream import RESUME_OVER, RESUME_READINGS
 from kawamori.operate.servers import free_port
 from kawamori.storage.registry import SensorPlan, StationPlan
 

@@ -79,7 +79,7 @@ class Rig:
         for urgent in self.forwarder._urgent.values():
             urgent.began -= seconds
             urgent.at -= seconds
-        self.forwarder._hurried_at -= seconds
+        self.forwarder._live_first_at -= seconds
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from msgspec import Raw
 
-from ingest.service import Ingest
+from ingest.batches import Ingest
 from kawamori import wire
 from kawamori.mqtt import Message
 from kawamori.settings import IngestSettings

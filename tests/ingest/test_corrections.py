@@ -2,7 +2,7 @@
 
 import pytest
 
-from ingest.service import Ingest
+from ingest.batches import Ingest
 from kawamori.domain.correction import Correction, CorrectionKind
 from kawamori.domain.reading import Reason
 from kawamori.settings import IngestSettings
@@ -25,15 +25,15 @@ async def river(gauges, minute):
         async with gauges.database.transaction() as connection:
             one = Correction(0, sensor, start, end, CorrectionKind(kind), amount, "佐藤", "seen on the staff")
             id_ = await add_correction(connection, one)
-        assert await gauges.ingest.correct()
-        assert not await gauges.ingest.correct()
+        assert await gauges.ingest.corrections.apply_next()
+        assert not await gauges.ingest.corrections.apply_next()
         return id_
 
     async def undo(id_: int) -> None:
         async with gauges.database.transaction() as connection:
             assert await undo_correction(connection, "tet", id_, "鈴木")
             assert not await undo_correction(connection, "tet", id_, "鈴木")
-        assert await gauges.ingest.correct()
+        assert await gauges.ingest.corrections.apply_next()
 
     gauges.correct, gauges.undo = correct, undo
     return gauges

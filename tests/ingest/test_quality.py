@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ingest.series import Tail, append
+from ingest.series import QcWindow, append
 from kawamori.domain.reading import Flag, Reading, Reason, SensorId
 from kawamori.domain.registry import Limits
 
@@ -14,7 +14,7 @@ RIVER = Limits(max_step=0.5, max_rate_h=8, spike=0.10, lowest=2.5, highest=5.6, 
 
 def rows(values: list[float | None], limits: Limits = RIVER, every: float = 10) -> list[Reading]:
     """What is stored of these readings, one message each; None was refused."""
-    tail, stored = Tail(), {}
+    tail, stored = QcWindow(), {}
     for i, value in enumerate(values):
         if value is None:
             continue

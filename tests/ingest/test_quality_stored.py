@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from msgspec import Raw
 
+from ingest.batches import Ingest
 from ingest.look import look_again
-from ingest.service import Ingest
 from kawamori import wire
 from kawamori.domain.reading import Reason
 from kawamori.domain.registry import Limits
@@ -47,8 +47,8 @@ class Site:
             await self.ingest.take([Message(wire.batch_topic("gateway-1"), payload, datetime.now(UTC), 1, 1, 1)])
 
     async def look(self) -> None:
-        registry = self.ingest._validator.registry
-        await look_again(self._database, registry.sensors, self.ingest._validator.calendars)
+        registry = self.ingest.registry.validator.registry
+        await look_again(self._database, registry.sensors, self.ingest.registry.validator.calendars)
 
     def rows(self, text: str) -> list[tuple]:
         with psycopg.connect(self._url, autocommit=True) as connection:

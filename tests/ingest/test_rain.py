@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.series import Tail, append, insert_among
+from ingest.series import QcWindow, append, insert_among
 from kawamori.domain.calendar import day_of, hour_of, hour_span
 from kawamori.domain.counter import Total, increment, recount
 from kawamori.domain.reading import Reading, SensorId
@@ -165,7 +165,7 @@ AMOUNTS = Limits(range_min=0, range_max=200, is_amount=True)
 
 
 def flags(values: list[float], every: float = 10) -> list[int]:
-    tail, rows = Tail(), {}
+    tail, rows = QcWindow(), {}
     for n, value in enumerate(values):
         at = START + timedelta(minutes=every * n)
         outcome = append(tail, [Reading(SensorId(1), at, value, at)], AMOUNTS, timedelta(minutes=30))
@@ -192,7 +192,7 @@ def test_amounts_in_any_order_are_judged_the_same(values: list[float], chance: r
         for n, v in enumerate(values)
     ]
     mixed = chance.sample(readings, len(readings))
-    tail, rows = Tail(), {}
+    tail, rows = QcWindow(), {}
     size = chance.choice([1, 3, 20])
     for i in range(0, len(mixed), size):
         context = [rows[at] for at in sorted(rows)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.series import Tail, append
+from ingest.series import QcWindow, append
 from kawamori.domain.reading import Flag, Reading, SensorId
 from kawamori.domain.registry import Limits
 
@@ -33,7 +33,7 @@ def flags(points: list[tuple[datetime, float]]) -> list[Reading]:
     readings = [
         Reading(sensor=SensorId(1), observed_at=at, value=value, received_at=at) for at, value in sorted(points)
     ]
-    tail, rows = Tail(), {}
+    tail, rows = QcWindow(), {}
     for r in readings:
         outcome = append(tail, [r], LIMITS, timedelta(minutes=30))
         tail = outcome.tail

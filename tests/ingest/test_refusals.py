@@ -11,7 +11,7 @@ import pytest
 from msgspec import Raw
 
 from ingest import sorting
-from ingest.service import Ingest
+from ingest.batches import Ingest
 from kawamori import wire
 from kawamori.errors import StorageBroken, StorageUnavailable
 from kawamori.mqtt import Message
@@ -225,7 +225,7 @@ def test_a_gateway_that_is_not_registered_is_not_believed_and_nothing_of_it_is_l
                     "kawamori/v1/gateway//alive", wire.alive_topic("west"),
                 )
             ]  # fmt: skip
-            await site.ingest.hear(said)
+            await site.ingest.liveness.hear(said)
             await site.ingest.take([site.message(("dev-a", 2.0), gateway=name), site.message(("dev-b", 1.2))])
             assert site.stored("b") == [1.1, 1.2]
             seen = site.sql("SELECT gateway_id FROM gateway WHERE seen_at IS NOT NULL")
@@ -237,7 +237,7 @@ def test_a_gateway_that_is_not_registered_is_not_believed_and_nothing_of_it_is_l
             assert await site.ingest.replay() == 1
             assert site.stored("a") == [1.0]
             await retire_gateway(site.database, "stranger")
-            await site.ingest._refresh_registry(force=True)  # it looks by itself every five seconds
+            await site.ingest.registry.refresh(force=True)  # it looks by itself every five seconds
             await site.ingest.take([site.message(("dev-a", 3.0), gateway="stranger")])
             assert site.stored("a") == [1.0]
             events = site.sql("SELECT event FROM audit WHERE subject = 'gateway' ORDER BY audit_id")
@@ -247,7 +247,7 @@ def test_a_gateway_that_is_not_registered_is_not_believed_and_nothing_of_it_is_l
 
 
 def test_gateways_that_are_not_registered_cannot_fill_the_disk(fresh_database_url, monkeypatch):
-    monkeypatch.setattr("ingest.service._UNKNOWN_BYTES", 3000)
+    monkeypatch.setattr("ingest.batches._UNKNOWN_BYTES", 3000)
 
     async def scene():
         async with bench(fresh_database_url) as site:
@@ -295,18 +295,18 @@ def test_a_registry_that_cannot_be_loaded_keeps_the_last_good_one(fresh_database
             async def broken(*_args, **_more):
                 raise RuntimeError("?")
 
-            monkeypatch.setattr("ingest.service.load_registry", broken)
+            monkeypatch.setattr("ingest.registry.load_registry", broken)
             await register(site.database, [plan("c")])
             acks = await site.ingest.take([site.message(("dev-a", 1.1), ("dev-c", 1.0))])
             assert len(acks) == 1
             assert sorted(site.stored("a")) == [1.0, 1.1]
-            assert "cannot be loaded" in str(site.ingest.registry_warning())
+            assert "cannot be loaded" in str(site.ingest.registry.warning())
             monkeypatch.undo()
             async with site.database.transaction() as connection:
                 await quarantine.ask_for_replay(connection, device="dev-c")
             assert await site.ingest.replay() == 1
             assert site.stored("c") == [1.0]
-            assert site.ingest.registry_warning() is None
+            assert site.ingest.registry.warning() is None
 
     asyncio.run(scene())
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ingest.series import (
     Outcome,
-    Tail,
+    QcWindow,
     amend,
     append,
     follows,
@@ -49,7 +49,7 @@ class Series:
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         self.rows: dict[datetime, Reading] = {}
-        self.tail = Tail()
+        self.tail = QcWindow()
         self.limits = limits
         self.outvoted: set[tuple[datetime, float]] = set()
         self.corrections: list[Correction] = []
@@ -93,7 +93,7 @@ class Series:
         if not outcome.tail_is_whole:
             line = sorted(self.rows.values(), key=lambda r: r.observed_at)
             recent = tuple(r for r in line if not r.reasons & (Reason.RANGE | Reason.CONDEMNED))[-20:]
-        self.tail = Tail(latest, tuple(self.rows[r.observed_at] for r in recent), outcome.tail.flat_since)
+        self.tail = QcWindow(latest, tuple(self.rows[r.observed_at] for r in recent), outcome.tail.flat_since)
 
     def _around(self, start: datetime, stop: datetime) -> list[Reading]:
         line = sorted(self.rows.values(), key=lambda r: r.observed_at)

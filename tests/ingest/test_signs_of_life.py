@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from msgspec import Raw
 
-from ingest.service import Ingest
+from ingest.batches import Ingest
 from kawamori import wire
 from kawamori.domain.freshness import INGEST_SILENT_AFTER
 from kawamori.errors import StorageUnavailable
@@ -56,13 +56,13 @@ def test_the_way_of_each_sensor_is_known_however_many_workers_hear_of_it(fresh_d
             await register(database, [plan("a"), plan("b")])
             one, two = Ingest(database, IngestSettings()), Ingest(database, IngestSettings())
             await one.take([through("west", "a", 1, payload), through("east", "b", 1, payload)])
-            await one.say_alive("one")
+            await one.liveness.say_alive("one")
             assert ways() == {"a": "west", "b": "east"}
             await two.take([through("east", "a", 2, payload)])
-            await two.say_alive("two")
+            await two.liveness.say_alive("two")
             assert ways() == {"a": "east", "b": "east"}
             await one.take([through("west", "a", 3, payload)])
-            await one.say_alive("one")
+            await one.liveness.say_alive("one")
             assert ways() == {"a": "west", "b": "east"}, "back to what the first worker had said before"
 
     asyncio.run(scene())
@@ -77,9 +77,9 @@ def test_a_sign_of_life_that_cannot_be_written_is_said_later(fresh_database_url,
             with psycopg.connect(fresh_database_url, autocommit=True) as connection:
                 connection.execute("ALTER TABLE process RENAME TO hidden")
                 with pytest.raises(StorageUnavailable):
-                    await ingest.say_alive("one")
+                    await ingest.liveness.say_alive("one")
                 connection.execute("ALTER TABLE hidden RENAME TO process")
-                await ingest.say_alive("one")
+                await ingest.liveness.say_alive("one")
                 assert connection.execute("SELECT gateway_id FROM sensor_gateway").fetchall() == [("west",)]
                 assert connection.execute("SELECT name, service FROM process").fetchall() == [("one", "ingest")]
 
@@ -101,28 +101,28 @@ def test_a_gateway_whose_rows_are_not_stored_is_known_though_the_others_go_on(fr
                 late = now + INGEST_SILENT_AFTER
                 return {name for name, one in links.gateways.items() if one.waiting(late)}
 
-            await ingest.hear([alive("west", 3), alive("east", 3), alive("idle", 0)])
-            await ingest.say_alive("one")
+            await ingest.liveness.hear([alive("west", 3), alive("east", 3), alive("idle", 0)])
+            await ingest.liveness.say_alive("one")
             assert await held() == {"west", "east"}, "neither has had a row stored since"
             await ingest.take([through("east", "b", 1, payload)])
-            await ingest.say_alive("one")
+            await ingest.liveness.say_alive("one")
             assert await held() == {"west"}
             await ingest.take([through("west", "a", 1, payload)._replace(payload=b"no batch")])
-            await ingest.say_alive("one")
+            await ingest.liveness.say_alive("one")
             assert await held() == {"west"}, "what went to quarantine whole is still with its gateway"
             links, _ = await links_now(database)
-            await ingest.hear([alive("west", 9), alive("east", 1)])
+            await ingest.liveness.hear([alive("west", 9), alive("east", 1)])
             again, _ = await links_now(database)
             assert again.gateways["west"].held_since == links.gateways["west"].held_since, "since it first waited"
             await ingest.take([through("west", "a", 1, payload), through("east", "b", 1, payload)])
-            await ingest.say_alive("one")
+            await ingest.liveness.say_alive("one")
             assert await held() == set(), "a batch that came again is no less stored"
-            await ingest.hear([alive("west", 9)])
+            await ingest.liveness.hear([alive("west", 9)])
             with psycopg.connect(fresh_database_url, autocommit=True) as connection:
                 connection.execute(
                     "UPDATE gateway SET seen_at = now() - interval '1 h', held_since = now() - interval '1 h'"
                 )
-            await ingest.hear([alive("west", 9)])
+            await ingest.liveness.hear([alive("west", 9)])
             links, now = await links_now(database)
             assert not links.gateways["west"].waiting(now), "back from an hour's silence it has waited for a moment"
 
@@ -144,7 +144,7 @@ def test_a_worker_that_stores_nothing_of_what_it_was_given_says_nothing_and_one_
 
             async def speaks() -> bool:
                 await observer.execute("DELETE FROM process")
-                await ingest.say_alive("one")
+                await ingest.liveness.say_alive("one")
                 return (await observer.execute("SELECT FROM process")).rowcount == 1
 
             async def hold(name: str) -> None:

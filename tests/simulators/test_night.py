@@ -4,7 +4,7 @@ import itertools
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
-from ingest.series import Outcome, Tail, append, follows, insert
+from ingest.series import Outcome, QcWindow, append, follows, insert
 from kawamori.domain.reading import Flag, Reading, Reason, SensorId
 from simulators import night
 from simulators.city import RIVERS, thresholds
@@ -21,7 +21,7 @@ def judged(heard: list[Heard], station: str) -> list[Reading]:
     """A station's last four days as ingest stores them, arriving as they arrived."""
     limits = next(p for p in night.plans(NOW) if p.station_id == station).sensors[0].limits
     rows: dict[datetime, Reading] = {}
-    tail = Tail()
+    tail = QcWindow()
     for one in of(heard, station):
         if one.reading.time < NOW - night.PAST * night.MINUTE:
             continue

@@ -251,3 +251,83 @@ def test_how_often_a_station_reports_is_the_middle_of_its_steps() -> None:
     hourly = [start + timedelta(hours=h) for h in (0, 1, 2, 5, 6, 7)]
     assert usual_step(hourly) == timedelta(hours=1)
     assert usual_step(hourly[:2]) is None
+
+
+def test_a_point_that_may_group_thousands_is_refused_as_a_whole_and_settled_by_an_option() -> None:
+    text = HEAD + at(0, "968") + at(10, "987") + at(20, "1.012") + at(30, "1.038")
+    with pytest.raises(ConfigurationError, match=r"line 4: the point in 1.012 .*--comma"):
+        rows(text)
+    assert values(text, comma="decimal") == [968, 987, 1012, 1038]
+    assert values(text, comma="thousands") == [968, 987, 1.012, 1.038]
+    with pytest.raises(ConfigurationError, match=r"the point in 1\.013"):
+        rows(HEAD + at(0, "0,5") + at(10, "1.013"))
+
+
+def test_points_group_where_the_file_shows_that_they_do_and_are_decimal_elsewhere() -> None:
+    assert values(HEAD + at(0, "987,5") + at(10, "1.012,5") + at(20, "1.038")) == [987.5, 1012.5, 1038]
+    assert values(HEAD + at(0, "1.012") + at(10, "1.038")) == [1.012, 1.038]
+    assert values(HEAD + at(0, "235") + at(10, "235.125") + at(20, "235.5")) == [235, 235.125, 235.5]
+
+
+@pytest.mark.parametrize("text", ["4²", "4.35²", "4½", "4.1\x00"])
+def test_a_footnote_is_no_digit(text: str) -> None:
+    with pytest.raises(Refused, match="is not a number"):
+        number(text)
+
+
+@pytest.mark.parametrize("text", ["1757043000000", "1757043000", "20250904011000", "2025-09-04x01:00", "20250904 2400"])
+def test_a_number_of_milliseconds_is_no_time_in_the_year_1757(text: str) -> None:
+    with pytest.raises(Refused, match="is not a time"):
+        wall_clock(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "unit"),
+    [
+        ("410 センチ", 410, "cm"), ("410㌢", 410, "cm"), ("410 CM", 410, "cm"),
+        ("4.1 feet", 4.1, "ft"),
+        ("4.1 ft.", 4.1, "ft"),        ("12 in", 12, "in"), ("21 °F", 21, "°F"), ("5 %", 5, "%"),
+        ("12 cfs", 12, "cfs"), ("4.1 M", 4.1, "m"),
+    ],
+)  # fmt: skip
+def test_another_word_for_a_unit_is_a_unit_and_no_mark(text: str, value: float, unit: str) -> None:
+    (row,) = rows(HEAD + at(0, text)).rows
+    assert (row.value, row.unit) == (value, unit)
+
+
+@pytest.mark.parametrize("column", ["水位(cm)", "水位（cm）", "level_cm", "stage [cm]", "Level CM (cm)"])
+def test_the_unit_in_a_columns_name_is_obeyed(column: str) -> None:
+    text = f"station,time,{column}\na,2025-09-05T01:00Z,410\n"
+    (row,) = rows(text, columns=Columns(value=column)).rows
+    assert (row.value, row.unit) == (410, "cm")
+    with pytest.raises(ConfigurationError, match="says cm, --unit says m"):
+        rows(text, columns=Columns(value=column), unit="m")
+
+
+def test_an_empty_cell_beside_units_is_refused_by_line() -> None:
+    found = rows("station,time,value,unit\na,2025-09-05T01:00Z,120,cm\na,2025-09-05T01:10Z,121,\n")
+    assert found.refused == ["line 3: the unit is empty"]
+
+
+def test_two_columns_of_one_name_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="two columns are called value"):
+        rows("station,time,value,value\na,2025-09-05T01:00Z,4.1,9.9\n")
+
+
+def test_a_quote_that_never_ends_swallows_no_lines() -> None:
+    with pytest.raises(ConfigurationError, match="unexpected end of data"):
+        rows(HEAD + 'a,2025-09-05T01:00Z,"4.20\na,2025-09-05T01:10Z,4.30\n')
+    with pytest.raises(ConfigurationError, match="expected after"):
+        rows(HEAD + '"a,2025-09-05T01:00Z,4.20\n"a,2025-09-05T01:10Z,4.30\n')
+
+
+def test_days_without_an_hour_are_one_reading_a_day_or_refused_by_line() -> None:
+    text = "station,date,hour,value\na,2025-09-05,1,4.1\na,2025-09-05,2,4.1\na,2025-09-06,1,4.2\n"
+    found = rows(text, time_zone=LONDON)
+    assert found.refused == ["line 3: the day of line 2 again, without an hour"]
+
+
+@pytest.mark.parametrize("name", ["a\x00b", "a\nb", "\u202eabc", "x" * 101])
+def test_a_name_that_the_register_would_not_take_is_refused_by_line(name: str) -> None:
+    (line,) = rows(HEAD + f'"{name}",2025-09-05T01:00Z,4.1\n').refused
+    assert "the station's name" in line

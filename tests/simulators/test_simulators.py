@@ -144,3 +144,17 @@ def test_thresholds_of_nobody_out_of_order_or_of_no_height_are_refused_by_line(t
     for line, field in ((5, "value_m"), (6, "NaN"), (7, "level"), (9, "given twice")):
         assert any(f"line {line}: " in text and field in text for text in said.split("\n")), said
     assert "level 2 (2 m) must lie above level 1 (2.5 m)" in said
+
+
+@pytest.mark.parametrize("value", ["3,400", "-99", "999", "99999", "3.4e"])
+def test_a_recordings_threshold_that_can_never_sound_is_refused_by_line(tmp_path: Path, value: str) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text(f'station,level,value_m\nb,2,"{value}"\n')
+    with pytest.raises(ConfigurationError, match=r"line 2: value_m"):
+        read_thresholds(file, {"b"})
+
+
+def test_spaces_in_the_header_of_thresholds_are_no_part_of_a_name(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("station, level, value_m\nb,2,3.4\n")
+    assert read_thresholds(file, {"b"}) == {"b": {2: 3.4}}

@@ -17,6 +17,16 @@ export function stateOf(alert: Alert): AlertState {
   return alert.ended_at === null ? "firing" : "resolved";
 }
 
+/**
+ * The stored state as people see it, as the server says it: both read `tests/contracts/shown_state.json`.
+ * `shelvedForS`: how long a silence covers it yet, seconds; null where none does.
+ */
+export function shownState(state: AlertState, acknowledged: boolean, shelvedForS: number | null): AlertState {
+  if (state !== "firing") return state;
+  if (shelvedForS !== null && shelvedForS > 0) return "shelved";
+  return acknowledged ? "acknowledged" : "firing";
+}
+
 export function isOver(alert: Alert): boolean {
   const state = stateOf(alert);
   return state === "resolved" || state === "withdrawn";

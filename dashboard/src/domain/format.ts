@@ -108,10 +108,15 @@ export function metres(value: number | null, digits = 2): string {
   return value < 0 && Number(text) !== 0 ? `−${text}` : text;
 }
 
-/** Centimetres in 10 minutes, rounded to whole ones: what people say on the telephone. */
+/**
+ * Whole centimetres in 10 minutes, the unit of the telephone report. Half a centimetre is rounded away from zero, as by
+ * the server: both read `tests/contracts/change_per_10min.json`.
+ */
 export function cmPer10min(metresPerHour: number): number {
-  const cm = Math.round((metresPerHour * 100) / 6);
-  return cm === 0 ? 0 : cm;
+  const exact = (Math.abs(metresPerHour) * 100) / 6;
+  const whole = Math.trunc(exact);
+  const rounded = exact - whole >= 0.5 ? whole + 1 : whole;
+  return metresPerHour < 0 && rounded > 0 ? -rounded : rounded;
 }
 
 export function signed(value: number): string {

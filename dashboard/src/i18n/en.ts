@@ -6,7 +6,7 @@ export const en: Catalogue = {
   skipToTable: "Skip to the levels",
   provisional: "Provisional",
   footer:
-    "Values are provisional and measured automatically. Levels mean a reference level was exceeded (automatic judgement); they are not issued by the Meteorological Agency.",
+    "Values are measured automatically. Levels mean a reference level was exceeded (automatic judgement); they are not issued by the Meteorological Agency.",
   timesAreJst: "All times are Japan time (JST)",
   basisNote: "Reference level exceeded (automatic)",
 

@@ -2,7 +2,7 @@
 import type { StreamMessage } from "../api/stream";
 import type { Alert, LevelsLatest, StreamReading } from "../api/types";
 import { type Heartbeat, heardWord } from "../domain/alerting";
-import { byUrgency, isShown, mustBeSaid, stateOf } from "../domain/alerts";
+import { byUrgency, isShown, mustBeSaid, shownState, stateOf } from "../domain/alerts";
 
 export interface Live {
   /** Unanswered first, one entry an id. */
@@ -121,7 +121,7 @@ export function unshelved(live: Live, nowMs: number): Live {
   if (over.length === 0) return live;
   const news = over.map((a) => ({
     ...a,
-    state: a.acknowledged_at ? "acknowledged" : "firing",
+    state: shownState("firing", Boolean(a.acknowledged_at), null),
     shelved_until: null,
   }));
   return { ...live, ...told(live, news) };

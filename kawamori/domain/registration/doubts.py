@@ -18,6 +18,8 @@ _OTHER_SYSTEM_M = 20.0
 _FAR_ABOVE_M = 30.0
 #: Below it a gauge zero cannot be told from the gauge's own heights.
 _TELLING_ZERO_M = 20.0
+#: What turns one unit of length into another.
+_OF_UNITS = frozenset({0.001, 0.01, 0.1, 0.3048, 10.0, 100.0, 1000.0})
 #: West, south, east, north of Japan with its islands.
 _JAPAN = (122.0, 20.0, 154.5, 46.0)
 _EARLIEST, _LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
@@ -140,7 +142,7 @@ def _overlap(one: SensorPlan, other: SensorPlan) -> bool:
 
 
 def _names(sheet: Sheet, known: Known) -> Iterator[Remark]:
-    """Two stations that nobody could tell apart by their names."""
+    """Two stations with names that a reader cannot tell apart."""
     by_sight: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for id_, name in known.others.items():
         by_sight[same_to_a_reader(name)].append((id_, name))
@@ -209,6 +211,9 @@ def _measured(id_: str, at: str, sensor: SensorPlan, known: Known) -> Iterator[R
     if sensor.counter and not known.quantities[sensor.quantity].is_amount:
         text = f"is for amounts such as rainfall: {sensor.quantity} would become the steps between its readings"
         yield Remark(id_, f"{at}.counter", text)
+    if abs(sensor.scale) in _OF_UNITS and sensor.reports in (None, sensor.quantity, "distance"):
+        text = f"{sensor.scale:g} looks like a change of units, which the unit in each message makes already"
+        yield Remark(id_, f"{at}.scale", text)
     if sensor.reports == "distance" and sensor.quantity == "water_level" and sensor.scale > 0:
         yield Remark(id_, f"{at}.scale", "a distance that shrinks means rising water: should it be -1?")
     if sensor.retired is None and sensor.valid_to is not None and sensor.valid_from is None:
@@ -253,8 +258,15 @@ class _Looked:
         places: dict[str, str] = {
             sensor.quantity: f"sensors.{place}" for place, sensor in enumerate(self._plan.sensors)
         }
+        if self._at > self._now and (self._plan.thresholds or self._plan.marks):
+            text = f"lies ahead: until {day(self._at)} thresholds and marks of this sheet do not hold"
+            yield Remark(self._id, "valid_from", text)
         for level, value in sorted(self._levels.items()):
             yield from self._height(level, value)
+        for (low, lower), (high, upper) in pairwise(sorted(self._levels.items())):
+            if upper - lower > _OTHER_SYSTEM_M:
+                text = f"{upper:g} m lies {upper - lower:g} m above level {low}: is it in metres, or not defined?"
+                yield Remark(self._id, f"thresholds.{high}", text)
         yield from self._reach()
         for (_, quantity), sensor in self._rows["sensor"].items():
             at = places.get(quantity) or str(quantity)
@@ -331,8 +343,12 @@ class _Looked:
         if sensor["report_every_low"] is not None and self._mark("observation_start") is None:
             text = "does nothing without the mark `observation_start`, below which the sensor reports so seldom"
             yield Remark(self._id, f"{at}.report_every_low", text)
-        for key, row in self._rows["deployment"].items():
-            if row["sensor"] == "water_level" and covers(key[-1], row, self._at):
+        deployed = [(k, r) for k, r in self._rows["deployment"].items() if r["sensor"] == "water_level"]
+        if deployed and not any(covers(key[-1], row, self._now) for key, row in deployed):
+            text = f"no device measures here now ({day(self._now)}): its readings are refused"
+            yield Remark(self._id, f"{at}.valid_from", text)
+        for key, row in deployed:
+            if covers(key[-1], row, self._at):
                 top = self._highest(key, row)
                 for level, value in sorted(self._levels.items()):
                     if top is not None and value > top:

@@ -8,7 +8,7 @@ _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
 
 def check_name(text: str) -> str:
-    """The name without spaces around it; raises ValueError for characters that nobody sees or that end a line."""
+    """The name without spaces around it; raises ValueError for invisible characters and line ends."""
     found = text.strip(" \u3000")
     for place, character in enumerate(found, start=1):
         if unicodedata.category(character) in _UNSEEN:

@@ -7,7 +7,7 @@ from typing import Any
 
 from kawamori.domain.registry import Limits
 
-#: Since when something holds that nobody dated, where nothing was registered before it.
+#: From when an undated statement holds, where nothing was registered before it.
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 

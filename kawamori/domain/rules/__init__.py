@@ -72,7 +72,7 @@ class Rule:
     #: What messages call it.
     name_ja: ClassVar[str] = ""
     name_en: ClassVar[str] = ""
-    #: Floods page at once; the equipment's troubles are gathered in a conversation of their own.
+    #: Floods page at once; the equipment's troubles are gathered in an incident of their own.
     topic: ClassVar[str] = "flood"
 
     @classmethod

@@ -103,7 +103,7 @@ def step(
 
     A suspect reading raises too, unverified. Another value at or above the threshold verifies it, if it is not suspect
     or has risen further. The very same number once more does not: a wrong echo comes twice. An episode that ends
-    unverified never was: whoever was told is told that it is withdrawn.
+    unverified never was: who was told of it is told that it is withdrawn.
 
     An end needs what a beginning needs: a reading below the lower edge that is suspect, or has fallen as no river falls
     (unless not `wary`), ends nothing until a second one agrees. The same holds while it is pending.

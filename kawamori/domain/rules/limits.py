@@ -13,7 +13,7 @@ class LimitsRule(SensorRule):
     """Several readings in a row lie beyond what is registered, and move like water (`kawamori.domain.limits`).
 
     Ingest's second look notes it within seconds of the third, or of the second after ten minutes. The values are shown
-    and alarm in doubt until somebody mends the range, the thresholds or the height system.
+    and alarm in doubt until a person mends the range, the thresholds or the height system.
     """
 
     kind = "limits"

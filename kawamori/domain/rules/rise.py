@@ -1,4 +1,4 @@
-"""Does the water rise so fast that people by the river should know, whatever its height?"""
+"""Rapid rise: the water rises so fast that people by the river should know, at any height."""
 
 from collections import deque
 from collections.abc import Iterable, Mapping

@@ -18,7 +18,7 @@ def add(
     name: Annotated[str, typer.Argument(help="What is written down as who did it.")],
     role: Annotated[str, typer.Option(help="operator answers alerts; manager changes rules and people too.")],
 ) -> None:
-    """Let somebody act, and print their token: this once, it is not kept."""
+    """Add an account, and print its token: this once, only its digest is stored."""
     from kawamori.domain.accounts import LONGEST_NAME, MANAGER, OPERATOR, is_name, new_token, token_digest
     from kawamori.storage.accounts import add_account
     from kawamori.storage.alerts import note
@@ -67,7 +67,7 @@ def list_(as_json: Json = False) -> None:
 
 @app.command("revoke")
 def revoke(name: Annotated[str, typer.Argument(help="Whose token is to work no more.")]) -> None:
-    """End somebody's token at once; what they did stays written down."""
+    """Revoke an account's token at once; the audit keeps what the person did."""
     from kawamori.storage.accounts import revoke_account
     from kawamori.storage.alerts import note
     from kawamori.storage.database import Database

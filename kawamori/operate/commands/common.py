@@ -20,7 +20,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script to r
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """Turn our errors into one line each and a status: 2 for what a person must set right, 1 for the rest."""
+    """Turn our errors into one line and an exit status: 2 for wrong configuration, 1 for the rest."""
     try:
         yield
     except ConfigurationError as error:

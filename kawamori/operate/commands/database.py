@@ -48,7 +48,7 @@ def retain_command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Let go of very old raw readings, chunk by chunk while the site runs; hours, days and alerts stay."""
+    """Drop very old raw readings, chunk by chunk while the site runs; hours, days and alerts stay."""
     from kawamori.runtime import now
     from kawamori.settings import duration
     from kawamori.storage.retention import QuarantineLimits, retain

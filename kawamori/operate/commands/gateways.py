@@ -13,7 +13,7 @@ app = typer.Typer(no_args_is_help=True, help="Whose batches are believed. (`kawa
 
 
 def register_own_gateway(url: str, name: str) -> None:
-    """The gateway that runs beside the services on the operator's own machine is believed, unless it was retired."""
+    """Register the gateway that runs beside the services on one machine, unless it was retired."""
     from kawamori.storage.database import Database
     from kawamori.storage.gateways import add_gateway
 
@@ -42,7 +42,7 @@ def add(name: Annotated[str, typer.Argument(help="Its KAWAMORI_GATEWAY__ID.")]) 
 
 @app.command("retire")
 def retire(name: Annotated[str, typer.Argument(help="Whose batches are believed no more.")]) -> None:
-    """Take a gateway off: nobody is alarmed by its silence, and what it still sends goes to quarantine."""
+    """Retire a gateway: its silence raises no alert, and what it still sends goes to quarantine."""
     from kawamori.storage.database import Database
     from kawamori.storage.gateways import retire_gateway
 

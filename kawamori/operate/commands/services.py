@@ -56,13 +56,13 @@ def api() -> None:
         if file := os.environ.get("KAWAMORI_DEMO_URL_FILE"):
             part = Path(f"{file}.part")
             part.write_text(url)
-            part.rename(file)  # whoever waits for the file finds it whole
+            part.rename(file)  # a reader of the file never finds half of it
 
     _serve("api", lambda settings, stop: run(settings, stop, ready))
 
 
 def up() -> None:
-    """Run all services on this machine, and start again whichever dies."""
+    """Run all services on this machine, and restart each that ends."""
     from kawamori import runtime
     from kawamori.operate.supervise import supervise
 
@@ -78,7 +78,7 @@ def up() -> None:
 
 
 def _crash_loop_teller(settings: Settings) -> Callable[[str, int, float], Awaitable[None]]:
-    """Tells the watchers that the service which tells of everything else ends again and again."""
+    """Return a function that reports a crash loop of the alert service to the watchers, without the database."""
 
     async def tell(name: str, count: int, seconds: float) -> None:
         if name != "alerts":  # the others are told of by it

@@ -94,7 +94,7 @@ def private_folder(kind: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGINT unwind the stack, if nobody else takes them.
+    """Let SIGTERM and SIGINT unwind the stack, unless another handler is installed.
 
     At SIGTERM Python would die by default with its folders left. SIGINT is ignored in what a shell without job control
     started in the background (`make demo &` in a script), and servers without an end are worse than one end too many.

@@ -20,7 +20,7 @@ PORTS = range(20_000, 32_000)
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
+    """Return a TCP port of 127.0.0.1 on which no process listens now; raises ServerFailed when 100 are in use."""
     for port in random.sample(PORTS, 100):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
@@ -71,7 +71,7 @@ class Server:
         """Start, on the former port if there was one, and return when clients are welcome."""
         if self._process is not None and self._process.poll() is None:
             return self
-        attempts = 1 if self.port else 5  # somebody may take a free port before we do
+        attempts = 1 if self.port else 5  # another process may take a free port before we do
         for attempt in range(attempts):
             if attempt or not self.port:
                 self.port = free_port()

@@ -141,6 +141,6 @@ FROM silence x WHERE x.silence_id < %(before_id)s AND (%(over)s OR (x.lifted_at 
 ORDER BY x.silence_id DESC LIMIT %(limit)s
 
 -- name: alerts_of_incident
--- A conversation's alerts that people may see, in order of their beginning.
+-- An incident's alerts that people may see, in order of their beginning.
 SELECT alert_id FROM alert
 WHERE incident_id = %(incident)s AND (retracted_at IS NULL OR paged_at IS NOT NULL) ORDER BY started_at, alert_id

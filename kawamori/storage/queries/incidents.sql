@@ -1,5 +1,5 @@
 -- name: incidents_page
--- Conversations, the newest first, with what belongs to them.
+-- Incidents, the newest first, with what belongs to them.
 SELECT i.incident_id, i.topic, i.river_id, i.status, i.opened_at, i.closed_at, i.escalation_id, i.step, i.round, i.escalate_at,
     ARRAY(SELECT a.alert_id FROM alert a WHERE a.incident_id = i.incident_id AND (a.retracted_at IS NULL OR a.paged_at IS NOT NULL)
         ORDER BY a.started_at, a.alert_id)

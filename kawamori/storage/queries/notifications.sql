@@ -9,7 +9,7 @@ WHERE n.notification_id < %(before_id)s
 ORDER BY n.notification_id DESC LIMIT %(limit)s
 
 -- name: notifications_of_alert
--- Those of its own, and those of its conversation that told of it too.
+-- Those of its own, and those of its incident that told of it too.
 SELECT n.notification_id, n.alert_id, n.incident_id, n.contact_id, c.name, n.channel, n.recipient, n.event, n.subject, n.body,
     n.created_at, n.attempts, n.delivered_at, n.given_up_at, n.last_error, n.instead_of,
     coalesce((SELECT jsonb_agg(jsonb_build_object('at', t.at, 'outcome', t.outcome, 'answer', t.answer) ORDER BY t.attempt_id)

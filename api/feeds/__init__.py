@@ -1,0 +1,1 @@
+"""What other systems read: CAP messages, their Atom feed, the chronology."""

@@ -1,0 +1,1 @@
+"""What the rivers do now: levels judged once for all, and the stream of events."""

@@ -1,0 +1,1 @@
+"""HTML: the light page, the built console, the documentation page, and the security headers."""

@@ -1,0 +1,1 @@
+"""The routes that only read: stations, levels, readings, alerts, the system's state."""
