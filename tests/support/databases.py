@@ -49,8 +49,7 @@ def migrated_cluster() -> Path:
         key.update(f"{library.name} {library.stat().st_size}".encode())
     for step in migrations():
         key.update(step.checksum.encode())
-    for gateway in GATEWAYS:
-        key.update(gateway.encode())
+    key.update(Path(__file__).read_bytes())  # how it is made
     kept = empty.parents[1] / f"{empty.parent.name}-migrated"
     found = kept / f"{empty.name}-{key.hexdigest()[:12]}"
     if not found.is_dir():
@@ -80,6 +79,9 @@ def _make(empty: Path, found: Path) -> None:
         migrate(template)
         with psycopg.connect(template) as connection:
             connection.execute("INSERT INTO gateway (gateway_id) SELECT unnest(%s::text[])", (GATEWAYS,))
+        with psycopg.connect(server.url_of("postgres"), autocommit=True) as connection:
+            # or TimescaleDB's scheduler would connect to it, and a database in use cannot be copied
+            connection.execute(f"ALTER DATABASE {TEMPLATE} ALLOW_CONNECTIONS false")
         server.stop()
         run_checked(
             [*as_user(user), "cp", "-a", str(server.data_directory), str(building / "data")], "keep the cluster"
