@@ -208,7 +208,7 @@ def _table(text: str, how: Reading, name: str, recording: Recording) -> tuple[li
         value = _column("value", how.columns.value, VALUE, names)
         unit = _unit_column(how, names, name)
         named = unit_in_name(names[value])
-        if unit is None and named is not None and how.unit not in (None, named):
+        if unit is None and named is not None and how.unit != named and known_unit(how.unit or ""):
             raise ConfigurationError(f"{name}: the column `{names[value]}` says {named}, --unit says {how.unit}")
         only = None if how.only is None else (_column("filter", how.only[0], (), names), how.only[1])
         kind = next((i for i, n in enumerate(names) if n.lower() in KIND), None)
