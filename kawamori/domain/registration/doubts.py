@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import combinations, pairwise
+from math import inf
 
 from kawamori.domain.quantity import Unit, convert
 from kawamori.domain.registration.deploy import day
@@ -16,6 +17,8 @@ from kawamori.domain.registration.standing import Registered, Row, Rows, covers,
 _OTHER_SYSTEM_M = 20.0
 #: So far above what was measured lately nothing rises; the floods of record on Japan's rivers stay below it.
 _FAR_ABOVE_M = 30.0
+#: A device hangs under a bridge or at a wall, at most so far above the highest threshold.
+_HANGS_AT_MOST_M = 100.0
 #: Below it a gauge zero cannot be told from the gauge's own heights.
 _TELLING_ZERO_M = 20.0
 #: What turns one unit of length into another.
@@ -349,27 +352,53 @@ class _Looked:
             yield Remark(self._id, f"{at}.valid_from", text)
         for key, row in deployed:
             if covers(key[-1], row, self._at):
-                top = self._highest(key, row)
-                for level, value in sorted(self._levels.items()):
-                    if top is not None and value > top:
-                        text = f"{value:g} m lies above what {key[0]} can measure (up to {top:g} m)"
-                        yield Remark(self._id, f"thresholds.{level}", text)
+                bottom, top = self._reachable(key, row)
+                yield from self._within_reach(key[0], bottom, top)
+                if key[1] == "distance" and top is not None and top > self._highest + _HANGS_AT_MOST_M:
+                    text = f"hangs {top:g} m above zero, far above the highest threshold: is it in metres?"
+                    yield Remark(self._id, f"{at}.shift", text)
 
-    def _highest(self, key: tuple[str, ...], row: Row) -> float | None:
-        """The highest level that a deployed device can report, in the sensor's unit."""
+    @property
+    def _highest(self) -> float:
+        """The highest threshold in metres; infinite where there is none."""
+        return max(self._levels.values(), default=inf)
+
+    def _within_reach(self, device: str, bottom: float | None, top: float | None) -> Iterator[Remark]:
+        """The thresholds beside what a device can measure, in metres."""
+        for level, value in sorted(self._levels.items()):
+            if top is not None and value > top:
+                text = f"{value:g} m lies above what {device} can measure (up to {top:g} m)"
+                yield Remark(self._id, f"thresholds.{level}", text)
+            elif bottom is not None and value < bottom:
+                text = (
+                    f"{value:g} m lies below what {device} can measure (from {bottom:g} m): water there is no reading"
+                )
+                yield Remark(self._id, f"thresholds.{level}", text)
+
+    def _reachable(self, key: tuple[str, ...], row: Row) -> tuple[float | None, float | None]:
+        """The lowest and the highest level that a deployed device can report, in the sensor's unit.
+
+        A device that reports the distance down to the water hangs above it: without a span, no water is higher than it.
+        """
         span = row
         if row["span_min"] is None and row["span_max"] is None:
             device = self._devices.get((key[0],), {})
             span = self._models.get((device.get("model"),), {})
         reports = self._known.quantities.get(key[1])
-        end = span.get("span_max") if row["scale"] > 0 else span.get("span_min")
-        if end is None or reports is None:
-            return None
+        ends = [span.get("span_min"), span.get("span_max")]
+        if reports is None:
+            return None, None
+        if ends[0] is None and key[1] == "distance":
+            ends[0] = 0.0
         target = self._known.units[reports.unit]
         source = self._known.units.get(span.get("span_unit") or reports.unit)
         if source is None or source.dimension != target.dimension:
-            return None
-        return float(round(convert(end, source, target) * row["scale"] + row["shift"], 6))
+            return None, None
+        first, last = (
+            None if end is None else float(round(convert(end, source, target) * row["scale"] + row["shift"], 6))
+            for end in ends
+        )
+        return (first, last) if row["scale"] > 0 else (last, first)
 
 
 def told_once(remarks: Iterable[Remark]) -> list[Remark]:
