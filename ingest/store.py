@@ -37,7 +37,7 @@ REPEATED = Counter("kawamori_ingest_repeated_total", "Readings that were stored 
 QUARANTINED = Counter("kawamori_ingest_quarantined_total", "Messages sent to quarantine")
 
 #: Late sensors whose stored neighbours are in memory at once.
-_LATE_TOGETHER = 500
+_LATE_TOGETHER = 150
 
 
 class ReadingStore:

@@ -23,8 +23,8 @@ quarantine = typer.Typer(no_args_is_help=True, help="What was refused, and tryin
 app.add_typer(quarantine, name="quarantine")
 
 for command in (
-    services.gateway, journal.journal, services.ingest, services.alerts, services.api, services.up, check.check,
-    demo.demo,
+    services.gateway, journal.journal, services.ingest, services.alerts, services.api, services.watchdog, services.up,
+    check.check, demo.demo,
 ):  # fmt: skip
     app.command()(command)
 

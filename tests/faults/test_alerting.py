@@ -87,6 +87,25 @@ def test_an_engine_that_dies_between_any_two_steps_tells_everybody_and_nothing_u
     print(f"{len(names)} deaths at {len(POINTS)} points: every crossing once in the record, {twice} mails sent twice")
 
 
+@pytest.mark.slow
+def test_the_watchers_hear_within_a_minute_that_the_only_engine_is_dead_and_when_one_is_back(
+    wait_until: Callable[..., Any], mailed: tuple[Any, Callable[..., Any]]
+) -> None:
+    inbox, site_of = mailed
+    chain = site_of("alerts", KAWAMORI_ALERTS__WATCHERS='["smtp:watch@city.example"]').chain
+    chain.launch("watchdog")
+    wait_until(lambda: chain.sql("SELECT count(*) FROM lease WHERE until > now()") == [(1,)], 20, "an engine leads")
+    chain.kill("alerts")
+    begun = time.time()
+    wait_until(lambda: inbox.about("alerts"), 60, "the watchers are told")
+    told = inbox.about("alerts")[0][0] - begun
+    chain.launch("alerts")
+    begun = time.time()
+    wait_until(lambda: len(inbox.about("alerts")) == 2, 30, "that it is over is told too")
+    back = inbox.about("alerts")[1][0] - begun
+    print(f"engine killed, none other: the watchers told after {told:.0f} s; of its return after {back:.0f} s")
+
+
 def test_a_frozen_leader_is_replaced_within_fifteen_seconds_and_does_no_harm_when_it_wakes(
     wait_until: Callable[..., Any], payload: Callable[..., bytes], mailed: tuple[Any, Callable[..., Any]]
 ) -> None:

@@ -75,6 +75,7 @@ def test_a_full_journal_disk_stops_acknowledging_before_it_is_full_and_loses_not
     with site.fleet(names, rate=0) as fleet:
         for _ in range(times):
             site.flowing(datetime.now(UTC), 30, "while the disk has room")
+            wait_until(lambda: "used" not in troubles(site.chain, "gateway"), 10, "the last alarm has ended")
             site.database.stop()
             alarm_at = full_since = None
             told, moved = len(fleet.ledger.told), time.monotonic()

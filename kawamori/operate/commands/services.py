@@ -1,4 +1,4 @@
-"""`kawamori gateway`, `ingest`, `alerts` and `api`, and `kawamori up`, which keeps all four running."""
+"""`kawamori gateway`, `ingest`, `alerts`, `api` and `watchdog`, and `kawamori up`, which keeps them running."""
 
 import asyncio
 import os
@@ -61,8 +61,16 @@ def api() -> None:
     _serve("api", lambda settings, stop: run(settings, stop, ready))
 
 
+def watchdog() -> None:
+    """Tell the watchers when no alert service runs; `kawamori up` does that too. Best on another machine."""
+    from alerts.watchdog import run
+
+    _serve("watchdog", run)
+
+
 def up() -> None:
-    """Run all services on this machine, and restart each that ends."""
+    """Run all services on this machine, restart each that ends, and tell the watchers when nothing judges."""
+    from alerts.watchdog import run as watch
     from kawamori import runtime
     from kawamori.operate.supervise import supervise
 
@@ -74,7 +82,27 @@ def up() -> None:
         migrate(settings.database())
         register_own_gateway(settings.database(), settings.gateway.id)
         tell = _crash_loop_teller(settings)
-        runtime.run(lambda stop: supervise({name: (name,) for name in SERVICES}, dict(os.environ), stop, tell))
+        commands = {name: (name,) for name in SERVICES}
+
+        async def run(stop: asyncio.Event) -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(supervise(commands, dict(os.environ), stop, tell), name="supervise")
+                group.create_task(_guarded(lambda: watch(settings, stop), stop), name="watchdog")
+
+        runtime.run(run)
+
+
+async def _guarded(work: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
+    """Do the work whatever breaks in it: the services are kept running."""
+    from kawamori.observe import log
+    from kawamori.runtime import sleep_or_stop
+
+    while not stop.is_set():
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - the root of a unit of work
+            log().error("the watchdog broke: report this with the log", exc_info=error)
+            await sleep_or_stop(60.0, stop)
 
 
 def _crash_loop_teller(settings: Settings) -> Callable[[str, int, float], Awaitable[None]]:
