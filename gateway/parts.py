@@ -39,33 +39,32 @@ class Parts:
             log().error("a message could not be decoded by a fault of ours: please report it", error=repr(error))
             self._refuse(topic, payload, at, "message: could not be decoded")
             return
-        readings = [wire.UplinkReading(decoded.device, at, Raw(decoded.readings))] if decoded.readings else []
-        undecoded = [wire.undecoded(topic, at, raw, why) for raw, why in decoded.refused]
-        status = [wire.UplinkStatus(decoded.device, at, Raw(decoded.status))] if decoded.status is not None else []
-        self._put(readings, undecoded, status)
+        if decoded.readings:
+            reading = wire.UplinkReading(decoded.device, at, Raw(decoded.readings))
+            self._part_for(reading)[0].append(reading)
+        for raw, why in decoded.refused:
+            self._put_undecoded(wire.undecoded(topic, at, raw, why))
+        if decoded.status is not None:
+            status = wire.UplinkStatus(decoded.device, at, Raw(decoded.status))
+            self._part_for(status)[2].append(status)
         if decoded.seq is not None:
             self.replies.append((wire.device_topic(decoded.device, "stored"), b'{"seq":%d}' % decoded.seq))
 
     def _refuse(self, topic: str, payload: bytes, at: datetime, why: str) -> None:
         UNDECODED.inc()
-        self._put([], [wire.undecoded(topic, at, payload[: wire.LARGEST_KEPT], why)], [])
+        self._put_undecoded(wire.undecoded(topic, at, payload[: wire.LARGEST_KEPT], why))
 
-    def _put(
-        self,
-        readings: list[wire.UplinkReading],
-        undecoded: list[wire.UplinkUndecoded],
-        status: list[wire.UplinkStatus],
-    ) -> None:
-        items: list[wire.UplinkReading | wire.UplinkUndecoded | wire.UplinkStatus] = [*readings, *undecoded, *status]
-        size = sum(map(wire.encoded_size, items))
+    def _put_undecoded(self, item: wire.UplinkUndecoded) -> None:
+        self._part_for(item)[1].append(item)
+
+    def _part_for(self, item: wire.UplinkReading | wire.UplinkUndecoded | wire.UplinkStatus) -> Part:
+        """The part that has room for it."""
+        size = wire.encoded_size(item)
         if self._size and self._size + size > ROW_BYTES:
             self.parts.append(([], [], []))
             self._size = 0
         self._size += size
-        part = self.parts[-1]
-        part[0].extend(readings)
-        part[1].extend(undecoded)
-        part[2].extend(status)
+        return self.parts[-1]
 
 
 def parts_of(messages: list[Message]) -> Parts:

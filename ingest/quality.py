@@ -88,9 +88,14 @@ def possible(limits: Limits) -> tuple[float, float]:
     return bounds.low, bounds.high
 
 
+def least_step(limits: Limits) -> float:
+    """The smallest step between two values, in stored units, of which quality control may say anything."""
+    return min(inf if limits.spike is None else limits.spike, inf if limits.max_step is None else limits.max_step)
+
+
 def is_quiet(values: Sequence[float], limits: Limits) -> bool:
     """Whether `assess` finds nothing: no step is large enough and no value near an end. The usual case, told fast."""
-    least = min(inf if limits.spike is None else limits.spike, inf if limits.max_step is None else limits.max_step)
+    least = least_step(limits)
     low, high = min(values), max(values)
     _, _, sure_low, sure_high = bounds_of(limits)
     if not sure_low <= low <= high <= sure_high:

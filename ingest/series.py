@@ -4,6 +4,8 @@ Any order, lateness or repetition of the same readings ends in the same rows: fl
 neighbours in order of measurement, and of a device's statements about one moment the newest stands, by the time at
 which a gateway heard it (`kawamori.domain.statement`). What a person says of a moment stands above that
 (`kawamori.domain.correction`).
+
+Over 400 lines: what comes live and what comes late go by the same rules for statements and flags.
 """
 
 from bisect import bisect_left
@@ -26,11 +28,13 @@ from ingest.quality import (
     assess,
     is_flat,
     is_quiet,
+    least_step,
     possible,
     runs,
 )
 from kawamori.domain.correction import BY_PEOPLE, Correction, CorrectionKind, as_stated, corrected, correction_of
-from kawamori.domain.reading import Flag, Reading, Reason
+from kawamori.domain.limits import Bounds, bounds_of
+from kawamori.domain.reading import Reading, Reason
 from kawamori.domain.registry import Limits
 from kawamori.domain.statement import Statement, newer
 from kawamori.domain.trend import recent_trend
@@ -55,16 +59,15 @@ class QcWindow(NamedTuple):
     #: In-range readings, oldest first, at most REACH_BACK.
     recent: tuple[Reading, ...] = ()
     flat_since: datetime | None = None
+    #: The values of `recent` lie between these, and perhaps closer; None where that is not known.
+    span: tuple[float, float] | None = None
 
     def trend_h(self, every: timedelta) -> float | None:
         """How fast the level moves now, in units an hour; `every` is how often the sensor usually reports.
 
         None where the newest good readings are too few, too far apart, or long before the newest reading.
         """
-        if self.latest is None:
-            return None
-        good = [r for r in self.recent if r.flag is not Flag.FAIL]
-        return recent_trend(self.latest.observed_at, [r.observed_at for r in good], [r.value for r in good], every)
+        return None if self.latest is None else recent_trend(self.latest.observed_at, self.recent, every)
 
 
 class Former(NamedTuple):
@@ -140,31 +143,39 @@ def restated(
 
 def follows(tail: QcWindow, incoming: Iterable[Reading]) -> bool:
     """Whether all of these are newer than everything stored: then the tail is all that quality control needs."""
-    return tail.latest is None or all(r.observed_at > tail.latest.observed_at for r in incoming)
+    if tail.latest is None:
+        return True
+    newest = tail.latest.observed_at
+    return all(r.observed_at > newest for r in incoming)
 
 
 def append(tail: QcWindow, incoming: list[Reading], limits: Limits, late_after: timedelta) -> Outcome:
     """Add readings newer than all stored ones."""
     added, outvoted = _settle(incoming)
-    low, high = possible(limits)
-    fresh = [_alone(r, low, high, late_after) for r in added]
+    bounds = bounds_of(limits)
+    fresh = [_alone(r, bounds.low, bounds.high, late_after) for r in added]
     inside = [r for r in fresh if not r.reasons & _OUT]
+    quiet, span = _stays_quiet(tail, inside, limits, bounds)
+    if quiet:
+        since = None
+        if limits.flat_after is not None and limits.flat_above is not None:
+            inside, since = _judge_flat(tail, inside, limits)
+            judged = {r.observed_at: r for r in inside}
+            fresh = [judged.get(r.observed_at, r) for r in fresh]
+        recent = (*tail.recent, *inside)[-REACH_BACK:]
+        return Outcome(QcWindow(fresh[-1], recent, since, span), tuple(fresh), outvoted=tuple(outvoted))
     line = [*tail.recent, *inside]
-    values = [r.value for r in line]
-    flat = limits.flat_after is not None and limits.flat_above is not None
-    if not flat and (not inside or is_quiet(values, limits)):
-        return Outcome(QcWindow(fresh[-1], tuple(line[-REACH_BACK:])), tuple(fresh), outvoted=tuple(outvoted))
-    times = [r.observed_at for r in line]
+    times, values = [r.observed_at for r in line], [r.value for r in line]
     found = assess(times, values, limits)
     known = len(tail.recent)
-    since = runs(times[-len(inside) - 1 :], values[-len(inside) - 1 :], tail.flat_since if known else None)
-    offset = len(line) - len(since)
+    since_of = runs(times[-len(inside) - 1 :], values[-len(inside) - 1 :], tail.flat_since if known else None)
+    offset = len(line) - len(since_of)
     changed = []
-    judged: dict[datetime, Reading] = {}
+    judged = {}
     for i in range(max(0, known - REACH_ON), len(line)):
         before = line[i]
         reasons = (before.reasons & ~_NEIGHBOURLY) | found[i]
-        if i >= known and is_flat(before.observed_at, before.value, since[i - offset], limits):
+        if i >= known and is_flat(before.observed_at, before.value, since_of[i - offset], limits):
             reasons |= FLAT
         after = line[i] = _with(before, reasons)
         if i >= known:
@@ -172,8 +183,39 @@ def append(tail: QcWindow, incoming: list[Reading], limits: Limits, late_after: 
         elif after is not before:
             changed.append((before, after))
     rows = tuple([judged.get(r.observed_at, r) for r in fresh])
-    newest = QcWindow(rows[-1], tuple(line[-REACH_BACK:]), since[-1] if since else tail.flat_since)
+    newest = QcWindow(rows[-1], tuple(line[-REACH_BACK:]), since_of[-1] if since_of else tail.flat_since, span)
     return Outcome(newest, rows, tuple(changed), outvoted=tuple(outvoted))
+
+
+def _stays_quiet(
+    tail: QcWindow, inside: list[Reading], limits: Limits, bounds: Bounds
+) -> tuple[bool, tuple[float, float] | None]:
+    """Whether quality control finds nothing in these readings and the ones before, and the span of their values.
+
+    While the span that is known is narrow, nobody has to look at the readings before.
+    """
+    if not inside:
+        return True, tail.span
+    span = tail.span
+    if span is not None:
+        new = [r.value for r in inside]
+        low, high = span = min(span[0], *new), max(span[1], *new)
+        near = bounds.sure_low <= low and high <= bounds.sure_high and high - low <= least_step(limits)
+        if near and not (limits.is_amount and high > 0):
+            return True, span
+    values = [r.value for r in tail.recent] + [r.value for r in inside]
+    return is_quiet(values, limits), (min(values), max(values))
+
+
+def _judge_flat(tail: QcWindow, inside: list[Reading], limits: Limits) -> tuple[list[Reading], datetime | None]:
+    """Mark what has not changed for too long; and since when the value has not changed."""
+    line = [*tail.recent[-1:], *inside]
+    since = runs([r.observed_at for r in line], [r.value for r in line], tail.flat_since if tail.recent else None)
+    judged = [
+        _with(r, r.reasons | FLAT) if is_flat(r.observed_at, r.value, at, limits) else r
+        for r, at in zip(inside, since[len(line) - len(inside) :], strict=True)
+    ]
+    return judged, since[-1] if since else tail.flat_since
 
 
 def spans_of(incoming: list[Reading], margin: timedelta) -> list[tuple[datetime, datetime]]:
@@ -380,7 +422,7 @@ def _compare(tail: QcWindow, series: list[Reading], before: dict[datetime, Readi
 
 def _settle(incoming: list[Reading]) -> tuple[list[Reading], list[Former]]:
     """One reading a moment, oldest first: what stands of the statements about it; and the values that gave way."""
-    if all(a.observed_at < b.observed_at for a, b in pairwise(incoming)):
+    if len(incoming) == 1 or all(a.observed_at < b.observed_at for a, b in pairwise(incoming)):
         return [r if r.stated_at is None else _simple(r) for r in incoming], []
     best: dict[datetime, Reading] = {}
     outvoted = []
@@ -433,6 +475,6 @@ def _alone(reading: Reading, low: float, high: float, late_after: timedelta, kee
 
 def _with(reading: Reading, reasons: int) -> Reading:
     flag = FLAG_OF[reasons]
-    if reasons == reading.reasons and flag == reading.flag:
+    if reasons == reading.reasons and flag is reading.flag:
         return reading
     return Reading(*reading[:4], flag, reasons, *reading[6:8])

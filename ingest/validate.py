@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 from ingest.series import stated_at
 from kawamori import wire
 from kawamori.domain.calendar import Calendar
-from kawamori.domain.reading import Reading, Reason, SensorId
+from kawamori.domain.reading import Reading, SensorId
 from kawamori.domain.registry import Deployment, Registry
-from kawamori.domain.validator import RESET_BEHIND, Validator, only_registration_can_help
+from kawamori.domain.validator import ESTIMATED, RESET_BEHIND, Validator, only_registration_can_help
 from kawamori.errors import Refused, UndecodableMessage
 from kawamori.settings import IngestSettings
 
@@ -43,6 +43,8 @@ class IngestValidator:
             id_: Calendar(self.zones[id_], sensor.is_amount) for id_, sensor in self.registry.sensors.items()
         }
         self._shared = _shared(registry)
+        #: Sensors whose readings may have to name their device.
+        self._told_apart = {sensor for sensor, _ in self.counters} | self._shared.keys()
 
     def accept(
         self, device: str, received_at: datetime, sent: wire.DeviceReading, arrived_at: datetime | None = None,
@@ -56,7 +58,9 @@ class IngestValidator:
             device, received_at, sent.time, sent.quantity, sent.value, sent.unit, arrived_at, upload=upload
         )
         if sent.mark is not None:
-            reading = reading._replace(reasons=reading.reasons | Reason.ESTIMATED)
+            reading = reading._replace(reasons=reading.reasons | ESTIMATED)
+        if sent.seq is None and reading.sensor not in self._told_apart:
+            return reading
         return self._as_statement(reading, device, sent.seq)
 
     def _as_statement(self, reading: Reading, device: str, seq: int | None) -> Reading:
@@ -69,8 +73,8 @@ class IngestValidator:
 
     def _is_shared(self, reading: Reading) -> bool:
         """Whether more than one device measured for the sensor then."""
-        found = self._shared.get(reading.sensor)
-        return found is not None and len({d.device for d in found if d.in_force(reading.observed_at)}) > 1
+        found = self._shared.get(reading.sensor, ())
+        return len({d.device for d in found if d.in_force(reading.observed_at)}) > 1
 
 
 def uploading(batch: wire.Batch, arrived_at: datetime) -> frozenset[str]:

@@ -7,6 +7,8 @@ from functools import cache
 from itertools import combinations
 from math import sqrt
 
+from kawamori.domain.reading import Reading, failed
+
 
 def trend_per_hour(times: Sequence[datetime], values: Sequence[float]) -> float | None:
     """Theil–Sen slope in units per hour: the median over all pairs, so one bad reading does not turn it.
@@ -26,25 +28,38 @@ _TREND_INTERVALS = 4
 #: of now, but a river does not turn while a sensor that reports every few seconds misses some.
 _TREND_GAP = 3
 _TREND_GAP_AT_LEAST = timedelta(minutes=5)
-#: Of a fast sensor only so many readings: the slopes of all pairs are looked at.
-_TREND_READINGS = 12
+#: Of a fast sensor only about so many readings: the slopes of all pairs are looked at, for every new reading.
+_TREND_READINGS = 8
 
 
-def recent_trend(now: datetime, times: Sequence[datetime], values: Sequence[float], every: timedelta) -> float | None:
-    """How fast the water moves at `now`, in units per hour, by trustworthy readings, oldest first.
+def recent_trend(now: datetime, readings: Sequence[Reading], every: timedelta) -> float | None:
+    """How fast the water moves at `now`, in units per hour, by the last readings of a sensor, oldest first.
 
-    `every` is how often the sensor reports. None where fewer than three readings belong together.
+    `every` is how often the sensor reports. Failed readings count for nothing. None where fewer than three readings
+    belong together.
     """
-    gap = max(_TREND_GAP * every, _TREND_GAP_AT_LEAST)
-    start = now - max(_TREND_OVER, _TREND_INTERVALS * every)
-    first = len(times)
-    later = now
-    while first > 0 and times[first - 1] >= start and later - times[first - 1] <= gap:
+    gap, over = _reach(every)
+    if readings and now - readings[0].observed_at > min(gap, over):
+        readings = _unbroken(readings, now, now - over, gap)
+    step = 1 + max(0, len(readings) - 1) // _TREND_READINGS
+    picked = [r for r in readings[::-step] if not failed(r.flag)]
+    return trend_per_hour([r.observed_at for r in picked], [r.value for r in picked])
+
+
+@cache
+def _reach(every: timedelta) -> tuple[timedelta, timedelta]:
+    """The longest gap in a trend, and the longest time that it is taken over."""
+    return max(_TREND_GAP * every, _TREND_GAP_AT_LEAST), max(_TREND_OVER, _TREND_INTERVALS * every)
+
+
+def _unbroken(readings: Sequence[Reading], now: datetime, start: datetime, gap: timedelta) -> Sequence[Reading]:
+    """The good readings since `start` and since the last gap."""
+    good = [r for r in readings if not failed(r.flag)]
+    first, later = len(good), now
+    while first > 0 and good[first - 1].observed_at >= start and later - good[first - 1].observed_at <= gap:
         first -= 1
-        later = times[first]
-    step = 1 + max(0, len(times) - first - 1) // _TREND_READINGS
-    picked = range(len(times) - 1, first - 1, -step)
-    return trend_per_hour([times[i] for i in picked], [values[i] for i in picked])
+        later = good[first].observed_at
+    return good[first:]
 
 
 def change_per_10min(trend_m_per_h: float) -> int:

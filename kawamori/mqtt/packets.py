@@ -95,9 +95,11 @@ def parse_message(data: bytes, kind: int, body: int, end: int, arrived: datetime
             raise Malformed("a message without its number")
         mid = data[after] << 8 | data[after + 1]
         after += 2
-    properties = _varint(data[after : min(end, after + 4)], 0)
-    if properties is None or (start := after + properties[1] + properties[0]) > end:
-        raise Malformed("properties longer than their packet")
+    start = after + 1
+    if after >= end or data[after]:  # usually there are no properties
+        properties = _varint(data[after : min(end, after + 4)], 0)
+        if properties is None or (start := after + properties[1] + properties[0]) > end:
+            raise Malformed("properties longer than their packet")
     return Message(topic, data[start:end], arrived, mid, 1 if mid else 0, number)
 
 

@@ -86,7 +86,13 @@ class Times(Column):
     @classmethod
     def at(cls, values: Iterable[datetime | None]) -> Column:
         """UTC-aware moments."""
-        return cls.of([None if v is None else (v - _EPOCH) // _MICROSECOND for v in values])
+        found: list[int | None] = []
+        last, number = None, None
+        for moment in values:
+            if moment is not last:  # hours, days, and what arrived together share the moment
+                last, number = moment, None if moment is None else (moment - _EPOCH) // _MICROSECOND
+            found.append(number)
+        return cls.of(found)
 
 
 def copied(readings: Iterable[Reading]) -> bytes:

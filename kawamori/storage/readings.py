@@ -218,8 +218,9 @@ def _feed_row(added: Iterable[Sequence[Reading]], changed: Iterable[Reading]) ->
     for line in added:
         if line:
             count += len(line)
+            first, last = line[0], line[-1]
             high = max([r.value for r in line if r.flag not in LEFT_OUT], default=-inf)
-            spans[line[0].sensor] = (line[0].observed_at, line[-1].observed_at, high)
+            spans[first.sensor] = (first.observed_at, last.observed_at, high)
     for r in changed:
         count += 1
         start, end, _ = spans.get(r.sensor, (r.observed_at, r.observed_at, inf))

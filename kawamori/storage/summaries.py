@@ -6,10 +6,10 @@ Everything here runs inside the caller's transaction, which holds the sensors' l
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from kawamori.domain.calendar import HOUR, TICK, Calendar, day_of, hour_of, hour_span
+from kawamori.domain.calendar import TICK, Calendar, day_of, hour_span
 from kawamori.domain.reading import MICRO, Flag, Reading, SensorId
 from kawamori.storage.binary import Float8s, Int4s, Int8s, Times
 from kawamori.storage.database import Connection, query
@@ -20,11 +20,22 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 _UTC = ZoneInfo("UTC")
 
 
+class _Span(NamedTuple):
+    """An hour or a day: its name, its first moment, and the first one after it."""
+
+    name: datetime
+    start: datetime
+    stop: datetime
+
+
+_NO_SPAN = _Span(_NEVER, _NEVER, _NEVER)
+
+
 def summary_columns(added: Iterable[tuple[Sequence[Reading], Calendar]]) -> dict[str, bytes]:
     """Return what new rows, oldest first of each sensor, add to their hours and days, as the query `store` takes it."""
     hours: list[tuple[Any, ...]] = []
     days: list[tuple[Any, ...]] = []
-    zone, day, day_ends = _UTC, _NEVER, _NEVER
+    zone, hour, day = _UTC, _NO_SPAN, _NO_SPAN  # most readings of a commit are of the same hour
     for readings, calendar in added:
         line = [r for r in readings if r.flag not in LEFT_OUT]
         if not line:
@@ -34,25 +45,37 @@ def summary_columns(added: Iterable[tuple[Sequence[Reading], Calendar]]) -> dict
             times = [at - TICK for at in times]
         values = [r.value for r in line]
         exact = [round(value * MICRO) for value in values]
+        if calendar.zone is not zone:
+            zone, hour, day = calendar.zone, _NO_SPAN, _NO_SPAN
+        if hour.start <= times[0] and times[-1] < hour.stop and day.start <= times[0] and times[-1] < day.stop:
+            total = _sums(values, exact, 0, len(line))
+            hours.append((sensor, hour.name, *total))
+            days.append((sensor, day.name, *total))
+            continue
         start = 0
         while start < len(line):
-            hour = hour_of(times[start], calendar.zone)
-            stop = bisect_left(times, hour + HOUR, start)
-            if stop - start > 1 and hour_of(times[stop - 1], calendar.zone) != hour:
-                stop = bisect_left(times, hour_span(times[start], calendar.zone)[2], start)
-            part = values[start:stop]
-            hours.append((sensor, hour, stop - start, sum(exact[start:stop]), min(part), max(part)))
+            if not hour.start <= times[start] < hour.stop:
+                hour = _Span(*hour_span(times[start], zone))
+            stop = bisect_left(times, hour.stop, start)
+            hours.append((sensor, hour.name, *_sums(values, exact, start, stop)))
             start = stop
         start = 0
         while start < len(line):
-            if not day <= times[start] < day_ends or calendar.zone is not zone:
-                zone = calendar.zone
-                day, day_ends = day_of(times[start], zone)
-            stop = bisect_left(times, day_ends, start)
-            part = values[start:stop]
-            days.append((sensor, day, stop - start, sum(exact[start:stop]), min(part), max(part)))
+            if not day.start <= times[start] < day.stop:
+                midnight, next_midnight = day_of(times[start], zone)
+                day = _Span(midnight, midnight, next_midnight)
+            stop = bisect_left(times, day.stop, start)
+            days.append((sensor, day.name, *_sums(values, exact, start, stop)))
             start = stop
     return {**_columns("h", hours), **_columns("d", days)}
+
+
+def _sums(values: list[float], exact: list[int], start: int, stop: int) -> tuple[int, int, float, float]:
+    """Count, sum, least and largest of a part of the values."""
+    if stop - start == 1:
+        return 1, exact[start], values[start], values[start]
+    part = values[start:stop]
+    return stop - start, sum(exact[start:stop]), min(part), max(part)
 
 
 def _columns(table: str, rows: list[tuple[Any, ...]]) -> dict[str, bytes]:

@@ -36,10 +36,8 @@ _readings = msgspec.json.Decoder(list[DeviceReading])
 _one_or_several = msgspec.json.Decoder(DeviceReading | list[DeviceReading])
 _text = msgspec.json.Decoder(str)
 _seq = msgspec.json.Decoder(DeviceReading.__annotations__["seq"])
-_CORE = ("time", "quantity", "value", "unit")
 #: Beside `status` and `seq`, which are judged by themselves.
-_FIELDS = (*_CORE, "mark")
-_NAMES = tuple(f'"{name}"'.encode() for name in _CORE)
+_FIELDS = ("time", "quantity", "value", "unit", "mark")
 
 Refused = list[tuple[bytes, str]]
 
@@ -103,7 +101,14 @@ def _usual_several(device: DeviceId, payload: bytes) -> DeviceMessage | None:
 
 def _is_plain(raw: bytes, count: int) -> bool:
     """Whether each name of a reading stands in so many readings once: a decoder takes the last of two silently."""
-    return b"\\" not in raw and all(raw.count(name) == count for name in _NAMES) and raw.count(b'"mark"') < 2
+    return (
+        b"\\" not in raw
+        and raw.count(b'"time"') == count
+        and raw.count(b'"quantity"') == count
+        and raw.count(b'"value"') == count
+        and raw.count(b'"unit"') == count
+        and raw.count(b'"mark"') < 2
+    )
 
 
 def _take_apart(device: DeviceId, payload: bytes, why: Exception | None) -> DeviceMessage:

@@ -195,7 +195,11 @@ def test_the_interval_covers_the_true_slope_nine_times_of_ten(n: int, sigma_mm: 
 def trend_of(minutes: list[float], values: list[float], every: float = 10, now: float | None = None) -> float | None:
     times = [START + m * MINUTE for m in minutes]
     at = times[-1] if now is None else START + now * MINUTE
-    found = recent_trend(at, times, values, every * MINUTE)
+    readings = [
+        Reading(SensorId(1), t, abs(v), t, Flag.FAIL if v < 0 else Flag.GOOD)
+        for t, v in zip(times, values, strict=True)
+    ]
+    found = recent_trend(at, readings, every * MINUTE)
     return None if found is None else round(found, 6)
 
 
@@ -217,6 +221,15 @@ def test_there_is_no_trend_before_three_readings_belong_together_or_long_after_t
     assert trend_of([-120, -110, 0, 10], [1.0, 1.0, 1.0, 1.5]) is None
     assert trend_of([0, 10, 20], [1.0, 1.5, 2.0], now=60) is None
     assert trend_of([], [], now=0) is None
+
+
+def test_failed_readings_are_no_part_of_the_trend() -> None:
+    """Below, a number under zero stands for a failed reading."""
+    assert trend_of([0, 10, 20, 30, 40], [1.0, 1.1, -9.0, 1.3, 1.4]) == 0.6
+    assert trend_of([0, 10, 20, 30], [1.0, 1.1, -9.0, -9.0]) is None
+    hours = [10.0 * n for n in range(12)]
+    failing = [1.0, 1.1, 1.2, *[-9.0] * 6, 1.9, 2.0, 2.1]
+    assert trend_of(hours, failing) == 0.6, "what was before an hour of failed readings says nothing of now"
 
 
 def test_a_slow_gauge_has_a_trend_over_four_of_its_intervals_and_a_fast_one_over_its_last_minutes() -> None:
