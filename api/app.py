@@ -8,17 +8,16 @@ from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.gzip import GZipMiddleware
 
-from api.answer import acknowledge_page
+from api import html
 from api.answer.acknowledge_page import acknowledge_routes
 from api.answer.alerts import act_routes
 from api.answer.corrections import correction_routes
 from api.auth.actors import Writes
 from api.configure.routes import configuration_routes
 from api.contract import problems
-from api.feeds import chronology
 from api.feeds.routes import bulletin_routes
 from api.live.levels import Levels
-from api.pages.console import DOCS_STYLE, Page, SecurityHeaders, docs_html
+from api.pages.console import Page, SecurityHeaders, docs_html
 from api.pages.lite import lite_routes
 from api.read.basemap import basemap_routes
 from api.read.routes import Dependencies, read_routes
@@ -75,12 +74,8 @@ def create_app(using: Dependencies, health: Health, page: Path | None) -> FastAP
     async def docs() -> Response:
         return Response(docs_page(), media_type="text/html; charset=utf-8")
 
-    @app.get("/api/docs.css", include_in_schema=False)
-    async def docs_style() -> Response:
-        return Response(DOCS_STYLE, media_type="text/css; charset=utf-8")
-
-    for name, style in (("chronology", chronology.STYLE), ("acknowledge", acknowledge_page.STYLE)):
-        app.add_api_route(f"/api/{name}.css", _styled(style), include_in_schema=False)
+    for name in ("docs", "chronology", "acknowledge"):
+        app.add_api_route(f"/api/{name}.css", _styled(html.style(name)), include_in_schema=False)
 
     @app.get("/healthz", include_in_schema=False)
     async def alive() -> Response:

@@ -1,14 +1,14 @@
-"""The page behind the link in a message: one conversation, one button, no script, no login.
+"""The page behind the link in a message: one incident, one button, no script, no login.
 
 Looking changes nothing: mail scanners look at every link. Only the button does, and only up to what the message told.
 """
 
 from dataclasses import dataclass
-from html import escape
 from http import HTTPStatus
 
 from fastapi import APIRouter, Response
 
+from api import html
 from api.answer.alerts import acknowledge_alerts, committed
 from api.feeds import cap
 from api.feeds.cap import Subject
@@ -22,12 +22,6 @@ from kawamori.storage import alerts as record
 from kawamori.storage.alert_pages import alerts_by_id
 from kawamori.storage.database import Connection
 
-STYLE = """body{font:18px/1.6 "Hiragino Sans","Noto Sans CJK JP",Meiryo,sans-serif;color:#111;background:#fff;
-max-width:40rem;margin:0 auto;padding:1rem}h1{font-size:1.3rem}li{margin:.4rem 0}
-button{font:inherit;font-weight:bold;min-height:64px;width:100%;color:#fff;background:#0b4f8a;border:2px solid #000;
-border-radius:8px}button:focus-visible{outline:4px solid #f2a900}.done{font-weight:bold}.drill{border:3px solid #000;
-padding:.2rem .6rem;font-weight:bold}
-"""
 _WORDS = {
     "ja": {
         "title": "アラートの確認", "button": "確認した", "done": "すべて確認済みです。", "by": "確認",
@@ -90,38 +84,22 @@ def _line(subject: Subject, language: str) -> str:
 
 def page(asked: Asked, about: list[Subject], *, newer: bool) -> str:
     """What the holder of a link sees."""
-    words, language = _WORDS[asked.language], asked.language
-    waiting = any(subject.alert.acknowledged_at is None for subject in about)
     drills = sorted({_DRILL[s.alert.status] for s in about if s.alert.status in _DRILL})
-    body = [f'<p class="drill">{escape(" ".join(drills))}</p>' if drills else "", f"<h1>{words['title']}</h1>"]
-    if about:
-        items = "".join(f"<li>{escape(_line(subject, language))}</li>" for subject in about)
-        body.append(f"<p>{words['what']}</p><ul>{items}</ul>")
-    else:
-        body.append(f"<p>{words['nothing']}</p>")
-    if about and waiting:
-        body.append(f'<form method="post"><button type="submit">{words["button"]}</button></form>')
-        body.append(f"<p>{escape(asked.name)} {words['as']}</p>")
-    elif about:
-        body.append(f'<p class="done" role="status">{words["done"]}</p>')
-    if newer:
-        body.append(f"<p>{words['more']}</p>")
-    body.append(f'<p><a href="/">{words["console"]}</a></p>')
-    return _html(language, words["title"], "".join(body))
+    return html.render(
+        "acknowledge.html",
+        language=asked.language,
+        words=_WORDS[asked.language],
+        drills=" ".join(drills),
+        lines=[_line(subject, asked.language) for subject in about],
+        waiting=any(subject.alert.acknowledged_at is None for subject in about),
+        name=asked.name,
+        newer=newer,
+    )
 
 
 def refusal() -> str:
     """What somebody with a link that does not work sees."""
-    body = "".join(f"<h1>{_WORDS[x]['bad']}</h1><p>{_WORDS[x]['why']}</p>" for x in ("ja", "en"))
-    return _html("ja", _WORDS["ja"]["bad"], body + f'<p><a href="/">{_WORDS["ja"]["console"]}</a></p>')
-
-
-def _html(language: str, title: str, body: str) -> str:
-    return (
-        f'<!doctype html><html lang="{language}"><meta charset="utf-8"><title>{title}</title>'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f'<link rel="stylesheet" href="/api/acknowledge.css"><main>{body}</main></html>'
-    )
+    return html.render("acknowledge_refused.html", words=_WORDS)
 
 
 def acknowledge_routes(using: Dependencies) -> APIRouter:

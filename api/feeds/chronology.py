@@ -5,9 +5,9 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from html import escape
 from typing import Any
 
+from api import html
 from api.registry_cache import Directory
 from kawamori.domain.reading import StationId
 from kawamori.domain.rules import KINDS
@@ -243,32 +243,14 @@ def shape(line: Line) -> dict[str, Any]:
     }
 
 
-STYLE = """@page{size:A4 landscape;margin:12mm}
-body{font:12px/1.45 "Hiragino Sans","Noto Sans CJK JP",Meiryo,sans-serif;color:#000;background:#fff;margin:1rem}
-h1{font-size:16px;margin:0}p{margin:.2rem 0 .6rem}
-table{border-collapse:collapse;width:100%}thead{display:table-header-group}tr{break-inside:avoid}
-th,td{border:1px solid #888;padding:.15rem .35rem;text-align:left;vertical-align:top}th{background:#eee}
-td:nth-child(1){white-space:nowrap}td:nth-child(5),td:nth-child(6){text-align:right;white-space:nowrap}
-.drill{font-weight:bold;border:2px solid #000;padding:.1rem .4rem}tr.exercise td,tr.test td{background:#f4f4f4}
-@media print{body{margin:0}}
-"""
-
-
 def as_html(found: Sequence[Line], title: str, start: datetime, end: datetime, status: str) -> str:
     """For A4 paper; the head with the drill mark is printed anew on each page. No script."""
     drills = [STATUS[one] for one in ("exercise", "test") if status == one or any(line.status == one for line in found)]
-    mark = "".join(drills)
-    span = f"{start.astimezone(JST):%Y年%m月%d日 %H:%M} ～ {end.astimezone(JST):%Y年%m月%d日 %H:%M}"
-    marked = f'<tr><th colspan="{len(COLUMNS)}"><span class="drill">{mark}</span></th></tr>' if mark else ""
-    head = marked + "<tr>" + "".join(f"<th>{escape(name)}</th>" for name in COLUMNS) + "</tr>"
-    body = "".join(
-        f'<tr class="{line.status}">' + "".join(f"<td>{escape(cell)}</td>" for cell in _cells(line)) + "</tr>\n"
-        for line in found
-    )
-    empty = "" if found else "<p>この期間の記録はありません。</p>"
-    return (
-        f'<!doctype html><html lang="ja"><meta charset="utf-8"><title>{mark}{escape(title)}</title>'
-        f'<link rel="stylesheet" href="/api/chronology.css">'
-        f"<h1>{mark}{escape(title)}</h1><p>{span}　水位は暫定値（m、零点高から）。時刻は日本標準時。</p>"
-        f"<table><thead>{head}</thead><tbody>\n{body}</tbody></table>{empty}</html>"
+    return html.render(
+        "chronology.html",
+        title=title,
+        mark="".join(drills),
+        span=f"{start.astimezone(JST):%Y年%m月%d日 %H:%M} ～ {end.astimezone(JST):%Y年%m月%d日 %H:%M}",
+        columns=COLUMNS,
+        rows=[(line.status, _cells(line)) for line in found],
     )

@@ -1,8 +1,6 @@
 """The built web console at `/`, the security headers on everything, and the plain documentation page."""
 
 import json
-import re
-from html import escape
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api import html
 
 
 def security_headers(pictures_from: str | None = None) -> dict[str, str]:
@@ -28,13 +28,6 @@ def security_headers(pictures_from: str | None = None) -> dict[str, str]:
 SECURITY_HEADERS = security_headers()
 #: The build puts a hash into the name of everything under assets/.
 FOR_EVER = "public, max-age=31536000, immutable"
-
-NOT_BUILT = """<!doctype html><html lang="ja"><meta charset="utf-8"><title>川守 Kawamori</title>
-<h1>川守 Kawamori</h1>
-<p>画面はまだ作られていません。APIは動いています。</p>
-<p lang="en">The page has not been built on this machine (`make demo` builds it). The API works:
-<a href="/api/docs">/api/docs</a>.</p></html>
-"""
 
 
 class SecurityHeaders:
@@ -97,7 +90,9 @@ class Page:
         if self._files is None:
             if path != "/":
                 raise HTTPException(HTTPStatus.NOT_FOUND, "the page has not been built")
-            return Response(NOT_BUILT, HTTPStatus.OK, {"Cache-Control": "no-cache"}, "text/html; charset=utf-8")
+            return Response(
+                html.render("not_built.html"), HTTPStatus.OK, {"Cache-Control": "no-cache"}, "text/html; charset=utf-8"
+            )
         name = path.lstrip("/")
         if not name or name.startswith("station/") or "." not in name:
             name = "index.html"
@@ -106,18 +101,8 @@ class Page:
         return response
 
 
-DOCS_STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}
-h2{border-top:1px solid #ccc;padding-top:1rem;font-size:1.1rem}code{background:#f2f2f2;padding:.1em .3em}
-td,th{text-align:left;padding:.2rem 1rem .2rem 0;vertical-align:top}
-"""
-_CODE = re.compile(r"`([^`]+)`")
-
-
 def docs_html(openapi: dict[str, Any]) -> str:
     """The operations as one plain page that asks no other host for anything."""
-
-    def prose(text: str) -> str:
-        return _CODE.sub(r"<code>\1</code>", escape(text)).replace("\n\n", "<p>")
 
     def kind(schema: dict[str, Any]) -> str:
         if "$ref" in schema:
@@ -128,21 +113,22 @@ def docs_html(openapi: dict[str, Any]) -> str:
         words = schema.get("enum") or [schema.get("format") or schema.get("type", "")]
         return " | ".join(str(word) for word in words)
 
-    parts = []
-    for path, methods in openapi["paths"].items():
-        for method, operation in methods.items():
-            rows = "".join(
-                f"<tr><th><code>{escape(p['name'])}</code><td>{escape(p['in'])}<td>{escape(kind(p['schema']))}"
-                f"<td>{prose(p.get('description', ''))}"
+    operations = [
+        {
+            "method": method.upper(),
+            "path": path,
+            "description": operation.get("description", ""),
+            "parameters": [
+                {
+                    "name": p["name"],
+                    "where": p["in"],
+                    "kind": kind(p["schema"]),
+                    "description": p.get("description", ""),
+                }
                 for p in operation.get("parameters", [])
-            )
-            parts.append(
-                f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{prose(operation.get('description', ''))}"
-                f"<table>{rows}</table>"
-            )
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        '<title>Kawamori HTTP API</title><link rel="stylesheet" href="/api/docs.css"><h1>Kawamori HTTP API</h1>'
-        f"<p>{prose(openapi['info']['description'])}<p>Machine-readable: "
-        f'<a href="/api/openapi.json">openapi.json</a>{"".join(parts)}</html>'
-    )
+            ],
+        }
+        for path, methods in openapi["paths"].items()
+        for method, operation in methods.items()
+    ]
+    return html.render("api.html", description=openapi["info"]["description"], operations=operations)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.feeds import cap
-from api.pages.lite import LARGEST, STYLE, Asked, Now, asked, by_danger, cut, page, unreadable
+from api.pages.lite import LARGEST, Asked, Now, asked, by_danger, cut, page, style, unreadable
 from api.pages.lite_words import WORDS
 from kawamori.domain.notices import Notice
 from kawamori.settings import SiteSettings
@@ -247,7 +247,7 @@ def test_both_languages_are_whole():
         "日本語",
     ]  # the test's river has one name only
     for language, said in WORDS.items():
-        assert said.columns[3] in STYLE, language
+        assert said.columns[3] in style({}), language
 
 
 @pytest.mark.parametrize(
