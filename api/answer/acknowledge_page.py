@@ -1,4 +1,4 @@
-"""The page behind the link in a message: one conversation, one button, no script, no login.
+"""The page behind the link in a message: one incident, one button, no script, no login.
 
 Looking changes nothing: mail scanners look at every link. Only the button does, and only up to what the message told.
 """
@@ -18,7 +18,6 @@ from api.read.routes import Dependencies
 from kawamori.domain.links import Link, verify
 from kawamori.domain.people import Contact, Person
 from kawamori.storage import actions, people
-from kawamori.storage import alerts as record
 from kawamori.storage.alert_pages import alerts_by_id
 from kawamori.storage.database import Connection
 
@@ -130,7 +129,7 @@ def acknowledge_routes(using: Dependencies) -> APIRouter:
 
     async def asked(connection: Connection, token: str) -> Asked:
         try:
-            link = verify(await record.link_secret(connection), token, using.clock())
+            link = verify(await actions.link_secret(connection), token, using.clock())
         except ValueError:
             raise NotGood from None
         name, language = name_of(link, await people.contacts(connection))

@@ -19,7 +19,7 @@ from api.read.routes import Dependencies, Id, answer
 from kawamori.domain.reading import StationId
 from kawamori.domain.silence import Silence
 from kawamori.errors import StorageUnavailable
-from kawamori.storage import actions, people
+from kawamori.storage import actions, announcements, audit, people
 from kawamori.storage import alerts as record
 from kawamori.storage.actions import LockedAlert
 from kawamori.storage.alert_pages import alerts_by_id
@@ -57,7 +57,7 @@ async def acknowledge_alerts(
     if alerts:
         await actions.acknowledge(connection, alerts, who)
         line = {"who": who, "event": "acknowledged", "note": note, "detail": {"by": by}}
-        await record.notes(connection, [{**line, "id": alert, "alert": alert} for alert in alerts])
+        await audit.notes(connection, [{**line, "id": alert, "alert": alert} for alert in alerts])
 
 
 async def _held(connection: Connection, alert: int) -> LockedAlert:
@@ -91,7 +91,7 @@ def act_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of smal
 
     @router.post("/incidents/{incident_id}/acknowledge", response_model=schemas.Alerts)
     async def acknowledge_incident(incident_id: Id, actor: Operator, body: Acknowledge | None = None) -> Response:
-        """Acknowledge every alert of a conversation that nobody has; returns those."""
+        """Acknowledge every alert of an incident that nobody has; returns those."""
 
         async def work(connection: Connection) -> Response:
             if not await actions.incident_exists(connection, incident_id):
@@ -109,7 +109,7 @@ def act_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of smal
 
         async def work(connection: Connection) -> Response:
             await _held(connection, alert_id)
-            await record.note(
+            await audit.note(
                 connection, who=actor.name, subject_id=alert_id, alert=alert_id, event="noted", note=body.note
             )
             return await shown(connection, alert_id)
@@ -141,7 +141,7 @@ def act_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of smal
                         author=actor.name,
                     ),
                 )  # fmt: skip
-                await record.note(
+                await audit.note(
                     connection, who=actor.name, subject_id=alert_id, alert=alert_id, event="shelved", note=body.reason,
                     detail={"until": until.isoformat(), "silence": id_},
                 )  # fmt: skip
@@ -160,7 +160,7 @@ def act_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of smal
                 for id_, _, _ in await actions.shelvings(connection, alert_id)
             ]
             if any(lifted):
-                await record.note(connection, who=actor.name, subject_id=alert_id, alert=alert_id, event="unshelved")
+                await audit.note(connection, who=actor.name, subject_id=alert_id, alert=alert_id, event="unshelved")
             found = await alerts_by_id(connection, [alert_id], using.clock())
             if found[0].shelved_until is not None:
                 raise conflict("a silence of its station, its river or the site covers it: lift that one")
@@ -178,12 +178,12 @@ def act_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of smal
                 raise conflict("the alert was withdrawn; raise one by hand if there is water")
             if held.confirmed_at is None:
                 await actions.confirm(connection, alert_id, actor.name)
-                await record.note(
+                await audit.note(
                     connection, who=actor.name, subject_id=alert_id, alert=alert_id, event="confirmed",
                     note=body.note if body else None,
                 )  # fmt: skip
                 if not held.verified and held.paged_at is not None:
-                    await record.announce(connection, [(alert_id, "confirmed")], using.clock())
+                    await announcements.announce(connection, [(alert_id, "confirmed")], using.clock())
             return await shown(connection, alert_id)
 
         return await committed(using.database, work)
@@ -203,11 +203,11 @@ def act_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of smal
                 if held.verified and held.kind != "manual":
                     raise conflict("readings have verified it: only an unverified alert can be withdrawn")
                 await actions.dismiss(connection, alert_id, actor.name)
-                await record.note(
+                await audit.note(
                     connection, who=actor.name, subject_id=alert_id, alert=alert_id, event="withdrawn", note=body.reason
                 )
                 if held.paged_at is not None:
-                    await record.announce(connection, [(alert_id, "withdrawn")], using.clock())
+                    await announcements.announce(connection, [(alert_id, "withdrawn")], using.clock())
             return await shown(connection, alert_id)
 
         return await committed(using.database, work)
@@ -238,11 +238,11 @@ def act_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of smal
                 subject="" if body.river_id is None else f"river:{body.river_id}",
                 status=body.status or using.site.status,
             )  # fmt: skip
-            await record.note(
+            await audit.note(
                 connection, who=actor.name, subject_id=id_, alert=id_, event="raised", note=message["ja"],
                 detail={"flood_level": body.flood_level},
             )  # fmt: skip
-            await record.announce(connection, [(id_, "raised")], using.clock())
+            await announcements.announce(connection, [(id_, "raised")], using.clock())
             return await shown(connection, id_, HTTPStatus.CREATED)
 
         return await committed(using.database, work)
@@ -259,11 +259,11 @@ def act_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a list of smal
                 raise conflict("the alert was withdrawn")
             if held.state != "resolved":
                 await record.end_alert(connection, alert_id, using.clock())
-                await record.note(
+                await audit.note(
                     connection, who=actor.name, subject_id=alert_id, alert=alert_id, event="resolved",
                     note=body.note if body else None,
                 )  # fmt: skip
-                await record.announce(connection, [(alert_id, "resolved")], using.clock())
+                await announcements.announce(connection, [(alert_id, "resolved")], using.clock())
             return await shown(connection, alert_id)
 
         return await committed(using.database, work)

@@ -16,7 +16,7 @@ from api.read.routes import Dependencies, Id, IdCursor, Limit, answer, sensor_of
 from kawamori.domain.correction import Correction, CorrectionKind
 from kawamori.domain.limits import bounds_of, limits_of
 from kawamori.domain.registry import Registry, Sensor
-from kawamori.storage import alerts as record
+from kawamori.storage import audit
 from kawamori.storage.corrections import (
     CorrectionRow,
     add_correction,
@@ -117,7 +117,7 @@ def correction_routes(using: Dependencies) -> APIRouter:
             if (same := _asked_before(standing, meant)) is not None:
                 return answer(_shape(same, station_id))
             found = await the(connection, station_id, await add_correction(connection, meant))
-            await record.note(
+            await audit.note(
                 connection, who=actor.name, subject="readings", subject_id=station_id, event="corrected",
                 note=meant.why, detail=_detail(found, station_id),
             )  # fmt: skip
@@ -142,7 +142,7 @@ def correction_routes(using: Dependencies) -> APIRouter:
         async def work(connection: Connection) -> Response:
             if await undo_correction(connection, station_id, correction_id, actor.name):
                 found = await the(connection, station_id, correction_id)
-                await record.note(
+                await audit.note(
                     connection, who=actor.name, subject="readings", subject_id=station_id, event="correction_undone",
                     detail=_detail(found, station_id),
                 )  # fmt: skip

@@ -30,7 +30,7 @@ from kawamori.domain.people import Person
 from kawamori.domain.reading import RiverId, StationId
 from kawamori.domain.rules import KINDS
 from kawamori.domain.silence import Silence, Weekly
-from kawamori.storage import actions, people
+from kawamori.storage import actions, audit, people
 from kawamori.storage import alerts as record
 from kawamori.storage.actions import RuleRow, SilenceRow, ThresholdRow
 from kawamori.storage.database import Connection
@@ -158,7 +158,7 @@ def configuration_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a li
             check_contact(found, everybody)
             if found != before:
                 await people.put_contact(connection, found)
-                await record.note(
+                await audit.note(
                     connection, who=actor.name, subject="contact", subject_id=contact_id,
                     event="added" if before is None else "changed",
                     detail={"before": before and _plain(before), "after": _plain(found)},
@@ -180,7 +180,7 @@ def configuration_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a li
             if users:
                 raise conflict(f"still named by {', '.join(users)}")
             await people.remove_contact(connection, contact_id)
-            await record.note(
+            await audit.note(
                 connection, who=actor.name, subject="contact", subject_id=contact_id, event="removed",
                 detail={"before": _plain(everybody[contact_id])},
             )  # fmt: skip
@@ -212,7 +212,7 @@ def configuration_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a li
                     )
                 )  # fmt: skip
             await put_notifications(connection, drafts)
-            await record.note(
+            await audit.note(
                 connection, who=actor.name, subject="contact", subject_id=contact_id, event="tested",
                 detail={"channels": [address.channel for _, address in places]},
             )  # fmt: skip
@@ -251,7 +251,7 @@ def configuration_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a li
             check_escalation(found, everything, await people.contacts(connection), rivers)
             if found != before:
                 await people.put_escalation(connection, found)
-                await record.note(
+                await audit.note(
                     connection, who=actor.name, subject="escalation", subject_id=escalation_id,
                     event="added" if before is None else "changed",
                     detail={"before": before and escalation_shape(before), "after": escalation_shape(found)},
@@ -273,7 +273,7 @@ def configuration_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a li
             if users:
                 raise conflict(f"still named by escalation {', '.join(users)}")
             await people.remove_escalation(connection, escalation_id)
-            await record.note(
+            await audit.note(
                 connection, who=actor.name, subject="escalation", subject_id=escalation_id, event="removed",
                 detail={"before": escalation_shape(everything[escalation_id])},
             )  # fmt: skip
@@ -309,7 +309,7 @@ def configuration_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a li
             id_ = await people.put_silence(connection, silence)
             found = (await actions.silences_page(connection, over=True, before=id_ + 1, limit=1))[0]
             shape = _silence_shape(found)
-            await record.note(
+            await audit.note(
                 connection, who=actor.name, subject="silence", subject_id=id_, event="added", note=silence.reason,
                 detail={"after": _json(shape)},
             )  # fmt: skip
@@ -331,7 +331,7 @@ def configuration_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a li
             before = this(await actions.silences_page(connection, over=True, before=silence_id + 1, limit=1))
             known = (await people.silences(connection, using.clock())).get(silence_id)
             if await people.lift_silence(connection, silence_id, actor.name):
-                await record.note(
+                await audit.note(
                     connection, who=actor.name, subject="silence", subject_id=silence_id, event="lifted",
                     detail={"before": _json(_silence_shape(before))},
                 )  # fmt: skip
@@ -347,7 +347,7 @@ def configuration_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a li
         if silence.in_force(using.clock()):
             covered = await _covered(connection, silence)
             lines = [{"id": a, "alert": a, "who": who, "event": event, "note": note} for a in covered]
-            await record.notes(connection, lines)
+            await audit.notes(connection, lines)
 
     @router.get("/alert-rules", response_model=schemas.AlertRules)
     async def rules() -> Response:
@@ -405,7 +405,7 @@ def configuration_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a li
                 new = await actions.thresholds_of(connection, body.station_id, at)
                 detail["before_thresholds"] = _json([_threshold_shape(t) for t in old])
                 detail["after_thresholds"] = _json([_threshold_shape(t) for t in new])
-            await record.note(
+            await audit.note(
                 connection, who=actor.name, subject="rule", subject_id=id_,
                 event="added" if before is None else "changed", detail=detail,
             )  # fmt: skip
@@ -425,7 +425,7 @@ def configuration_routes(using: Dependencies) -> APIRouter:  # noqa: C901 - a li
             if before is None:
                 raise HTTPException(HTTPStatus.NOT_FOUND, "no rule of this id is in force")
             await actions.close_rule(connection, rule_id, at)
-            await record.note(
+            await audit.note(
                 connection, who=actor.name, subject="rule", subject_id=rule_id, event="removed",
                 detail={"before": _json(_rule_shape(before))},
             )  # fmt: skip

@@ -360,7 +360,7 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
     async def incidents(
         is_open: Annotated[bool | None, Query(alias="open")] = None, limit: Limit = 100, cursor: IdCursor = LARGEST_ID
     ) -> Response:
-        """Conversations, newest first: a river's flood wave is one, the equipment's troubles are another."""
+        """Incidents, newest first: a river's flood wave is one, the equipment's troubles are another."""
         found = await incidents_page(using.database, is_open=is_open, before=cursor, limit=limit + 1)
         more = str(found[limit - 1].id) if len(found) > limit else None
         return answer({"incidents": [shapes.incident(i) for i in found[:limit]], "next": more})

@@ -9,3 +9,7 @@ ORDER BY audit_id DESC LIMIT %(limit)s
 -- What happened to one alert, in order.
 SELECT audit_id, at, who, subject, subject_id, alert_id, event, note, detail FROM audit
 WHERE alert_id = %(alert)s ORDER BY audit_id DESC LIMIT %(limit)s
+
+-- name: note
+INSERT INTO audit (who, subject, subject_id, alert_id, event, note, detail)
+VALUES (%(who)s, %(subject)s, %(id)s, %(alert)s, %(event)s, %(note)s, %(detail)s)
