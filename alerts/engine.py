@@ -23,7 +23,7 @@ from kawamori.observe import log
 from kawamori.runtime import DatabaseClock, fail_point
 from kawamori.settings import Settings
 from kawamori.storage import alerts as record
-from kawamori.storage import announcements, audit, levels
+from kawamori.storage import announcements, audit, evaluation
 from kawamori.storage.changes import Change as Batch
 from kawamori.storage.changes import changes_after, move_cursor
 from kawamori.storage.database import Connection, Database
@@ -231,7 +231,7 @@ class Engine:
         if await registry_version(connection) != self._registry.version:
             self._registry = await load_registry(self._database)
             self._rules = await rules_of(connection)
-            self._notifier.names = await levels.level_names(connection)
+            self._notifier.names = await evaluation.level_names(connection)
             self._evaluation.learn(self._registry, self._rules)
 
 

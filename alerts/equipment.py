@@ -18,7 +18,7 @@ from kawamori.domain.rules.unfit import LOOK_BACK, UnfitRule, contradictions
 from kawamori.observe import log
 from kawamori.settings import Settings
 from kawamori.storage import alerts as record
-from kawamori.storage import announcements, audit, equipment, levels
+from kawamori.storage import announcements, audit, equipment, evaluation
 from kawamori.storage.alerts import Alert
 from kawamori.storage.database import Connection
 
@@ -342,7 +342,7 @@ def _of_gateway(rule: Rule, facts: GatewayFacts, now: datetime, *, firing: bool)
 async def _with_neighbours(connection: Connection, registry: Registry, trouble: Trouble, station: StationId) -> Trouble:
     """What people look at instead of a sensor that contradicts itself: the next stations up and down the river."""
     near = next_to(registry).get(station, [])
-    says = await levels.levels_of(connection, registry, set(near), trouble.finding.since - LOOK_BACK)
+    says = await evaluation.levels_of(connection, registry, set(near), trouble.finding.since - LOOK_BACK)
     ja = "、".join(f"{registry.stations[s].name_ja} {says[s][0]:.2f} m" for s in near if s in says)
     en = ", ".join(f"{registry.stations[s].name_en} {says[s][0]:.2f} m" for s in near if s in says)
     message = {

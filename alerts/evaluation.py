@@ -28,7 +28,7 @@ from kawamori.errors import StorageRefused
 from kawamori.observe import log
 from kawamori.settings import Settings
 from kawamori.storage import alerts as record
-from kawamori.storage import announcements, audit, levels
+from kawamori.storage import announcements, audit
 from kawamori.storage import evaluation as reading_rows
 from kawamori.storage.changes import Change as Batch
 from kawamori.storage.database import Connection, translated
@@ -447,7 +447,7 @@ class Evaluation:
         if not doubtful:
             return
         near = next_to(self._registry)
-        says = await levels.levels_of(
+        says = await reading_rows.levels_of(
             connection, self._registry, {s for change in doubtful for s in near.get(change.sensor.station, ())},
             min(change.episode.started_at for change in doubtful) - NEIGHBOURS_SINCE,
         )  # fmt: skip

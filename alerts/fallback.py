@@ -30,7 +30,7 @@ from kawamori.settings import Settings
 from kawamori.storage.alerts import Alert, known_levels
 from kawamori.storage.audit import note
 from kawamori.storage.database import Database
-from kawamori.storage.levels import level_names
+from kawamori.storage.evaluation import level_names
 from kawamori.storage.registry import load_registry, registry_version
 
 #: So long without the database, and alerting counts as impaired.

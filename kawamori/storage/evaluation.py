@@ -1,9 +1,10 @@
 """What the alert engine reads to judge: readings by span and by page, and what of them was put off."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from kawamori.domain.reading import FLAGS, Reading, SensorId
+from kawamori.domain.reading import FLAGS, Reading, SensorId, StationId
+from kawamori.domain.registry import Registry
 from kawamori.storage.binary import Int4s, Times
 from kawamori.storage.database import Connection, query
 
@@ -70,3 +71,24 @@ async def trends(
     """Each sensor's trend in units an hour, and the time of its newest reading."""
     rows = await (await connection.execute(query("trends"), {"sensors": list(sensors)})).fetchall()
     return {sensor: (trend, newest) for sensor, trend, newest in rows}
+
+
+async def level_names(connection: Connection) -> dict[int, tuple[str, str]]:
+    """The levels' names in force now, Japanese and English."""
+    rows = await (await connection.execute(query("all_flood_levels"))).fetchall()
+    return {r[0]: (r[1], r[2]) for r in rows}
+
+
+async def values_now(connection: Connection, sensors: Sequence[SensorId]) -> dict[SensorId, tuple[float, datetime]]:
+    """The newest values of these sensors, and when they were measured."""
+    rows = await connection.execute(query("values_now"), {"sensors": list(sensors)})
+    return {sensor: (value, at) for sensor, value, at in await rows.fetchall()}
+
+
+async def levels_of(
+    connection: Connection, registry: Registry, stations: Collection[StationId], since: datetime
+) -> dict[StationId, tuple[float, datetime]]:
+    """The newest water levels of these stations, and when they were measured; none older than `since`."""
+    sensors = [s for s in registry.sensors.values() if s.quantity == "water_level" and s.station in stations]
+    values = await values_now(connection, [s.id for s in sensors]) if sensors else {}
+    return {s.station: values[s.id] for s in sensors if s.id in values and values[s.id][1] >= since}

@@ -1,4 +1,4 @@
-"""Incidents, a flood wave or the troubles of equipment: what escalation knows of them, and pages of them."""
+"""Incidents, a flood wave or the troubles of equipment: what is announced together and escalated."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,33 +8,7 @@ from typing import Any
 from kawamori.domain.escalation import Position
 from kawamori.domain.reading import RiverId
 from kawamori.storage.alerts import Alert
-from kawamori.storage.database import Connection, Database, query
-from kawamori.storage.page_keys import LARGEST_ID
-
-
-@dataclass(frozen=True, slots=True)
-class ListedIncident:
-    """An incident: a river's flood wave, or the equipment's troubles, with the alerts that are announced together."""
-
-    id: int
-    topic: str
-    river: str | None
-    status: str
-    opened_at: datetime
-    closed_at: datetime | None
-    escalation: str | None
-    step: int
-    round: int
-    escalate_at: datetime | None
-    alerts: list[int]
-
-
-async def incidents_page(
-    database: Database, *, is_open: bool | None = None, before: int = LARGEST_ID, limit: int
-) -> list[ListedIncident]:
-    """Incidents, the newest first, older than the id `before`."""
-    rows = await database.fetch("incidents_page", {"before_id": before, "open": is_open, "limit": limit})
-    return [ListedIncident(*row) for row in rows]
+from kawamori.storage.database import Connection, query
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

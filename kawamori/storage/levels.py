@@ -1,12 +1,11 @@
 """Read models of the water levels: the newest reading of each sensor, and the last hours of all."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from kawamori.domain.reading import FLAGS, Flag, Reason, SensorId, StationId, failed
-from kawamori.domain.registry import Registry
-from kawamori.storage.database import Connection, Database, query
+from kawamori.domain.reading import FLAGS, Flag, Reason, SensorId, failed
+from kawamori.storage.database import Database
 
 #: A trustworthy reading older than this says nothing of now.
 _REACH = timedelta(days=30)
@@ -64,24 +63,3 @@ async def recent_rise(
     ):
         found.setdefault(SensorId(sensor), []).append((at, value))
     return found
-
-
-async def level_names(connection: Connection) -> dict[int, tuple[str, str]]:
-    """The levels' names in force now, Japanese and English."""
-    rows = await (await connection.execute(query("all_flood_levels"))).fetchall()
-    return {r[0]: (r[1], r[2]) for r in rows}
-
-
-async def values_now(connection: Connection, sensors: Sequence[SensorId]) -> dict[SensorId, tuple[float, datetime]]:
-    """The newest values of these sensors, and when they were measured."""
-    rows = await connection.execute(query("values_now"), {"sensors": list(sensors)})
-    return {sensor: (value, at) for sensor, value, at in await rows.fetchall()}
-
-
-async def levels_of(
-    connection: Connection, registry: Registry, stations: Collection[StationId], since: datetime
-) -> dict[StationId, tuple[float, datetime]]:
-    """The newest water levels of these stations, and when they were measured; none older than `since`."""
-    sensors = [s for s in registry.sensors.values() if s.quantity == "water_level" and s.station in stations]
-    values = await values_now(connection, [s.id for s in sensors]) if sensors else {}
-    return {s.station: values[s.id] for s in sensors if s.id in values and values[s.id][1] >= since}

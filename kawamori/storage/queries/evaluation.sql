@@ -35,3 +35,6 @@ ORDER BY r.observed_at DESC LIMIT 1
 
 -- name: trends
 SELECT sensor_id, trend_h, observed_at FROM latest_reading WHERE sensor_id = ANY(%(sensors)s)
+
+-- name: values_now
+SELECT sensor_id, value, observed_at FROM latest_reading WHERE sensor_id = ANY(%(sensors)s) AND value IS NOT NULL AND flag < 4

@@ -35,6 +35,3 @@ CROSS JOIN LATERAL (
         AND observed_at >= %(earliest)s AND observed_at <= %(latest)s
     ORDER BY observed_at DESC LIMIT 1
 ) r
-
--- name: values_now
-SELECT sensor_id, value, observed_at FROM latest_reading WHERE sensor_id = ANY(%(sensors)s) AND value IS NOT NULL AND flag < 4
