@@ -23,9 +23,11 @@ from kawamori.observe import log
 from kawamori.runtime import DatabaseClock, fail_point
 from kawamori.settings import Settings
 from kawamori.storage import alerts as record
+from kawamori.storage import announcements, audit, evaluation
 from kawamori.storage.changes import Change as Batch
 from kawamori.storage.changes import changes_after, move_cursor
 from kawamori.storage.database import Connection, Database
+from kawamori.storage.lease import begin_visit, describe_alerting, take_lease
 from kawamori.storage.registry import load_registry, registry_version, rules_of
 
 __all__ = ["FOLLOWER", "SELF_TEST", "Engine"]
@@ -99,7 +101,7 @@ class Engine:
     async def _advance(self, *, carefully: bool) -> bool:
         try:
             async with self._database.transaction() as connection:
-                visit = await record.begin_visit(connection, self._holder, self._settings.alerts.lease, FOLLOWER)
+                visit = await begin_visit(connection, self._holder, self._settings.alerts.lease, FOLLOWER)
                 self._late_waits = visit is not None and visit.late_waits
                 if not self._leads_by(None if visit is None else (visit.token, visit.at)) or visit is None:
                     return False
@@ -155,7 +157,7 @@ class Engine:
             await tell_notices(
                 connection, self._settings, await self._notifier.roster(connection, self.clock()), self._notices
             )
-            await record.describe_alerting(
+            await describe_alerting(
                 connection, has_listeners=await self._notifier.has_listeners(connection),
                 self_test_every=self._settings.self_test_every(), clock_off_s=self._clock_off(),
                 not_judged=self._not_judged(),
@@ -188,11 +190,11 @@ class Engine:
                 continue
             sure = alert.verified and "clock" not in news
             await record.mark_paged_late(connection, alert.id, now, verified=sure, detail=news)
-            await record.note(connection, subject_id=alert.id, alert=alert.id, event="raised", detail=news)
-            await record.announce(connection, [(alert.id, Event.RAISED)], now)
+            await audit.note(connection, subject_id=alert.id, alert=alert.id, event="raised", detail=news)
+            await announcements.announce(connection, [(alert.id, Event.RAISED)], now)
 
     async def _lead(self, connection: Connection) -> bool:
-        return self._leads_by(await record.take_lease(connection, self._holder, self._settings.alerts.lease))
+        return self._leads_by(await take_lease(connection, self._holder, self._settings.alerts.lease))
 
     def _leads_by(self, lease: tuple[int, datetime] | None) -> bool:
         """Note the lease's token and the database's time; whether this engine leads."""
@@ -229,7 +231,7 @@ class Engine:
         if await registry_version(connection) != self._registry.version:
             self._registry = await load_registry(self._database)
             self._rules = await rules_of(connection)
-            self._notifier.names = await record.level_names(connection)
+            self._notifier.names = await evaluation.level_names(connection)
             self._evaluation.learn(self._registry, self._rules)
 
 

@@ -18,6 +18,7 @@ from kawamori.domain.rules.unfit import LOOK_BACK, UnfitRule, contradictions
 from kawamori.observe import log
 from kawamori.settings import Settings
 from kawamori.storage import alerts as record
+from kawamori.storage import announcements, audit, equipment, evaluation
 from kawamori.storage.alerts import Alert
 from kawamori.storage.database import Connection
 
@@ -69,7 +70,7 @@ class Equipment:
     _unsteady_at: datetime | None = None
     #: Since when an ingest has been there without a gap, as far as is known here.
     _ingest_since: datetime | None = None
-    _doubts: Mapping[SensorId, record.Doubts] = field(default_factory=dict)
+    _doubts: Mapping[SensorId, equipment.Doubts] = field(default_factory=dict)
     _jumps: Mapping[SensorId, tuple[datetime, ...]] = field(default_factory=dict)
     #: Of sensors whose readings come late: how late, and what that looks like.
     lags: Mapping[SensorId, Lag] = field(default_factory=dict)
@@ -139,7 +140,7 @@ class Equipment:
                     for key in firing if key[0] == kind
                 }  # fmt: skip
                 continue
-            for gateway in await record.gateway_facts(connection):
+            for gateway in await equipment.gateway_facts(connection):
                 subject = f"gateway:{gateway.gateway_id}"
                 finding = self._judge(
                     (kind, subject),
@@ -154,7 +155,7 @@ class Equipment:
 
         Else a gateway says nothing because our own service fails; what was known of it stands.
         """
-        if not await record.ingest_is_there(connection):
+        if not await equipment.ingest_is_there(connection):
             self._ingest_since = None
             return False
         if self._ingest_since is None:
@@ -176,15 +177,15 @@ class Equipment:
     async def _facts(self, connection: Connection, registry: Registry, now: datetime, firing: Any) -> list[Facts]:
         if self._is_due(self._counted_at, _COUNT_EVERY):
             self._counted_at = now
-            self._doubts = await record.doubts_since(connection, now - timedelta(days=1), now)
+            self._doubts = await equipment.doubts_since(connection, now - timedelta(days=1), now)
         if self._is_due(self._unsteady_at, _UNSTEADY_EVERY):
             self._unsteady_at = now
             watched = {SensorId(id_) for kind, id_ in firing if kind == UnfitRule.kind and isinstance(id_, int)}
-            watched |= set(await record.jumping(connection, now - timedelta(hours=1), now, _LEAST_DOUBTED))
-            values = await record.values_since(connection, sorted(watched), now - LOOK_BACK, now)
+            watched |= set(await equipment.jumping(connection, now - timedelta(hours=1), now, _LEAST_DOUBTED))
+            values = await equipment.values_since(connection, sorted(watched), now - LOOK_BACK, now)
             self._jumps = {sensor: contradictions(line) for sensor, line in values.items()}
-        refused = await record.refused_clocks(connection, now - timedelta(hours=1))
-        rows = [r for r in await record.sensor_facts(connection) if _in_service(registry, r[0], now)]
+        refused = await equipment.refused_clocks(connection, now - timedelta(hours=1))
+        rows = [r for r in await equipment.sensor_facts(connection) if _in_service(registry, r[0], now)]
         await self._measure_lags(connection, registry, rows, now)
         trends: dict[StationId, float] = {}
         for id_, observed_at, _, value, flag, trend_h, *_ in rows:
@@ -202,7 +203,7 @@ class Equipment:
         for id_, observed_at, received_at, value, flag, trend_h, flat_since, device, status, off, beyond in rows:
             sensor = registry.sensors[id_]
             refused_at, why = refused.get(device, (None, ""))
-            doubts = self._doubts.get(id_, record.Doubts())
+            doubts = self._doubts.get(id_, equipment.Doubts())
             facts.append(
                 Facts(
                     sensor=sensor, station=registry.stations[sensor.station], observed_at=observed_at,
@@ -223,7 +224,7 @@ class Equipment:
             SensorId(id_) for id_, observed_at, received_at, *_ in rows
             if observed_at is not None and received_at - observed_at > NOTABLE and abs(now - received_at) <= _HEARD
         ]  # fmt: skip
-        arrivals = await record.recent_arrivals(connection, late[:_MOST_LATE], 2 * LEAST)
+        arrivals = await equipment.recent_arrivals(connection, late[:_MOST_LATE], 2 * LEAST)
         found = {id_: lag_of(line, registry.sensors[id_].usual_delay) for id_, line in arrivals.items()}
         self.lags = {id_: lag for id_, lag in found.items() if lag is not None}
 
@@ -241,7 +242,7 @@ class Equipment:
             "detail": trouble.finding.detail,
         }  # fmt: skip
         (id_,) = await record.insert_alerts(connection, [values])
-        await record.note(connection, subject_id=id_, alert=id_, event="raised")
+        await audit.note(connection, subject_id=id_, alert=id_, event="raised")
         alert = Alert(
             id=id_, kind=trouble.kind, station=trouble.station, river=None, sensor=trouble.sensor,
             subject=trouble.subject, level=0, threshold_m=None, state="firing", started_at=trouble.finding.since,
@@ -249,15 +250,15 @@ class Equipment:
             paged_at=now, detail=trouble.finding.detail, incident=None, acknowledged_at=None, confirmed_at=None,
             dismissed_at=None,
         )  # fmt: skip
-        await record.announce(connection, [(alert.id, Event.RAISED)], now)
+        await announcements.announce(connection, [(alert.id, Event.RAISED)], now)
         return alert
 
     async def _resolve(self, connection: Connection, alert: Alert, now: datetime) -> None:
         await record.end_alert(connection, alert.id, now)
-        await record.note(connection, subject_id=alert.id, alert=alert.id, event="resolved")
-        await record.announce(connection, [(alert.id, Event.RESOLVED)], now)
+        await audit.note(connection, subject_id=alert.id, alert=alert.id, event="resolved")
+        await announcements.announce(connection, [(alert.id, Event.RESOLVED)], now)
         if alert.detail.get("part_of"):
-            await record.mark_told_together(connection, [alert.id])
+            await announcements.mark_told_together(connection, [alert.id])
 
     async def _gather(
         self, connection: Connection, registry: Registry, rules: list[DatedRule],
@@ -288,14 +289,14 @@ class Equipment:
             await self._resolve(connection, outage, now)
             for alert in parts.values():  # those still silent are troubles of their own again
                 await record.set_part(connection, alert.id, None)
-                await record.announce(connection, [(alert.id, Event.RAISED)], now)
+                await announcements.announce(connection, [(alert.id, Event.RAISED)], now)
             return
         else:
             joining = [a for a in single.values() if abs(a.started_at - outage.started_at) <= rule.within]
         for alert in joining:
             await record.set_part(connection, alert.id, outage.id)
         if joining:
-            await record.mark_told_together(connection, [a.id for a in joining])
+            await announcements.mark_told_together(connection, [a.id for a in joining])
 
 
 def _of_the_site(rules: list[DatedRule], kind: str, now: datetime) -> DatedRule | None:
@@ -341,7 +342,7 @@ def _of_gateway(rule: Rule, facts: GatewayFacts, now: datetime, *, firing: bool)
 async def _with_neighbours(connection: Connection, registry: Registry, trouble: Trouble, station: StationId) -> Trouble:
     """What people look at instead of a sensor that contradicts itself: the next stations up and down the river."""
     near = next_to(registry).get(station, [])
-    says = await record.levels_of(connection, registry, set(near), trouble.finding.since - LOOK_BACK)
+    says = await evaluation.levels_of(connection, registry, set(near), trouble.finding.since - LOOK_BACK)
     ja = "、".join(f"{registry.stations[s].name_ja} {says[s][0]:.2f} m" for s in near if s in says)
     en = ", ".join(f"{registry.stations[s].name_en} {says[s][0]:.2f} m" for s in near if s in says)
     message = {

@@ -28,6 +28,8 @@ from kawamori.errors import StorageRefused
 from kawamori.observe import log
 from kawamori.settings import Settings
 from kawamori.storage import alerts as record
+from kawamori.storage import announcements, audit
+from kawamori.storage import evaluation as reading_rows
 from kawamori.storage.changes import Change as Batch
 from kawamori.storage.database import Connection, translated
 
@@ -122,13 +124,13 @@ class Evaluation:
 
     async def evaluate_late(self, connection: Connection) -> bool:
         """Go on with what was put off, for a moment; False when nothing is left of it."""
-        row = await record.next_late(connection)
+        row = await reading_rows.next_late(connection)
         if row is None:
             return False
         id_, since, until = row
         sensor = self._registry.sensors.get(id_)
         if sensor is None:
-            await record.late_done(connection, id_)
+            await reading_rows.late_done(connection, id_)
             return True
         late = self._late
         if late is None or late.sensor.id != id_ or since < late.since:
@@ -141,10 +143,10 @@ class Evaluation:
             await self._read_page(connection, late)
         if late.done:
             self._late = None
-            newest = {s: at for s, (_, at) in (await record.trends(connection, [id_])).items()}
+            newest = {s: at for s, (_, at) in (await reading_rows.trends(connection, [id_])).items()}
             changes, gone = await self._finish_late(connection, late, newest.get(id_))
             await self._write(connection, changes, gone)
-            await record.late_done(connection, id_)
+            await reading_rows.late_done(connection, id_)
         return True
 
     async def _not_judged(self, connection: Connection, id_: SensorId, reason: str) -> None:
@@ -156,7 +158,7 @@ class Evaluation:
         self.problems[id_] = reason
         log().error("a station is not judged: look at it yourself, and report this with the log",
                     station=station, error=reason)  # fmt: skip
-        await record.note(
+        await audit.note(
             connection, subject="alerting", subject_id=station, event="not_judged", detail={"reason": reason[:500]}
         )
 
@@ -188,7 +190,9 @@ class Evaluation:
                 self._watches[id_] = SensorWatch(self._watching(self._registry.sensors[id_]), end)
         if not live and not late:
             return False
-        newest = {s: at for s, (_, at) in (await record.trends(connection, [*late, *(s for s, *_ in live)])).items()}
+        newest = {
+            s: at for s, (_, at) in (await reading_rows.trends(connection, [*late, *(s for s, *_ in live)])).items()
+        }
         changes, gone = await self._judge_live(connection, live, newest)
         for id_, (start, end, _) in late.items():
             more = await self._judge_late(connection, self._registry.sensors[id_], start, end, newest.get(id_))
@@ -206,7 +210,7 @@ class Evaluation:
         gone: list[tuple[record.Alert, bool]] = []
         if not live:
             return changes, gone
-        rows = await record.rows_to_evaluate(connection, live)
+        rows = await reading_rows.rows_to_evaluate(connection, live)
         EVALUATED.inc(sum(map(len, rows.values())))
         since_of = {id_: watched + _MOMENT for id_, watched, _ in live}
         recorded = await record.recorded_since(connection, self._padded(since_of), SERIES_KINDS)
@@ -244,7 +248,7 @@ class Evaluation:
             await self._not_judged(connection, sensor.id, repr(error))
             return [], []
         PUT_OFF.inc()
-        await record.put_off(connection, sensor.id, start, end)
+        await reading_rows.put_off(connection, sensor.id, start, end)
         return [], []
 
     async def _begin_late(self, connection: Connection, sensor: Sensor, start: datetime, end: datetime) -> Late:
@@ -255,7 +259,7 @@ class Evaluation:
     async def _read_page(self, connection: Connection, late: Late) -> None:
         """Judge one page more of a sensor's readings."""
         id_ = late.sensor.id
-        rows = await record.page_to_evaluate(connection, id_, late.after, self._clock() + _AHEAD, _PAGE)
+        rows = await reading_rows.page_to_evaluate(connection, id_, late.after, self._clock() + _AHEAD, _PAGE)
         EVALUATED.inc(len(rows))
         late.rows += len(rows)
         settled = late.until + self._reach(late.sensor) + AGREE_WITHIN
@@ -375,7 +379,7 @@ class Evaluation:
         since = start - reach
         if any(t.hold or t.consecutive > 1 for t in thresholds):
             lowest = min(t.value_m for t in thresholds)
-            calm = await record.calm_before(connection, sensor.id, start, lowest)
+            calm = await reading_rows.calm_before(connection, sensor.id, start, lowest)
             since = min(since, calm or min(t.valid_from for t in thresholds))
         while True:
             pad = self._padded({sensor.id: since})[sensor.id]
@@ -416,8 +420,8 @@ class Evaluation:
         for change, id_ in [*((c, c.match.id) for c in known if c.match), *zip(new, ids, strict=True)]:
             notes += [{"id": id_, "alert": id_, "event": event} | _answered(change, event) for event in change.events]
             tell += [(id_, event) for event in change.tell]
-        await record.notes(connection, notes)
-        await record.announce(connection, tell, now)
+        await audit.notes(connection, notes)
+        await announcements.announce(connection, tell, now)
 
     def _values(self, change: Change) -> dict[str, Any]:
         episode, sensor = change.episode, change.sensor
@@ -443,7 +447,7 @@ class Evaluation:
         if not doubtful:
             return
         near = next_to(self._registry)
-        says = await record.levels_of(
+        says = await reading_rows.levels_of(
             connection, self._registry, {s for change in doubtful for s in near.get(change.sensor.station, ())},
             min(change.episode.started_at for change in doubtful) - NEIGHBOURS_SINCE,
         )  # fmt: skip

@@ -27,8 +27,10 @@ from kawamori.mqtt import Link, Message
 from kawamori.observe import log
 from kawamori.runtime import backoff, sleep_or_stop
 from kawamori.settings import Settings
-from kawamori.storage.alerts import Alert, known_levels, level_names, note
+from kawamori.storage.alerts import Alert, known_levels
+from kawamori.storage.audit import note
 from kawamori.storage.database import Database
+from kawamori.storage.evaluation import level_names
 from kawamori.storage.registry import load_registry, registry_version
 
 #: So long without the database, and alerting counts as impaired.

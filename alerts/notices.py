@@ -16,7 +16,7 @@ from kawamori.domain.people import Person, persons
 from kawamori.errors import StorageBroken, StorageUnavailable
 from kawamori.observe import log
 from kawamori.settings import Settings
-from kawamori.storage.alerts import note
+from kawamori.storage.audit import note
 from kawamori.storage.database import Connection, translated
 from kawamori.storage.notices import begin_notice, end_notice, notices_now, notices_told
 from kawamori.storage.outbox import Draft, put_notifications

@@ -19,10 +19,12 @@ from kawamori.domain.standing import Claim, claim_of, claim_of_state
 from kawamori.errors import KawamoriError
 from kawamori.observe import log
 from kawamori.settings import Settings
-from kawamori.storage import alerts as record
-from kawamori.storage import people
-from kawamori.storage.alerts import Alert, Announcement, Incident, Sent
+from kawamori.storage import actions, announcements, audit, evaluation, people
+from kawamori.storage import incidents as incident_rows
+from kawamori.storage.alerts import Alert
+from kawamori.storage.announcements import Announcement
 from kawamori.storage.database import Connection, translated
+from kawamori.storage.incidents import Incident, Sent
 from kawamori.storage.outbox import Draft, put_notifications
 
 #: How long an acknowledge link works.
@@ -90,7 +92,7 @@ def filter_silenced(
 
 
 def lately_of(sent: Iterable[Sent]) -> Lately:
-    """What every person was sent lately, by conversation and by topic. Pure."""
+    """What every person was sent lately, by incident and by topic. Pure."""
     counts: dict[int, tuple[int, datetime]] = {}
     totals: dict[tuple[str, str], int] = {}
     together: dict[tuple[str, str], datetime] = {}
@@ -117,21 +119,21 @@ class Notifier:
     async def tell(self, connection: Connection, registry: Registry) -> None:
         """Put what is new into the log, and into the outbox what may be told now."""
         await self._log(connection, registry)
-        waiting = await record.announcements_to_tell(connection)
+        waiting = await announcements.announcements_to_tell(connection)
         if not waiting:
             return
         now = self._clock()
         silences = await people.silences(connection, now)
         ready, dropped = filter_silenced(waiting, silences.values(), now)
         for why, those in dropped.items():
-            await record.mark_told(connection, [w.id for w in those], why)
+            await announcements.mark_told(connection, [w.id for w in those], why)
         if not ready:
             return
         incidents, pairs = await self._incidents_of(connection, ready, now)
-        lately = lately_of(await record.sent_since(connection, now - WINDOW))
+        lately = lately_of(await incident_rows.sent_since(connection, now - WINDOW))
         gathering = [i.id for i in incidents.values() if i.topic == "equipment"]
         roster = await self.roster(connection, now)
-        before = await record.told_persons(connection, incidents)
+        before = await incident_rows.told_persons(connection, incidents)
         audiences = {
             id_: self._audience(incident, [w for i, w in pairs if i == id_], roster, before.get(id_, []))
             for id_, incident in incidents.items()
@@ -145,7 +147,7 @@ class Notifier:
             except Exception as error:  # noqa: BLE001 - the root of one message: the others go out, it is tried again
                 log().error("a message could not be made: report this", alert=bundle[0][1].alert.id, exc_info=error)
                 continue
-            await record.mark_told(connection, [w.id for _, w in bundle])
+            await announcements.mark_told(connection, [w.id for _, w in bundle])
 
     def _audience(
         self, incident: Incident, news: Sequence[Announcement], roster: Roster, before: Sequence[str]
@@ -161,7 +163,7 @@ class Notifier:
 
     async def _log(self, connection: Connection, registry: Registry) -> None:
         """Every event, one by one, whatever people are told of it and when."""
-        new = await record.announcements_to_log(connection)
+        new = await announcements.announcements_to_log(connection)
         if not new:
             return
         told = await self._told(connection, registry, [(w.event, w.alert) for w in new])
@@ -176,14 +178,14 @@ class Notifier:
                 )
             )  # fmt: skip
         await put_notifications(connection, drafts)
-        await record.mark_logged(connection, [w.id for w in new])
+        await announcements.mark_logged(connection, [w.id for w in new])
 
     async def _told(
         self, connection: Connection, registry: Registry, entries: Sequence[tuple[str, Alert]]
     ) -> list[AlertEvent]:
         """The alerts with their stations and trends."""
         sensors = [a.sensor for _, a in entries if a.sensor is not None]
-        trends = await record.trends(connection, sensors) if sensors else {}
+        trends = await evaluation.trends(connection, sensors) if sensors else {}
         return [
             AlertEvent(
                 event=event,
@@ -200,8 +202,10 @@ class Notifier:
     async def _incidents_of(
         self, connection: Connection, ready: Sequence[Announcement], now: datetime
     ) -> tuple[dict[int, Incident], list[tuple[int, Announcement]]]:
-        """The conversation of each alert: a river's flood wave, the upstream crossing first; or the equipment's."""
-        incidents = await record.incidents_by_id(connection, {w.alert.incident for w in ready if w.alert.incident})
+        """The incident of each alert: a river's flood wave, the upstream crossing first; or the equipment's."""
+        incidents = await incident_rows.incidents_by_id(
+            connection, {w.alert.incident for w in ready if w.alert.incident}
+        )
         opened: dict[tuple[str, str | None, str], Incident] = {}
         pairs: list[tuple[int, Announcement]] = []
         joined: dict[int, set[int]] = {}
@@ -213,13 +217,13 @@ class Notifier:
                 river = alert.river if topic == "flood" else None
                 incident = opened.get((topic, river, alert.status))
                 if incident is None:
-                    incident = await record.open_incident(connection, topic, river, alert.status, now)
+                    incident = await incident_rows.open_incident(connection, topic, river, alert.status, now)
                     opened[topic, river, alert.status] = incident
                 incidents[incident.id] = incident
                 joined.setdefault(incident.id, set()).add(alert.id)
             pairs.append((incident.id, one))
         for incident_id, alerts in joined.items():
-            await record.join_incident(connection, incident_id, alerts)
+            await incident_rows.join_incident(connection, incident_id, alerts)
         return incidents, pairs
 
     async def roster(self, connection: Connection, now: datetime) -> Roster:
@@ -280,7 +284,7 @@ class Notifier:
         roster: Roster,
         before: Sequence[str],
     ) -> list[Person]:
-        """Whoever has been told of this conversation, and for something new whoever is to be told first."""
+        """Whoever has been told of this incident, and for something new whoever is to be told first."""
         if incident.topic == "self_test":
             return [p for p in roster.contacts.values() if isinstance(p, Person) and p.self_test]
         listeners = {p.id: p for p in persons(before, roster.contacts, roster.now)}
@@ -292,7 +296,7 @@ class Notifier:
                 listeners |= {p.id: p for p in self._everybody(roster)}
             else:
                 position, new = incident.position, {a.id for a in raised}
-                waiting = [a for a in await record.unanswered(connection, incident.id) if a.id not in new]
+                waiting = [a for a in await incident_rows.unanswered(connection, incident.id) if a.id not in new]
                 if (
                     not waiting
                     or incident.escalate_at is None
@@ -301,7 +305,7 @@ class Notifier:
                 ):
                     position, first = roster.reach(Position(escalation=escalation.id))
                     at = None if position is None else roster.next_at(position)
-                    await record.set_incident_position(connection, incident.id, position, at)
+                    await incident_rows.set_incident_position(connection, incident.id, position, at)
                 else:
                     _, first = roster.reach(position)
                 listeners |= {p.id: p for p in first or self._everybody(roster)}
@@ -312,9 +316,9 @@ class Notifier:
         listeners: Iterable[Person], *, incident: int, several: bool, key: str, event: str, now: datetime,
     ) -> None:  # fmt: skip
         told = await self._told(connection, registry, entries)
-        again = await record.told_ended(connection, [a.id for e, a in entries if e == Event.RAISED])
+        again = await announcements.told_ended(connection, [a.id for e, a in entries if e == Event.RAISED])
         told = [replace(t, event="returned") if t.event == "raised" and t.alert.id in again else t for t in told]
-        secret = await record.link_secret(connection)
+        secret = await actions.link_secret(connection)
         page = self._settings.public_url and self._settings.public_url.rstrip("/")
         drafts = []
         for person in listeners:
@@ -342,43 +346,43 @@ class Notifier:
         await put_notifications(connection, drafts)
 
     async def escalate(self, connection: Connection, registry: Registry) -> None:
-        """Tell the next in line of what nobody has answered in time, and end the conversations that are over."""
+        """Tell the next in line of what nobody has answered in time, and end the incidents that are over."""
         now = self._clock()
-        for incident in await record.incidents_to_escalate(connection, now):
+        for incident in await incident_rows.incidents_to_escalate(connection, now):
             try:
                 async with translated():
                     await self._escalate(connection, registry, incident, now)
             except KawamoriError:
                 raise
-            except Exception as error:  # noqa: BLE001 - the root of one conversation: the others go on, it is tried again
-                log().error("a conversation could not be escalated: report this", incident=incident.id, exc_info=error)
-        await record.close_incidents(connection, now)
+            except Exception as error:  # noqa: BLE001 - the root of one incident: the others go on, it is tried again
+                log().error("an incident could not be escalated: report this", incident=incident.id, exc_info=error)
+        await incident_rows.close_incidents(connection, now)
 
     async def _escalate(
         self, connection: Connection, registry: Registry, incident: Incident, now: datetime
     ) -> None:  # fmt: skip
-        """Tell the next in line of one conversation."""
+        """Tell the next in line of one incident."""
         silences = (await people.silences(connection, now)).values()
-        unanswered = await record.unanswered(connection, incident.id)
+        unanswered = await incident_rows.unanswered(connection, incident.id)
         loud = [
             a for a in unanswered
             if not silenced(silences, now, alert=a.id, kind=a.kind, station=a.station, river=a.river, level=a.level)
         ]  # fmt: skip
         if not loud or incident.position is None:
-            await record.set_incident_position(
+            await incident_rows.set_incident_position(
                 connection, incident.id, incident.position, now + _SOON if unanswered else None
             )
             return
         roster = await self.roster(connection, now)
         position, next_ = roster.reach(after(roster.escalations, incident.position))
         if position is None:
-            await record.set_incident_position(connection, incident.id, incident.position, None)
-            await record.note(connection, subject_id=loud[0].id, alert=loud[0].id, event="nobody_answered")
+            await incident_rows.set_incident_position(connection, incident.id, incident.position, None)
+            await audit.note(connection, subject_id=loud[0].id, alert=loud[0].id, event="nobody_answered")
             log().error("nobody has answered an alert, and there is nobody left to be told: call them",
                         alert=loud[0].id)  # fmt: skip
             return
-        await record.set_incident_position(connection, incident.id, position, roster.next_at(position))
-        await record.note(
+        await incident_rows.set_incident_position(connection, incident.id, position, roster.next_at(position))
+        await audit.note(
             connection, subject_id=loud[0].id, alert=loud[0].id, event="escalated",
             detail={"to": [p.id for p in next_], "step": position.step, "round": position.round},
         )  # fmt: skip

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from kawamori.domain.rules import Episode
-from kawamori.storage.alerts import Announcement
+from kawamori.storage.announcements import Announcement
 
 
 class Event(StrEnum):
@@ -72,11 +72,11 @@ def due(
 #: Messages a person is sent within `WINDOW` at most, urgent ones not counted against them.
 MOST = 10
 WINDOW = timedelta(minutes=10)
-#: Conversations are told one by one up to this; then what waits is told together.
+#: Incidents are told one by one up to this; then what waits is told together.
 ONE_BY_ONE = 7
-#: Between the messages of one conversation, times the number already sent in the window.
+#: Between the messages of one incident, times the number already sent in the window.
 GAP = timedelta(minutes=1)
-#: Between messages about several conversations at once.
+#: Between messages about several incidents at once.
 TOGETHER_GAP = timedelta(minutes=4)
 #: The equipment's troubles gather for so long: a power cut is one message.
 GATHER = timedelta(minutes=2)
@@ -92,7 +92,7 @@ def is_urgent(waiting: Announcement) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audience:
-    """Who would be told in a conversation, and what it is about: each topic has a budget of its own."""
+    """Who would be told in an incident, and what it is about: each topic has a budget of its own."""
 
     topic: str = "flood"
     persons: frozenset[str] = frozenset()
@@ -102,11 +102,11 @@ class Audience:
 class Lately:
     """What was sent within the window."""
 
-    #: Of each conversation: how many messages the person who got most of it was sent, and the last one's time.
+    #: Of each incident: how many messages the person who got most of it was sent, and the last one's time.
     incidents: Mapping[int, tuple[int, datetime]]
     #: Of each person and topic how many messages.
     sent: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    #: Of each person and topic when the last message about several conversations went out.
+    #: Of each person and topic when the last message about several incidents went out.
     together_at: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
 
 
@@ -119,7 +119,7 @@ def bundles(
 ) -> list[list[Pair]]:  # fmt: skip
     """What goes out now, each list in one message; what is left goes on waiting.
 
-    `waiting` are pairs of a conversation and what is to be told in it. Conversations in `gathering` (the equipment's)
+    `waiting` are pairs of an incident and what is to be told in it. Incidents in `gathering` (the equipment's)
     wait for more to come. The worst comes first. A message waits for what the persons of its own audience were sent of
     its own topic, never for anybody else's.
     """

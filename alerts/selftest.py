@@ -19,7 +19,7 @@ from kawamori.mqtt.publisher import Publisher
 from kawamori.observe import log
 from kawamori.runtime import sleep_or_stop
 from kawamori.settings import Settings
-from kawamori.storage import alerts as record
+from kawamori.storage import audit
 from kawamori.storage.database import Database
 from kawamori.storage.registry import SensorPlan, StationPlan, register
 
@@ -137,6 +137,6 @@ class SelfTest:
     async def _note(self, event: str, begun_at: float) -> None:
         seconds = round(self._steady() - begun_at, 3)
         async with self._database.transaction() as connection:
-            await record.note(
+            await audit.note(
                 connection, subject="alerting", subject_id=SELF_TEST, event=event, detail={"seconds": seconds}
             )

@@ -15,7 +15,7 @@ from kawamori.domain.standing import EVENT_OF, Claim, Heard, LastWord, Verdict, 
 from kawamori.errors import KawamoriError
 from kawamori.observe import log
 from kawamori.storage import alerts as record
-from kawamori.storage import outbox
+from kawamori.storage import evaluation, outbox
 from kawamori.storage.alerts import Alert
 from kawamori.storage.database import Connection, translated
 from kawamori.storage.outbox import Notification, Tried
@@ -158,7 +158,7 @@ async def _held(
             alert = record.alert_as_said(entry.plain)
         event = entry.event if verdicts[entry.alert][0] is Verdict.SEND else EVENT_OF[claim]
         told.append(AlertEvent(event=event, alert=alert, station=_station(registry, alert, entry.plain)))
-    message = reworded(one, told, names or await record.level_names(connection))
+    message = reworded(one, told, names or await evaluation.level_names(connection))
     event = one.event if one.event == "digest" else told[0].event
     log().info("a message is sent in other words: it is no longer so", notification=one.id, why=why)
     await outbox.reword(connection, one.id, event, message.subject, message.body, message.payload, why)

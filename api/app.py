@@ -9,19 +9,17 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.gzip import GZipMiddleware
 
 from api import html
-from api.answer.acknowledge_page import acknowledge_routes
-from api.answer.alerts import act_routes
-from api.answer.corrections import correction_routes
+from api.answer import acknowledge_page, alerts, corrections
 from api.auth.actors import Writes
-from api.configure.routes import configuration_routes
+from api.configure import contacts, escalations, rules, silences
 from api.contract import problems
-from api.feeds.routes import bulletin_routes
+from api.dependencies import Dependencies
+from api.feeds import routes as feeds
 from api.live.levels import Levels
 from api.pages.console import Page, SecurityHeaders, docs_html
 from api.pages.lite import lite_routes
-from api.read.basemap import basemap_routes
-from api.read.routes import Dependencies, read_routes
-from api.read.system import system_routes
+from api.read import basemap, system
+from api.read.routes import read_routes
 from kawamori.observe import Health
 
 DESCRIPTION = """Water levels, their history, and alerts of a city's rivers. Times are RFC 3339 with offset, units SI,
@@ -56,14 +54,11 @@ def create_app(using: Dependencies, health: Health, page: Path | None) -> FastAP
     app.add_middleware(SecurityHeaders, pictures_from=using.api.tiles_origin)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=COMPRESSION)
     levels = Levels(using.database, using.directory, using.clock)
-    app.include_router(bulletin_routes(using))  # before `/alerts/{id}`, which would take `7.cap` for an id
+    app.state.using, app.state.system = using, system.SystemState()
+    app.include_router(feeds.router)  # before `/alerts/{id}`, which would take `7.cap` for an id
     app.include_router(read_routes(using, levels))
-    app.include_router(system_routes(using))
-    app.include_router(basemap_routes(using))
-    app.include_router(act_routes(using))
-    app.include_router(configuration_routes(using))
-    app.include_router(correction_routes(using))
-    app.include_router(acknowledge_routes(using))
+    for room in (system, basemap, alerts, contacts, escalations, silences, rules, corrections, acknowledge_page):
+        app.include_router(room.router)
     app.include_router(lite_routes(using, levels))
 
     @cache

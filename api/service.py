@@ -9,11 +9,11 @@ from datetime import timedelta
 from api.app import create_app
 from api.auth.actors import Auth
 from api.clock import DatabaseClock
+from api.dependencies import Dependencies
 from api.live.level_events import LiveLevels
 from api.live.levels import Levels
 from api.live.stream import Hub, LiveFeed
 from api.pages.console import find_page, page_version
-from api.read.routes import Dependencies
 from api.registry_cache import RegistryCache
 from kawamori.errors import ConfigurationError
 from kawamori.observe import Health, log, serve

@@ -14,7 +14,7 @@ from ingest.validate import IngestValidator
 from kawamori.errors import ConfigurationError, KawamoriError
 from kawamori.settings import Settings, load
 from kawamori.storage import quarantine
-from kawamori.storage.alerts import note
+from kawamori.storage.audit import note
 from kawamori.storage.database import Database
 from kawamori.storage.loading import load_registry
 from kawamori.storage.readings import newest_times

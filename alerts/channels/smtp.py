@@ -23,7 +23,7 @@ class SmtpChannel:
         self._settings = settings
 
     def message(self, notification: Notification) -> EmailMessage:
-        """The mail, but for its recipient; mails of one conversation are one thread."""
+        """The mail, but for its recipient; mails of one incident are one thread."""
         s, notification = self._settings, fit(notification)
         message = EmailMessage()
         message["From"] = s.mail_from

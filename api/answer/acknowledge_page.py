@@ -10,15 +10,14 @@ from fastapi import APIRouter, Response
 
 from api import html
 from api.answer.alerts import acknowledge_alerts, committed
+from api.dependencies import Dependencies, Using
 from api.feeds import cap
 from api.feeds.cap import Subject
 from api.feeds.chronology import JST
 from api.feeds.routes import subject_of
-from api.read.routes import Dependencies
 from kawamori.domain.links import Link, verify
 from kawamori.domain.people import Contact, Person
 from kawamori.storage import actions, people
-from kawamori.storage import alerts as record
 from kawamori.storage.alert_pages import alerts_by_id
 from kawamori.storage.database import Connection
 
@@ -102,50 +101,50 @@ def refusal() -> str:
     return html.render("acknowledge_refused.html", words=_WORDS)
 
 
-def acknowledge_routes(using: Dependencies) -> APIRouter:
-    """The page, and what its button does."""
-    router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False)
 
-    async def asked(connection: Connection, token: str) -> Asked:
+
+async def _asked(using: Dependencies, connection: Connection, token: str) -> Asked:
+    try:
+        link = verify(await actions.link_secret(connection), token, using.clock())
+    except ValueError:
+        raise NotGood from None
+    name, language = name_of(link, await people.contacts(connection))
+    return Asked(link=link, name=name, language=language)
+
+
+def _refused() -> Response:
+    return Response(refusal(), HTTPStatus.FORBIDDEN, _HEADERS, "text/html; charset=utf-8")
+
+
+@router.api_route("/acknowledge/{token}", methods=["GET", "HEAD"])
+async def look(using: Using, token: str) -> Response:
+    """What the link is about. Changes nothing."""
+    directory = await using.directory.get()
+    async with using.database.transaction() as connection:
         try:
-            link = verify(await record.link_secret(connection), token, using.clock())
-        except ValueError:
-            raise NotGood from None
-        name, language = name_of(link, await people.contacts(connection))
-        return Asked(link=link, name=name, language=language)
-
-    def refused() -> Response:
-        return Response(refusal(), HTTPStatus.FORBIDDEN, _HEADERS, "text/html; charset=utf-8")
-
-    @router.api_route("/acknowledge/{token}", methods=["GET", "HEAD"])
-    async def look(token: str) -> Response:
-        """What the link is about. Changes nothing."""
-        directory = await using.directory.get()
-        async with using.database.transaction() as connection:
-            try:
-                who = await asked(connection, token)
-            except NotGood:
-                return refused()
-            ids = await actions.alerts_of_incident(connection, who.link.incident)
-            told = [id_ for id_ in ids if id_ <= who.link.up_to_alert]
-            alerts = await alerts_by_id(connection, told, using.clock())
-        newer = len(told) < len(ids)
-        about = [subject_of(alert, [], directory) for alert in alerts]
-        return Response(page(who, about, newer=newer), headers=_HEADERS, media_type="text/html; charset=utf-8")
-
-    @router.post("/acknowledge/{token}")
-    async def press(token: str) -> Response:
-        """Acknowledge what the message told of, and show that it was done."""
-
-        async def work(connection: Connection) -> None:
-            who = await asked(connection, token)
-            ids = await actions.alerts_to_acknowledge(connection, who.link.incident, who.link.up_to_alert)
-            await acknowledge_alerts(connection, ids, who.name, None, by="link")
-
-        try:
-            await committed(using.database, work)
+            who = await _asked(using, connection, token)
         except NotGood:
-            return refused()
-        return Response(status_code=HTTPStatus.SEE_OTHER, headers={**_HEADERS, "Location": f"/acknowledge/{token}"})
+            return _refused()
+        ids = await actions.alerts_of_incident(connection, who.link.incident)
+        told = [id_ for id_ in ids if id_ <= who.link.up_to_alert]
+        alerts = await alerts_by_id(connection, told, using.clock())
+    newer = len(told) < len(ids)
+    about = [subject_of(alert, [], directory) for alert in alerts]
+    return Response(page(who, about, newer=newer), headers=_HEADERS, media_type="text/html; charset=utf-8")
 
-    return router
+
+@router.post("/acknowledge/{token}")
+async def press(using: Using, token: str) -> Response:
+    """Acknowledge what the message told of, and show that it was done."""
+
+    async def work(connection: Connection) -> None:
+        who = await _asked(using, connection, token)
+        ids = await actions.alerts_to_acknowledge(connection, who.link.incident, who.link.up_to_alert)
+        await acknowledge_alerts(connection, ids, who.name, None, by="link")
+
+    try:
+        await committed(using.database, work)
+    except NotGood:
+        return _refused()
+    return Response(status_code=HTTPStatus.SEE_OTHER, headers={**_HEADERS, "Location": f"/acknowledge/{token}"})

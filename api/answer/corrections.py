@@ -4,19 +4,19 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Response
+from fastapi import APIRouter, HTTPException, Path, Response
 from pydantic import AwareDatetime
 
 from api.answer.alerts import committed
-from api.auth.actors import Actor
 from api.contract import schemas
 from api.contract.problems import REFUSALS, WrongField
 from api.contract.requests import CorrectionBody
-from api.read.routes import Dependencies, Id, IdCursor, Limit, answer, sensor_of
+from api.dependencies import Id, IdCursor, Limit, Manager, Reader, Using, answer
+from api.read.routes import sensor_of
 from kawamori.domain.correction import Correction, CorrectionKind
 from kawamori.domain.limits import bounds_of, limits_of
 from kawamori.domain.registry import Registry, Sensor
-from kawamori.storage import alerts as record
+from kawamori.storage import audit
 from kawamori.storage.corrections import (
     CorrectionRow,
     add_correction,
@@ -84,70 +84,66 @@ def _detail(found: CorrectionRow, station: str) -> dict[str, Any]:
     }
 
 
-def correction_routes(using: Dependencies) -> APIRouter:
-    """Every route by which people correct readings."""
-    router = APIRouter(prefix="/api/v1/stations/{station_id}", responses=REFUSALS, tags=["readings"])
-    Manager = Annotated[Actor, Depends(using.auth.manager)]  # noqa: N806 - a type
-    Reader = Annotated[Actor, Depends(using.auth.reader)]  # noqa: N806 - a type
+router = APIRouter(prefix="/api/v1/stations/{station_id}", responses=REFUSALS, tags=["readings"])
 
-    async def the(connection: Connection, station: str, correction: int) -> CorrectionRow:
-        found = await corrections_of_station(connection, station, before=correction + 1, limit=1)
-        if not found or found[0].id != correction:
-            raise HTTPException(HTTPStatus.NOT_FOUND, "no correction of this id")
-        return found[0]
 
-    @router.put("/readings/{time}", response_model=schemas.Correction)
-    async def correct(
-        station_id: str, time: Annotated[AwareDatetime, Path()], actor: Manager, body: CorrectionBody
-    ) -> Response:
-        """Correct or condemn the reading of that very time, or with `to` all from it until then, for a reason.
+async def _correction(connection: Connection, station: str, correction: int) -> CorrectionRow:
+    found = await corrections_of_station(connection, station, before=correction + 1, limit=1)
+    if not found or found[0].id != correction:
+        raise HTTPException(HTTPStatus.NOT_FOUND, "no correction of this id")
+    return found[0]
 
-        The former values are kept; readings that arrive later or again obey it, and alerts follow, within seconds.
-        """
-        directory = await using.directory.newest()
-        sensor = sensor_of(directory, station_id, body.quantity)
-        meant = correction_from(body, time, sensor, actor.name, using.clock(), directory.registry)
 
-        async def work(connection: Connection) -> Response:
-            if not await reading_stands_at(connection, sensor.id, meant.starts_at, meant.ends_at):
-                raise HTTPException(
-                    HTTPStatus.NOT_FOUND, "no reading of this time; times are exact, as the API gives them"
-                )
-            standing = await corrections_of_station(connection, station_id, before=LARGEST_ID, limit=100)
-            if (same := _asked_before(standing, meant)) is not None:
-                return answer(_shape(same, station_id))
-            found = await the(connection, station_id, await add_correction(connection, meant))
-            await record.note(
-                connection, who=actor.name, subject="readings", subject_id=station_id, event="corrected",
-                note=meant.why, detail=_detail(found, station_id),
+@router.put("/readings/{time}", response_model=schemas.Correction)
+async def correct(
+    using: Using, station_id: str, time: Annotated[AwareDatetime, Path()], actor: Manager, body: CorrectionBody
+) -> Response:
+    """Correct or condemn the reading of that very time, or with `to` all from it until then, for a reason.
+
+    The former values are kept; readings that arrive later or again obey it, and alerts follow, within seconds.
+    """
+    directory = await using.directory.newest()
+    sensor = sensor_of(directory, station_id, body.quantity)
+    meant = correction_from(body, time, sensor, actor.name, using.clock(), directory.registry)
+
+    async def work(connection: Connection) -> Response:
+        if not await reading_stands_at(connection, sensor.id, meant.starts_at, meant.ends_at):
+            raise HTTPException(HTTPStatus.NOT_FOUND, "no reading of this time; times are exact, as the API gives them")
+        standing = await corrections_of_station(connection, station_id, before=LARGEST_ID, limit=100)
+        if (same := _asked_before(standing, meant)) is not None:
+            return answer(_shape(same, station_id))
+        found = await _correction(connection, station_id, await add_correction(connection, meant))
+        await audit.note(
+            connection, who=actor.name, subject="readings", subject_id=station_id, event="corrected",
+            note=meant.why, detail=_detail(found, station_id),
+        )  # fmt: skip
+        return answer(_shape(found, station_id))
+
+    return await committed(using.database, work)
+
+
+@router.get("/corrections", response_model=schemas.Corrections)
+async def corrections(
+    using: Using, _actor: Reader, station_id: str, limit: Limit = 100, cursor: IdCursor | None = None
+) -> Response:
+    """What people said of this station's readings, undone or not, the newest first."""
+    async with using.database.transaction() as connection:
+        found = await corrections_of_station(connection, station_id, before=cursor or LARGEST_ID, limit=limit + 1)
+    more = str(found[limit - 1].id) if len(found) > limit else None
+    return answer({"corrections": [_shape(row, station_id) for row in found[:limit]], "next": more})
+
+
+@router.delete("/corrections/{correction_id}", response_model=schemas.Correction)
+async def undo(using: Using, station_id: str, correction_id: Id, actor: Manager) -> Response:
+    """Let a correction hold no more: the readings are again what the devices said, or an older correction."""
+
+    async def work(connection: Connection) -> Response:
+        if await undo_correction(connection, station_id, correction_id, actor.name):
+            found = await _correction(connection, station_id, correction_id)
+            await audit.note(
+                connection, who=actor.name, subject="readings", subject_id=station_id, event="correction_undone",
+                detail=_detail(found, station_id),
             )  # fmt: skip
-            return answer(_shape(found, station_id))
+        return answer(_shape(await _correction(connection, station_id, correction_id), station_id))
 
-        return await committed(using.database, work)
-
-    @router.get("/corrections", response_model=schemas.Corrections)
-    async def corrections(
-        _actor: Reader, station_id: str, limit: Limit = 100, cursor: IdCursor | None = None
-    ) -> Response:
-        """What people said of this station's readings, undone or not, the newest first."""
-        async with using.database.transaction() as connection:
-            found = await corrections_of_station(connection, station_id, before=cursor or LARGEST_ID, limit=limit + 1)
-        more = str(found[limit - 1].id) if len(found) > limit else None
-        return answer({"corrections": [_shape(row, station_id) for row in found[:limit]], "next": more})
-
-    @router.delete("/corrections/{correction_id}", response_model=schemas.Correction)
-    async def undo(station_id: str, correction_id: Id, actor: Manager) -> Response:
-        """Let a correction hold no more: the readings are again what the devices said, or an older correction."""
-
-        async def work(connection: Connection) -> Response:
-            if await undo_correction(connection, station_id, correction_id, actor.name):
-                found = await the(connection, station_id, correction_id)
-                await record.note(
-                    connection, who=actor.name, subject="readings", subject_id=station_id, event="correction_undone",
-                    detail=_detail(found, station_id),
-                )  # fmt: skip
-            return answer(_shape(await the(connection, station_id, correction_id), station_id))
-
-        return await committed(using.database, work)
-
-    return router
+    return await committed(using.database, work)

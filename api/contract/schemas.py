@@ -418,7 +418,7 @@ class AlertDetail(Alert):
 
 
 class Incident(_Shape):
-    """A conversation: a river's flood wave, or the equipment's troubles."""
+    """An incident: a river's flood wave, or the equipment's troubles."""
 
     id: int
     topic: str
@@ -434,7 +434,7 @@ class Incident(_Shape):
 
 
 class Incidents(_Shape):
-    """Conversations, newest first."""
+    """Incidents, newest first."""
 
     incidents: list[Incident]
     next: Next

@@ -13,9 +13,9 @@ from kawamori.domain.notices import Notice
 from kawamori.domain.reading import Flag, SensorId, StationId, reason_names
 from kawamori.domain.registry import Sensor, Station
 from kawamori.storage.alert_pages import Alert
-from kawamori.storage.audit import Entry
+from kawamori.storage.audit_pages import Entry
 from kawamori.storage.charts import Resolution, expected_readings
-from kawamori.storage.incidents import Incident
+from kawamori.storage.incident_pages import ListedIncident
 from kawamori.storage.levels import Latest
 from kawamori.storage.news import LiveReading
 from kawamori.storage.notifications import Notification
@@ -383,7 +383,7 @@ def entry(found: Entry, *, trusted: bool) -> Json:
     }
 
 
-def incident(found: Incident) -> Json:
+def incident(found: ListedIncident) -> Json:
     """An incident, and what belongs to it."""
     return {
         "id": found.id,

@@ -13,12 +13,12 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Response
 
 from api import html
+from api.dependencies import Dependencies
 from api.feeds import cap
 from api.feeds.chronology import JST, STATUS
 from api.feeds.routes import subject_of
 from api.live.levels import Levels
 from api.pages.lite_words import WORDS, Words
-from api.read.routes import Dependencies
 from api.registry_cache import USUAL, Level
 from kawamori.domain.danger import Danger
 from kawamori.domain.reading import Flag

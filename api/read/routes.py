@@ -2,91 +2,52 @@
 
 import csv
 import io
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-import msgspec
-from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Response
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, StringConstraints
+from fastapi import APIRouter, Header, HTTPException, Query, Response
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from api.auth.actors import Actor, Auth
 from api.contract import schemas, shapes
 from api.contract.problems import PROBLEM, WrongField, busy
+from api.dependencies import (
+    Anybody,
+    Cursor,
+    Dependencies,
+    From,
+    Id,
+    IdCursor,
+    Limit,
+    Reader,
+    Text,
+    To,
+    Word,
+    answer,
+    possible_time,
+)
 from api.live.levels import Levels
-from api.live.stream import Hub, LiveFeed
+from api.live.stream import Hub
 from api.read.recent_levels import RecentLevels
-from api.registry_cache import Directory, RegistryCache
+from api.registry_cache import Directory
 from kawamori.domain.reading import StationId
 from kawamori.domain.registry import Sensor, Station
-from kawamori.runtime import Clock
-from kawamori.settings import ApiSettings, SiteSettings
 from kawamori.storage.alert_pages import AlertsWanted, alerts_by_id, alerts_page
-from kawamori.storage.audit import audit_of_alert, audit_page
+from kawamori.storage.audit_pages import audit_of_alert, audit_page
 from kawamori.storage.charts import CHART_POINTS, Resolution, choose_resolution, next_bucket, readings_page
 from kawamori.storage.database import Database
-from kawamori.storage.incidents import incidents_page
+from kawamori.storage.incident_pages import incidents_page
 from kawamori.storage.notifications import notifications_by_id, notifications_of_alert, notifications_page
 from kawamori.storage.page_keys import FIRST, LARGEST_ID, LAST
 from kawamori.storage.quarantine_pages import quarantine_page, quarantined_payload
 from kawamori.storage.registry import cross_section_of, datums_of, devices_of_station
 
 TIME_ZONE = "Asia/Tokyo"
-_SPACE_FOR_PLUS = re.compile(r" (\d\d:?\d\d)$")
-_EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-
-
-def _plus(text: object) -> object:
-    """A `+` that was not escaped in the address arrives as a space."""
-    return _SPACE_FOR_PLUS.sub(r"+\1", text) if isinstance(text, str) else text
-
-
-def _possible(at: datetime) -> datetime:
-    if not _EARLIEST <= at <= _LATEST:
-        raise ValueError("must lie between the years 1900 and 2200")
-    return at.astimezone(UTC)
-
-
-Time = Annotated[AwareDatetime, BeforeValidator(_plus), AfterValidator(_possible)]
-From = Annotated[Time | None, Query(alias="from", description="RFC 3339 with offset, included")]
-To = Annotated[Time | None, Query(description="RFC 3339 with offset, excluded")]
-Cursor = Annotated[str | None, Query(max_length=100, description="`next` of the page before")]
-Limit = Annotated[int, Query(ge=1, le=1000)]
-Id = Annotated[int, Path(ge=1, le=LARGEST_ID)]
-IdCursor = Annotated[int, Query(ge=1, le=LARGEST_ID, description="`next` of the page before")]
-#: The database knows no NUL.
-Word = Annotated[str, StringConstraints(max_length=100, pattern=r"^[^\x00]*$")]
 DatumName = Annotated[Literal["zero", "tp"], Query(description="Above gauge zero, or above the sea (T.P.)")]
-Text = Annotated[Word | None, Query()]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dependencies:
-    """What the routes work with."""
-
-    database: Database
-    directory: RegistryCache
-    feed: LiveFeed
-    clock: Clock
-    site: SiteSettings
-    auth: Auth
-    #: Where people open the page, as they may type it.
-    public_url: str | None = None
-    api: ApiSettings = field(default_factory=ApiSettings)
-    #: How far this host's clock is ahead of the database's; None while that is not known.
-    host_ahead: Callable[[], timedelta | None] = lambda: None
-
-
-def answer(body: Any, media_type: str = "application/json", status: int = HTTPStatus.OK) -> Response:
-    """An answer that no cache keeps: a river's level is old in a minute."""
-    return Response(msgspec.json.encode(body), status, {"Cache-Control": "no-store"}, media_type)
 
 
 class EventStream(StreamingResponse):
@@ -143,7 +104,7 @@ def _micros(at: datetime) -> int:
 
 def _numbered_time(text: str) -> datetime:
     at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(text))
-    return _possible(at)
+    return possible_time(at)
 
 
 def _reading_cursor(text: str, asked: Resolution) -> tuple[Resolution, datetime]:
@@ -173,8 +134,6 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
     """Every route that reads."""
     router = APIRouter(prefix="/api/v1", responses={422: PROBLEM, 503: PROBLEM})
     recent = RecentLevels()
-    Anybody = Annotated[Actor | None, Depends(using.auth.anybody)]  # noqa: N806 - a type
-    Reader = Annotated[Actor, Depends(using.auth.reader)]  # noqa: N806 - a type
 
     @router.get("/levels/latest", response_model=schemas.LevelsLatest, tags=["levels"])
     async def latest_levels(
@@ -360,7 +319,7 @@ def read_routes(using: Dependencies, levels: Levels) -> APIRouter:  # noqa: C901
     async def incidents(
         is_open: Annotated[bool | None, Query(alias="open")] = None, limit: Limit = 100, cursor: IdCursor = LARGEST_ID
     ) -> Response:
-        """Conversations, newest first: a river's flood wave is one, the equipment's troubles are another."""
+        """Incidents, newest first: a river's flood wave is one, the equipment's troubles are another."""
         found = await incidents_page(using.database, is_open=is_open, before=cursor, limit=limit + 1)
         more = str(found[limit - 1].id) if len(found) > limit else None
         return answer({"incidents": [shapes.incident(i) for i in found[:limit]], "next": more})

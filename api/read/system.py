@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from api.clock import WRONG_AFTER
 from api.contract import schemas, shapes
 from api.contract.problems import PROBLEM
-from api.read.routes import Dependencies, answer
+from api.dependencies import Dependencies, Using, answer
 from api.single_flight import SingleFlight
 from kawamori.errors import KawamoriError
 from kawamori.observe import log
@@ -28,26 +28,33 @@ KEPT = timedelta(seconds=2)
 MOST_PROBLEMS = 50
 
 
-def system_routes(using: Dependencies) -> APIRouter:
-    """The one route."""
-    router = APIRouter(prefix="/api/v1", responses={503: PROBLEM}, tags=["site"])
-    once: SingleFlight[dict[str, Any]] = SingleFlight()
-    kept: dict[str, Any] | None = None
-    kept_at = 0.0
+router = APIRouter(prefix="/api/v1", responses={503: PROBLEM}, tags=["site"])
 
-    @router.get("/system", response_model=schemas.System)
-    async def system() -> Response:
-        """How every link from the sensor to the person is; a part that could not be learned is named in `unknown`.
 
-        All who ask within two seconds get the same answer: `as_of` is when it was learned.
-        """
-        nonlocal kept, kept_at
+class SystemState:
+    """The state as it was last learned: all who ask within two seconds get the same."""
+
+    def __init__(self) -> None:
+        self._once: SingleFlight[dict[str, Any]] = SingleFlight()
+        self._kept: dict[str, Any] | None = None
+        self._kept_at = 0.0
+
+    async def now(self, using: Dependencies) -> dict[str, Any]:
+        """What is known now; raises StorageUnavailable when the database does not answer at all."""
         begun = time.monotonic()
-        if kept is None or begun - kept_at >= KEPT.total_seconds():
-            kept, kept_at = await once.do(lambda: _state(using)), begun
-        return answer(kept)
+        if self._kept is None or begun - self._kept_at >= KEPT.total_seconds():
+            self._kept, self._kept_at = await self._once.do(lambda: _state(using)), begun
+        return self._kept
 
-    return router
+
+@router.get("/system", name="system", response_model=schemas.System)
+async def system_now(using: Using, request: Request) -> Response:
+    """How every link from the sensor to the person is; a part that could not be learned is named in `unknown`.
+
+    All who ask within two seconds get the same answer: `as_of` is when it was learned.
+    """
+    state: SystemState = request.app.state.system
+    return answer(await state.now(using))
 
 
 def host_clock(ahead: timedelta | None) -> dict[str, Any] | None:

@@ -246,3 +246,10 @@ async def timeline(
             for name in ("chronology_of_alerts", "chronology_of_messages", "chronology_of_audit")
         ]
     return Timeline(*found)
+
+
+async def link_secret(connection: Connection) -> bytes:
+    """What acknowledge links are signed with."""
+    row = await (await connection.execute(query("link_secret"))).fetchone()
+    assert row is not None
+    return bytes(row[0])

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from kawamori.errors import ConfigurationError
-from kawamori.storage.alerts import note
+from kawamori.storage.audit import note
 from kawamori.storage.database import Database, query
 from kawamori.storage.quarantine import ask_for_gateway
 

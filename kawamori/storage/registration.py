@@ -14,7 +14,7 @@ from kawamori.domain.registration.plans import Sheet, StationPlan
 from kawamori.domain.registration.register import registered
 from kawamori.domain.registration.standing import SUBJECTS, Change, Registered, changes, nothing_registered
 from kawamori.storage.actions import change_configuration
-from kawamori.storage.alerts import SOFTWARE, notes
+from kawamori.storage.audit import SOFTWARE, notes
 from kawamori.storage.database import Connection, Database, query
 
 #: What thresholds and limits are compared with.

@@ -12,7 +12,7 @@ from kawamori.domain.reading import FLAGS, Flag, Reading, SensorId
 from kawamori.domain.registry import Registry
 from kawamori.errors import StorageRefused
 from kawamori.storage import readings as rows
-from kawamori.storage.alerts import note
+from kawamori.storage.audit import note
 from kawamori.storage.database import Connection, Database, query
 from kawamori.storage.registration import register_in
 from kawamori.storage.registry import StationPlan

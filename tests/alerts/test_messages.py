@@ -12,7 +12,8 @@ from alerts.paging import GATHER, MOST, WINDOW, Audience, Before, Event, Lately,
 from kawamori.domain.reading import RiverId, SensorId, StationId
 from kawamori.domain.registry import Station
 from kawamori.domain.rules import KINDS, Episode
-from kawamori.storage.alerts import Alert, Announcement
+from kawamori.storage.alerts import Alert
+from kawamori.storage.announcements import Announcement
 
 AT = datetime(2026, 7, 13, 17, 14, tzinfo=UTC)  # 02:14 JST
 NAMES = {

@@ -66,7 +66,7 @@ async def test_a_higher_level_alarms_again_after_an_acknowledgement_and_a_fall_a
     assert len(resolved) == 1, "three levels are left in one fall: one message"
 
 
-async def test_one_conversation_a_river_the_upstream_first_and_downstream_joined(rivers: Any) -> None:
+async def test_one_incident_a_river_the_upstream_first_and_downstream_joined(rivers: Any) -> None:
     await rivers.stations(3)
     await rivers.station("other", river="q")
     await rivers.person("duty")

@@ -1,4 +1,4 @@
-"""Who is there to be told, while contacts and escalations change under an open conversation."""
+"""Who is there to be told, while contacts and escalations change under an open incident."""
 
 from datetime import UTC, datetime
 

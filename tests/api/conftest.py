@@ -117,7 +117,7 @@ class Rows:
         return int(row[0])
 
     def incident(self, river: str | None = "kuji") -> int:
-        """A conversation that is over, so that many may stand beside each other."""
+        """An incident that is over, so that many may stand beside each other."""
         (row,) = self.sql(
             "INSERT INTO incident (topic, river_id, status, opened_at, closed_at) VALUES ('flood', %s, 'actual', now(), now())"
             " RETURNING incident_id",

@@ -89,7 +89,7 @@ def test_an_alert_that_is_over_can_still_be_acknowledged_but_not_shelved(api, ro
     refused(api.act(f"/alerts/{alert}/shelve", {"minutes": 5, "reason": "r"}), 409, "over")
 
 
-def test_a_conversation_is_acknowledged_as_a_whole_once(api, rows, sensor):
+def test_a_incident_is_acknowledged_as_a_whole_once(api, rows, sensor):
     incident = rows.incident()
     alerts = [rows.alert("weir", sensor, incident=incident, level=n) for n in (1, 2, 3)]
     api.act(f"/alerts/{alerts[0]}/acknowledge")

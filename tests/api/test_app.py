@@ -12,9 +12,9 @@ import pytest
 from api.app import create_app
 from api.auth.actors import Auth
 from api.contract import schemas
+from api.dependencies import Dependencies
 from api.live.stream import Hub, LiveFeed
 from api.pages.console import SECURITY_HEADERS, Page, SecurityHeaders, docs_html, page_version
-from api.read.routes import Dependencies
 from api.registry_cache import RegistryCache
 from api.service import listener
 from kawamori.observe import Health

@@ -44,7 +44,7 @@ def sensor(rows):
 
 @pytest.fixture
 def told(rows, sensor):
-    """A conversation of three alerts, the message told of the first two."""
+    """An incident of three alerts, the message told of the first two."""
     incident = rows.incident()
     return incident, [rows.alert("weir", sensor, incident=incident, level=n) for n in (3, 4, 5)]
 

@@ -167,7 +167,7 @@ def test_a_span_visits_only_its_own_chunks(full, name):
 
 
 READ_SIDE = (
-    "levels", "charts", "alert_pages", "incidents", "audit", "notifications", "quarantine_pages", "news",
+    "levels", "charts", "alert_pages", "incident_pages", "audit_pages", "notifications", "quarantine_pages", "news",
 )  # fmt: skip
 
 

@@ -197,7 +197,7 @@ async function post<T>(path: string, body: object, actor: Actor): Promise<T> {
 export const postAnswer = (id: number, action: string, body: object, actor: Actor) =>
   post<Alert>(`/alerts/${id}/${action}`, body, actor);
 
-/** Acknowledges all of a conversation that nobody has; returns those. */
+/** Acknowledges all of an incident that nobody has; returns those. */
 export const postIncident = async (id: number, body: object, actor: Actor) =>
   (await post<{ alerts: Alert[] }>(`/incidents/${id}/acknowledge`, body, actor)).alerts;
 

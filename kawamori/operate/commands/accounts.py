@@ -21,7 +21,7 @@ def add(
     """Add an account, and print its token: this once, only its digest is stored."""
     from kawamori.domain.accounts import LONGEST_NAME, MANAGER, OPERATOR, is_name, new_token, token_digest
     from kawamori.storage.accounts import add_account
-    from kawamori.storage.alerts import note
+    from kawamori.storage.audit import note
     from kawamori.storage.database import Database
 
     with clear_errors():
@@ -69,7 +69,7 @@ def list_(as_json: Json = False) -> None:
 def revoke(name: Annotated[str, typer.Argument(help="Whose token is to work no more.")]) -> None:
     """Revoke an account's token at once; the audit keeps what the person did."""
     from kawamori.storage.accounts import revoke_account
-    from kawamori.storage.alerts import note
+    from kawamori.storage.audit import note
     from kawamori.storage.database import Database
 
     with clear_errors():

@@ -144,3 +144,6 @@ ORDER BY x.silence_id DESC LIMIT %(limit)s
 -- An incident's alerts that people may see, in order of their beginning.
 SELECT alert_id FROM alert
 WHERE incident_id = %(incident)s AND (retracted_at IS NULL OR paged_at IS NOT NULL) ORDER BY started_at, alert_id
+
+-- name: link_secret
+SELECT value FROM secret WHERE name = 'links'

@@ -52,7 +52,7 @@ FROM (SELECT received_at FROM quarantine WHERE received_at > %(now)s::timestampt
 -- name: alerting_state
 -- Who leads, until when, and what it says of itself; since when a batch waits to be evaluated, and a message to be sent
 -- for which no other channel has stood in (a person's test of a contact aside); whether a message about what still lasts
--- and nobody has answered was given up, and nothing else of its conversation reached anybody since; the last self-test.
+-- and nobody has answered was given up, and nothing else of its incident reached anybody since; the last self-test.
 SELECT l.holder, l.until, l.has_listeners, l.self_test_every, clock_timestamp(),
     (SELECT b.committed_at FROM ingest_batch b WHERE (b.xid, b.batch_id) > (of_this_life(f.xid), f.batch_id)
         AND b.xid < pg_snapshot_xmax(pg_current_snapshot()) ORDER BY b.xid, b.batch_id LIMIT 1),
