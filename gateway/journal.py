@@ -136,10 +136,7 @@ class Journal:
             self._empty_log()
             if not size or self._has_room(size):
                 return
-            (pages,), (unused,) = (self._db.execute(f"PRAGMA {what}").fetchone() for what in _PAGES)
-            if unused > pages / 2 and 4 * (pages - unused) * self._page < self._free():
-                self._db.execute("VACUUM")  # little is left in it: a moment's work, and the disk has the rest again
-                self._empty_log()
+            self._shrink()
         except sqlite3.Error as error:
             if not size:
                 return  # a deletion may fit nevertheless
@@ -156,6 +153,19 @@ class Journal:
         if unused * self._page >= log:
             return self._free() >= log
         return self._free() >= self._keep_free + 2 * size
+
+    def _shrink(self) -> None:
+        """Give the disk back what the file no longer needs, where that is a moment's work: little is left in it."""
+        (pages,), (unused,) = (self._db.execute(f"PRAGMA {what}").fetchone() for what in _PAGES)
+        if unused > pages / 2 and 4 * (pages - unused) * self._page < self._free():
+            self._db.execute("VACUUM")
+            self._empty_log()
+
+    def give_back(self) -> None:
+        """After a backlog: give the disk back what the journal grew by; raises StorageUnavailable."""
+        with self._translated("the journal could not be made smaller"):
+            self._empty_log()
+            self._shrink()
 
     def _empty_log(self) -> None:
         """Write the log into the file and give its disk back."""

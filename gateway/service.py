@@ -191,6 +191,9 @@ class Gateway:
         SET_ASIDE.set(self._forwarder.aside)
         WAITING.set(await self._on_disk(self._journal.waiting))
         self.disk_used = await self._on_disk(self._journal.disk_used)
+        if self.disk_used > _DISK_ALARM and not self._refused:
+            await self._on_disk(self._journal.give_back)
+            self.disk_used = await self._on_disk(self._journal.disk_used)
         DISK_USED.set(self.disk_used)
 
     async def _forget(self) -> None:

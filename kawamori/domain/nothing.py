@@ -6,7 +6,7 @@ is not.
 """
 
 import struct
-from collections.abc import Iterable
+from functools import lru_cache
 from itertools import product
 
 from kawamori.domain.quantity import Unit, convert
@@ -53,7 +53,7 @@ def numbers_for_nothing(deployment: Deployment, unit: Unit, limits: Limits) -> f
     The four-byte floats next to them are among them: many loggers send those.
     """
     if deployment.nothing is not None:
-        return _with_floats(deployment.nothing)
+        return _with_floats(frozenset(deployment.nothing))
     sensor = deployment.sensor
     low, high = plausible(sensor.quantity, limits)
     if deployment.quantity == "distance" and sensor.quantity == "water_level" and limits.lowest is not None:
@@ -66,9 +66,10 @@ def numbers_for_nothing(deployment: Deployment, unit: Unit, limits: Limits) -> f
     def stored(number: float) -> float:
         return convert(number, unit, deployment.unit) * deployment.scale + deployment.shift
 
-    return _with_floats(n for n in usual if not low <= stored(n) <= high)
+    return _with_floats(frozenset(n for n in usual if not low <= stored(n) <= high))
 
 
-def _with_floats(numbers: Iterable[float]) -> frozenset[float]:
+@lru_cache(1000)  # thousands of devices share a few lists
+def _with_floats(numbers: frozenset[float]) -> frozenset[float]:
     found = {float(n) for n in numbers}
     return frozenset(found | {struct.unpack("<f", struct.pack("<f", n))[0] for n in found if abs(n) < 1e38})

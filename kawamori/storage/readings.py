@@ -16,6 +16,8 @@ from kawamori.storage.binary import Float8s, Int2s, Int4s, Times, copied
 from kawamori.storage.database import Connection, query
 from kawamori.storage.summaries import LEFT_OUT, recompute_summaries, summary_columns
 
+#: Sensors whose last readings are read at once: what the driver holds of them is several times what is remembered.
+_TAILS_TOGETHER = 250
 #: Neighbours of late readings are looked for no further away than this.
 _REACH = timedelta(days=30)
 
@@ -53,9 +55,19 @@ async def tails(
     connection: Connection, sensors: Sequence[SensorId], limit: int
 ) -> dict[SensorId, tuple[Reading | None, tuple[Reading, ...], datetime | None]]:
     """Of each sensor the newest reading, the last `limit` within its range, oldest first, and since when it is flat."""
+    found: dict[SensorId, tuple[Reading | None, tuple[Reading, ...], datetime | None]] = {}
+    for start in range(0, len(sensors), _TAILS_TOGETHER):
+        found |= await _some_tails(connection, sensors[start : start + _TAILS_TOGETHER], limit)
+    return found
+
+
+async def _some_tails(
+    connection: Connection, sensors: Sequence[SensorId], limit: int
+) -> dict[SensorId, tuple[Reading | None, tuple[Reading, ...], datetime | None]]:
     wanted = Int4s.of(sensors)
     newest = await (await connection.execute(query("tails"), {"sensors": wanted}, binary=True)).fetchall()
     recent: dict[SensorId, list[Reading]] = {row[0]: [] for row in newest}
+    id_of = {row[0]: row[0] for row in newest}  # one number a sensor, however many of its readings are remembered
     times = [row[1] for row in newest if row[1] is not None]
     if times:
         cursor = await connection.execute(
@@ -64,7 +76,7 @@ async def tails(
             binary=True,
         )
         for row in await cursor.fetchall():
-            recent[row[0]].append(reading_of(row))
+            recent[row[0]].append(reading_of((id_of[row[0]], *row[1:])))
     return {row[0]: (None if row[1] is None else reading_of(row[:6]), tuple(recent[row[0]]), row[6]) for row in newest}
 
 

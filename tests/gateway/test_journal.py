@@ -72,3 +72,21 @@ def test_damage_that_is_found_later_is_told_with_the_next_step(tmp_path: Path) -
     journal = Journal(path)
     with pytest.raises(StorageUnavailable, match=r"is damaged .*move the file"):
         journal.after(0, 2**30)
+
+
+def test_after_a_backlog_the_disk_has_back_what_the_journal_grew_by(journal: Journal, tmp_path: Path) -> None:
+    rows = [row for _ in range(50) for row in journal.append([([reading(n) for n in range(1000)], [], [])], [])]
+    assert journal.waiting() == 50
+    kept = rows[-1][0]
+    journal.append([], [(rows[0][0], kept - 1)])
+    grown = sum(file.stat().st_size for file in tmp_path.rglob("*"))
+    journal.give_back()
+    assert sum(file.stat().st_size for file in tmp_path.rglob("*")) < grown / 10
+    assert len(values(journal.after(0, 10**9))) == 1000, "what waits is still there"
+
+
+def test_a_journal_that_is_full_of_rows_is_left_as_it_is(journal: Journal) -> None:
+    for n in range(5):
+        journal.append([([reading(n)] * 1000, [], [])], [])
+    journal.give_back()
+    assert len(values(journal.after(0, 10**9))) == 5000
