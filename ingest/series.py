@@ -408,7 +408,10 @@ def _compare(tail: QcWindow, series: list[Reading], before: dict[datetime, Readi
     if len(tail.recent) == REACH_BACK and series[-1].observed_at < tail.recent[0].observed_at:
         return Outcome(tail, rows, changed)  # history, all of it before what the tail holds
     latest = series[-1] if tail.latest is None or series[-1].observed_at >= tail.latest.observed_at else tail.latest
-    recent = {r.observed_at: r for r in tail.recent} | {r.observed_at: r for r in series}
+    recent = {r.observed_at: r for r in tail.recent}
+    for r in series:
+        if recent.get(r.observed_at) != r:  # what is remembered already is not held a second time until the commit
+            recent[r.observed_at] = r
     kept = sorted([r for r in recent.values() if not r.reasons & _OUT], key=_when)[-REACH_BACK:]
     flat_since = tail.flat_since
     if latest is series[-1]:
