@@ -58,8 +58,8 @@ bench: setup-bench ## Speed: every ratio within one run; table and pictures into
 screenshots: setup-test ## Pictures of every view into tests/artefacts/screens (ARGS="--only REGEX", ARGS=--docs)
 	$(BIN)/python -m pytest -q -s tests/e2e/screenshots.py $(ARGS)
 
-wheel: ## Build the wheel
-	$(BIN)/python -m pip wheel -q --no-deps -w dist .
+wheel: setup-test ## Build the wheel, with the page and the SQL inside
+	$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation --no-index -w dist .
 
 clean: ## Remove what the set-up put into this clone
 	rm -rf .venv .setup dist dashboard/node_modules dashboard/dist tests/artefacts
