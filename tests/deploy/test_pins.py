@@ -22,13 +22,14 @@ def test_every_requirement_has_one_version_and_hashes(file: Path) -> None:
     assert not re.search(r"://|--(extra-)?index-url|--find-links", text)
 
 
-def test_a_package_has_the_same_version_and_hashes_in_every_file() -> None:
-    seen: dict[str, tuple[str, frozenset[str]]] = {}
+def test_a_package_has_one_version_for_each_python_and_the_same_hashes_in_every_file() -> None:
+    seen: dict[tuple[str, str], tuple[str, frozenset[str]]] = {}
     for file in FILES:
         for block in renew.blocks(file.read_text()):
             name, _, version = block.split()[0].partition("==")
+            python = "".join(re.findall(r"python_full_version [<>=]+ '[0-9.]+'", block))
             pin = (version, frozenset(re.findall(r"sha256:\w+", block)))
-            assert seen.setdefault(name, pin) == pin, f"{file.name}: {name}"
+            assert seen.setdefault((name, python), pin) == pin, f"{file.name}: {name}"
 
 
 def test_the_files_are_those_that_are_renewed() -> None:
