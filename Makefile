@@ -9,7 +9,7 @@ SLOWEST := --durations=40 --durations-min=3
 CODE := kawamori gateway ingest alerts api simulators tests deploy
 
 .PHONY: help demo test check format lint types imports unit integration e2e faults bench screenshots wheel clean setup setup-test \
-	setup-bench page
+	setup-bench page audit renew
 
 help: ## List the commands
 	@grep -E '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-24s %s\n", $$1, $$2}'
@@ -25,7 +25,7 @@ test: setup-test check ## Everything that must hold: style, types, imports, the 
 setup setup-test setup-bench:
 	@$(PYTHON) deploy/setup.py $(patsubst setup,demo,$(@:setup-%=%))
 
-check: lint types imports page ## What needs no server
+check: lint types imports page audit ## What needs no server
 
 format: ## Put the code in order
 	$(BIN)/ruff check --fix $(CODE)
@@ -44,6 +44,13 @@ imports: ## What may import what
 page: ## The page's own checks and tests
 	@PATH="$(CURDIR)/$(BIN):$$PATH" && export PATH && cd dashboard && npm run --silent check && npm test --silent
 
+audit: ## Known vulnerabilities of the pinned packages (asked once a day), and the SBOM into dist/
+	@$(BIN)/python deploy/audit.py
+
+renew: setup-test ## Renew the pinned versions of the Python and npm packages, then run everything
+	$(PYTHON) deploy/renew.py
+	$(MAKE) test
+
 unit: TESTS = not integration and not e2e
 integration e2e: TESTS = $@
 unit integration e2e: ## Part of the tests: without servers, on real servers, the whole chain and the page
@@ -58,8 +65,8 @@ bench: setup-bench ## Speed: every ratio within one run; table and pictures into
 screenshots: setup-test ## Pictures of every view into tests/artefacts/screens (ARGS="--only REGEX", ARGS=--docs)
 	$(BIN)/python -m pytest -q -s tests/e2e/screenshots.py $(ARGS)
 
-wheel: ## Build the wheel
-	$(BIN)/python -m pip wheel -q --no-deps -w dist .
+wheel: setup-test ## Build the wheel, with the page and the SQL inside
+	$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation --no-index -w dist .
 
 clean: ## Remove what the set-up put into this clone
 	rm -rf .venv .setup dist dashboard/node_modules dashboard/dist tests/artefacts

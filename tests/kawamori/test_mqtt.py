@@ -87,7 +87,11 @@ async def test_no_more_is_in_flight_than_asked_for(own_broker: BrokerServer) -> 
                 messages += await receiver.receive(1)
         assert [m.payload for m in messages] == payloads[:10]
         receiver.acknowledge(messages)
-        assert [m.payload for m in await receive(receiver, 15)] == payloads[10:]  # Mosquitto 2.0.11 counts loosely here
+        rest: list[Message] = []
+        while len(rest) < 15:  # how many come before the next acknowledgement differs: Mosquitto 2.0.11 counts loosely
+            rest += (more := await receive(receiver, 1))
+            receiver.acknowledge(more)
+        assert [m.payload for m in rest] == payloads[10:]
 
 
 class Collector:
