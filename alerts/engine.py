@@ -40,15 +40,25 @@ CLOCK_OFF_S = 5.0
 
 
 class Engine:
-    """Evaluates what changed, looks at the equipment, and puts what people are told into the outbox."""
+    """Evaluates what changed, looks at the equipment, and puts what people are told into the outbox.
 
-    def __init__(self, database: Database, settings: Settings, clock: Callable[[], datetime] | None = None) -> None:
+    `holder`: under which name it holds the lease. Where that is `alerts-…` and the name of the database's sessions too,
+    another engine takes over as soon as these are gone; else once the lease has run out.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        clock: Callable[[], datetime] | None = None,
+        holder: str | None = None,
+    ) -> None:
         self._database = database
         self._settings = settings
         self._time = DatabaseClock()
         #: The database's time, unless somebody else's is given.
         self.clock = clock or self._time
-        self._holder = uuid4().hex
+        self._holder = holder or uuid4().hex
         self._token: int | None = None
         self._registry = Registry(version=0)
         self._rules: list[DatedRule] = []

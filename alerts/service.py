@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from uuid import uuid4
 
 from prometheus_client import Gauge
 
@@ -34,10 +35,10 @@ _TICK_S = 1.0
 class Service:
     """What runs in one process, and how it wakes each other."""
 
-    def __init__(self, database: Database, settings: Settings, stop: asyncio.Event) -> None:
+    def __init__(self, database: Database, settings: Settings, stop: asyncio.Event, holder: str) -> None:
         self._database, self._settings, self._stop = database, settings, stop
         channels = make_channels(settings.alerts)
-        self.engine = Engine(database, settings)
+        self.engine = Engine(database, settings, holder=holder)
         clock = self.engine.clock  # the database's time: the host's may be set
         self.fallback = FallbackAlerting(settings, channels, database, self.engine, clock)
         self.self_test = SelfTest(database, settings, channels, self.engine, clock)
@@ -108,9 +109,10 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Evaluate and notify until stopped."""
     # a frozen engine keeps the lease's row locked no longer than this, so that another takes over in time
     idle = settings.alerts.lease * 0.6
-    async with Database(settings.database(), "alerts", size=10, idle=idle) as database:
+    holder = f"alerts-{uuid4().hex[:12]}"
+    async with Database(settings.database(), holder, size=10, idle=idle) as database:
         await say_started(database, "alerts")
-        service = Service(database, settings, stop)
+        service = Service(database, settings, stop, holder)
         health = Health()
         health.check("database", service.trouble)
         health.warn("self-test", lambda: service.self_test.trouble)

@@ -1,5 +1,6 @@
 """The engine on a real database: late readings, clocks, what cannot be judged, and what comes back."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +12,8 @@ from kawamori.domain.rules.battery import BatteryRule
 from kawamori.domain.rules.level import LevelWatch
 from kawamori.runtime import DatabaseClock
 from kawamori.runtime import now as now_
+from kawamori.storage.database import Database
+from kawamori.storage.lease import take_lease
 
 pytestmark = pytest.mark.integration
 
@@ -259,3 +262,32 @@ async def test_an_alert_of_a_kind_that_this_version_does_not_know_stops_nobody_f
     said = " ".join(subject for _, subject in await rivers.told())
     assert "tsunami" in said
     assert "L1" in said or len(await rivers.history()) == 2
+
+
+async def test_the_lease_of_a_process_that_is_gone_is_free_at_once_and_that_of_a_silent_one_when_it_runs_out(
+    rivers: Any,
+) -> None:
+    async def take(database: Database, holder: str) -> bool:
+        async with database.transaction() as connection:
+            return await take_lease(connection, holder, timedelta(minutes=1)) is not None
+
+    async with Database(rivers.database.url, "alerts-b") as second:
+        async with Database(rivers.database.url, "alerts-a") as first:
+            assert await take(first, "alerts-a")
+            assert not await take(second, "alerts-b"), "its sessions stand: it may only be silent"
+        await _until_gone(rivers, "kawamori-alerts-a")
+        assert await take(second, "alerts-b"), "its process is gone"
+        assert await take(second, "alerts-b")
+        async with Database(rivers.database.url, "elsewhere") as hidden:
+            await rivers.sql("UPDATE lease SET holder = 'alerts-a'")
+            assert not await take(hidden, "alerts-c"), "one whose own session cannot be seen waits"
+        await rivers.sql("UPDATE lease SET holder = 'unnamed'")
+        assert not await take(second, "alerts-b"), "who holds it without a name is waited for"
+
+
+async def _until_gone(rivers: Any, name: str) -> None:
+    for _ in range(200):
+        if not await rivers.sql("SELECT 1 FROM pg_stat_activity WHERE application_name = %s", name):
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail(f"the sessions of {name} are still there")

@@ -15,11 +15,16 @@ WHERE l.name = 'alerts' AND l.holder = %(holder)s
 SELECT EXISTS (SELECT FROM late_evaluation)
 
 -- name: take_lease
--- Nobody's, one's own, or one that has run out.
+-- Nobody's, one's own, one that has run out, or that of an engine whose process is gone: the server has no session of its
+-- name any more. (Asked only where our own session can be seen by its name: a pooler between may hide them all.)
 INSERT INTO lease (name, holder, token, until) VALUES ('alerts', %(holder)s, 1, clock_timestamp() + %(length)s)
 ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until,
     token = lease.token + (lease.holder <> excluded.holder)::integer
-    WHERE lease.holder = excluded.holder OR lease.until < clock_timestamp()
+    WHERE lease.holder = excluded.holder OR lease.until < clock_timestamp() OR (
+        starts_with(lease.holder, 'alerts-')
+        AND EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'kawamori-' || excluded.holder)
+        AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'kawamori-' || lease.holder)
+    )
 RETURNING token, now()
 
 -- name: describe_alerting
