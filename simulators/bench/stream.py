@@ -18,6 +18,7 @@ def run(bench: Bench, report: Report) -> None:
     seconds = 4 if bench.quick else 30
     say(f"stream: {clients:,} clients, about {seconds + 20} s")
     with bench.site("stream", stations=STATIONS) as site:
+        site.environment["KAWAMORI_API__STREAM_CLIENTS"] = str(clients + 10)  # as a site of so many screens would
         site.start(*SERVICES)
         crowd = Board(site.folder / "crowd.board")
         out = site.folder / "crowd.json"
