@@ -15,7 +15,7 @@ from simulators.bench.listener import arrivals
 from simulators.load import Board
 
 _REQUEST = b"GET /api/v1/stream HTTP/1.0\r\nHost: bench\r\nAccept: text/event-stream\r\n\r\n"
-_MARK = b"event: reading\n"
+_MARK = b'"quantity"'  # stands in a reading, and in no row of a level
 
 
 class Guest(asyncio.Protocol):

@@ -144,6 +144,19 @@ CREST = {"marks": {"crest_left": 6.0, "crest_right": 5.0}}
         ({"thresholds": {"1": 2}, "sensors": sensor(reports="distance", scale=-1, shift=8, span={"min": 0.3, "max": 30, "unit": "mm"})},
          "thresholds.1: 2 m lies below what a can measure (from 7.97 m)"),
         ({"sensors": sensor()}, "bridge: thresholds: there are none: no water level of this station will ever alarm"),
+        ({"thresholds": {"1": 2}, "hold": "P1D"}, "bridge: hold: people are told only 24 h after the water came"),
+        ({"thresholds": {"1": {"value_m": 2, "hold": "PT45M"}}}, "thresholds.1.hold: people are told only 45 min after"),
+        ({"thresholds": {"1": {"value_m": 2, "consecutive": 100}}, "sensors": sensor()},
+         "thresholds.1.consecutive: 100 readings of one every 10 min take 16.5 h: nobody is told before"),
+        ({"thresholds": {"1": {"value_m": 2, "keep_firing": "P1D"}}}, "thresholds.1.keep_firing: the alert lasts 24 h longer"),
+        ({"thresholds": {"1": 2}, "hysteresis_m": 12}, "hysteresis_m: the alert ends only when the water is 12 m below"),
+        ({"thresholds": {"1": -49}}, "thresholds.1: -49 m lies far below the gauge's zero"),
+        ({"thresholds": {"1": 2}, "sensors": sensor(report_every="P366D")}, "sensors.0.report_every: one reading in 366 days"),
+        ({"thresholds": {"1": 2}, "sensors": sensor(usual_delay="P2D")}, "sensors.0.usual_delay: readings that are 2 days old"),
+        ({"thresholds": {"1": 2, "3": 3.5}, "sensors": sensor(nothing=[3.0, -9999])},
+         "sensors.0.nothing: 3 is a height at which water can stand here (3 m)"),
+        ({"thresholds": {"1": 370, "3": 378}, "gauge_zero_tp_m": 0, "sensors": sensor(nothing=[375])},
+         "sensors.0.nothing: 375 is a height at which water can stand here"),
         ({"thresholds": {"1": 2.0, "2": 2.8, "3": 888}}, "thresholds.3: 888 m lies 885.2 m above level 2: is it in metres"),
         ({"thresholds": {"1": 200, "2": 280}}, "thresholds.2: 280 m lies 80 m above level 1: is it in metres"),
         ({"thresholds": {"1": 2}, "sensors": sensor(scale=0.01)}, "sensors.0.scale: 0.01 looks like a change of units"),
@@ -211,3 +224,17 @@ def test_the_demo_citys_levees_are_where_its_crests_are():
         assert max(z for x, z in heights if x < middle) == plan.marks["crest_left"]
         assert max(z for x, z in heights if x > middle) == plan.marks["crest_right"]
         assert min(z for _, z in heights) < 0 < plan.thresholds[1]
+
+
+def test_usual_waits_and_numbers_for_nothing_are_not_remarked_on(tmp_path):
+    usual = {
+        "thresholds": {"1": 2.0, "4": {"value_m": 4.2, "hysteresis_m": 0.1, "hold": "PT2M", "consecutive": 2, "keep_firing": "PT10M"}},
+        "sensors": [
+            {"quantity": "water_level", "device_id": "a", "reports": "distance", "scale": -1, "shift": 8, "usual_delay": "PT40M",
+             "nothing": [0, 9999], "report_every": "PT10M"},
+        ],
+    }  # fmt: skip
+    found = examine(
+        read_sheet(sheet(tmp_path, **usual)), nothing_registered(), BUILT_IN, datetime(2026, 9, 1, tzinfo=UTC)
+    )
+    assert [str(remark) for remark in found.remarks] == []

@@ -8,6 +8,7 @@ from itertools import combinations, pairwise
 from math import inf
 
 from kawamori.domain.quantity import Unit, convert
+from kawamori.domain.registration import delays
 from kawamori.domain.registration.deploy import day
 from kawamori.domain.registration.names import same_to_a_reader
 from kawamori.domain.registration.plans import ModelPlan, Remark, SensorPlan, Sheet, StationPlan
@@ -85,6 +86,7 @@ def of_sheet(sheet: Sheet, known: Known, before: Registered) -> list[Remark]:
     for station in sheet.stations:
         found += steps(station.station_id, station.thresholds)
         found += _lies_where(station)
+        found += delays.of_station(station)
         for place, sensor in enumerate(station.sensors):
             at = f"sensors.{place}"
             found += _model(station.station_id, at, sensor.model, models, known)
