@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from alerts.channels import Undelivered, fit
@@ -16,6 +17,8 @@ class LogChannel:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
+        #: One thread: lines stand in the order in which they were sent.
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="log")
 
     async def send(self, notification: Notification) -> str:
         """Write the line; raises Undelivered when the disk does not take it."""
@@ -33,7 +36,7 @@ class LogChannel:
             print(line, flush=True)  # noqa: T201 - standard output is the channel
             return "written to standard output"
         try:
-            await asyncio.to_thread(self._append, self._path, line)
+            await asyncio.get_running_loop().run_in_executor(self._disk, self._append, self._path, line)
         except OSError as error:
             raise Undelivered(f"the log's disk did not take it: {error.strerror}") from error
         return "written and synced"

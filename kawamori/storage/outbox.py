@@ -79,14 +79,15 @@ async def claim_notifications(
 ) -> list[Notification]:
     """Messages of one channel that are due and that nobody else is sending; ours for `length`, then anybody's.
 
-    What was never tried comes first; of one recipient at most `each`, and of those that are `busy` none, so that a
-    recipient who is slow holds up nobody else.
+    What was never tried comes first, each in the order in which it was put there; of one recipient at most `each`, and
+    of those that are `busy` none, so that a recipient who is slow holds up nobody else.
     """
     rows = await connection.execute(
         query("claim_notifications"),
         {"channel": channel, "length": length, "limit": limit, "each": each, "busy": list(busy)},
     )
-    return _notifications(await rows.fetchall())
+    found = _notifications(await rows.fetchall())
+    return sorted(found, key=lambda n: (n.attempts > 0, n.id))  # an UPDATE returns its rows in any order
 
 
 async def claim_strays(connection: Connection, channels: Sequence[str], length: timedelta) -> list[Notification]:

@@ -816,6 +816,13 @@ async def test_a_mail_server_that_is_down_is_tried_again() -> None:
 # The log.
 
 
+async def test_the_log_holds_its_lines_in_the_order_in_which_they_were_sent(tmp_path: Path) -> None:
+    channel = LogChannel(tmp_path / "log")
+    await asyncio.gather(*(channel.send(notification(id=n)) for n in range(200)))
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in lines] == list(range(200))
+
+
 async def test_a_line_is_synced_and_a_disk_that_takes_none_is_said_to(tmp_path: Path) -> None:
     channel = LogChannel(tmp_path / "log")
     assert await channel.send(notification()) == "written and synced"

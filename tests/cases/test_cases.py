@@ -429,6 +429,11 @@ def test_41_honest_millimetres_are_no_sentinels(site: Site) -> None:
     assert site.refused("b41-box") == []
 
 
+#: Lower levels may wait for minutes: the cases before have told of many rivers within the same ten.
+_UNTOLD_42 = """SELECT count(*) FROM announcement JOIN alert USING (alert_id)
+WHERE told_at IS NULL AND station_id = 'b42-ohashi' AND flood_level = 5"""
+
+
 def test_42_one_doubtful_low_reading_ends_nothing(site: Site) -> None:
     folder = "42-one-low-reading-is-no-all-clear"
     assert site.register(f"{folder}/stations.json").returncode == 0
@@ -438,8 +443,7 @@ def test_42_one_doubtful_low_reading_ends_nothing(site: Site) -> None:
         site.stored("b42-ohashi", count)
         site.judged()
         site.wait_until(
-            lambda: site.chain.sql("SELECT count(*) FROM announcement WHERE told_at IS NULL") == [(0,)], 60,
-            "what is to be told is told",
+            lambda: site.chain.sql(_UNTOLD_42) == [(0,)], 60, "what is to be told of the overflow is told",
         )  # fmt: skip
     level5 = [a for a in site.alerts("b42-ohashi") if a["flood_level"] == 5]
     assert [a["state"] for a in level5] == ["firing"]
